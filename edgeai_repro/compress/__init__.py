@@ -1,0 +1,1 @@
+"""The techniques that the paper applies: structured and unstructured pruning, dynamic quantization."""

@@ -1,0 +1,29 @@
+"""The errors that a person caused or can mend; each is one line: what, the rule, what came, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input: shown as its one line, without a traceback, and an exit status that is not 0."""
+
+
+class ConditionMissing(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
+    """Something that a claim needs isn't here: `condition` is data, weights, edge or models.
+
+    `remedy` says in one sentence what is missing and how to supply it.
+    """
+
+    def __init__(self, condition: str, remedy: str) -> None:
+        super().__init__(remedy)
+        self.condition = condition
+        self.remedy = remedy
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name: the nearest known one, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"

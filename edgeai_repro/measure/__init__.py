@@ -1,0 +1,1 @@
+"""What is measured of a model: size, counts, accuracy, latency."""
