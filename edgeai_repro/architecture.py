@@ -27,9 +27,7 @@ class Architecture:
     def hidden_widths(self) -> tuple[int, ...]:
         """The unpruned MLP widths, one a block, in the order of the blocks."""
         return tuple(
-            MLP_RATIO * width
-            for width, depth in zip(self.widths, self.depths, strict=True)
-            for _ in range(depth)
+            MLP_RATIO * width for width, depth in zip(self.widths, self.depths, strict=True) for _ in range(depth)
         )
 
 
@@ -77,9 +75,7 @@ def layers(
     """
     hidden = tuple(architecture.hidden_widths if hidden_widths is None else hidden_widths)
     if len(hidden) != sum(architecture.depths):
-        raise ValueError(
-            f"'hidden_widths' must be one a block, {sum(architecture.depths)} (got {len(hidden)})"
-        )
+        raise ValueError(f"'hidden_widths' must be one a block, {sum(architecture.depths)} (got {len(hidden)})")
     remaining = iter(hidden)
     widths = architecture.widths
     side = resolution // stem_stride

@@ -45,9 +45,7 @@ def _skeleton(architecture: Architecture, num_classes: int, stem_stride: int) ->
     model = ConvNeXt(
         [
             CNBlockConfig(width, follower, depth)
-            for width, follower, depth in zip(
-                architecture.widths, followers, architecture.depths, strict=True
-            )
+            for width, follower, depth in zip(architecture.widths, followers, architecture.depths, strict=True)
         ],
         stochastic_depth_prob=architecture.stochastic_depth,
         num_classes=num_classes,
