@@ -1,0 +1,106 @@
+"""What a training run is made from: a recipe, its schedule, and the starting weights that it names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.errors import UserError, nearest
+
+DATASET_NAMES = ("cifar10", "cifar100_pool")
+PRECISIONS = ("auto", "bf16", "fp32")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run: two runs of equal recipes on equal data and the same machine give the same weights.
+
+    `warmup`, `prune_from` and `prune_until` are shares of the run's steps. `structured` is OTOv3's target, the
+    share of the hidden MLP groups that is pruned while training; None trains dense. `init` is `scratch`,
+    `imagenet` (torchvision's weights) or the path of a safetensors `state_dict` of the unpruned model.
+    """
+
+    model: str
+    epochs: int
+    stem_stride: int = 4
+    resolution: int = 32
+    batch_size: int = 128
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    warmup: float = 0.08
+    seed: int = 0
+    structured: float | None = None
+    prune_from: float = 0.1
+    prune_until: float = 0.5
+    prune_periods: int = 10
+    init: str = "scratch"
+    dataset: str = "cifar10"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Raise UserError for the first value that breaks its rule."""
+        _one_of("model", self.model, ARCHITECTURES)
+        _one_of("dataset", self.dataset, DATASET_NAMES)
+        _one_of("precision", self.precision, PRECISIONS)
+        for name in ("epochs", "stem_stride", "batch_size", "prune_periods"):
+            _must(name, getattr(self, name) >= 1, "at least 1", getattr(self, name))
+        _must("lr", self.lr > 0 and math.isfinite(self.lr), "a positive number", self.lr)
+        _must("weight_decay", self.weight_decay >= 0, "at least 0", self.weight_decay)
+        _must("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)", self.label_smoothing)
+        _must("warmup", 0 <= self.warmup < 1, "a share in [0, 1)", self.warmup)
+        _must("seed", self.seed >= 0, "at least 0", self.seed)
+        multiple = 8 * self.stem_stride
+        sides = self.resolution >= multiple and self.resolution % multiple == 0
+        _must("resolution", sides, f"a multiple of {multiple}, 8 × the stem's stride", self.resolution)
+        if self.structured is not None:
+            _must("structured", 0 < self.structured < 1, "a share in (0, 1)", self.structured)
+            ordered = 0 <= self.prune_from < self.prune_until <= 1
+            _must("prune_from", ordered, f"a share below 'prune_until', {self.prune_until}", self.prune_from)
+        if self.init == "imagenet":
+            _must("stem_stride", self.stem_stride == 4, "4 with the weights of ImageNet", self.stem_stride)
+            _must("init", self.model != "convnext_atto", "other than imagenet for convnext_atto", self.init)
+        elif self.init != "scratch":
+            _must("init", Path(self.init).is_file(), "scratch, imagenet or a safetensors file", self.init)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain values."""
+        return asdict(self)
+
+
+def _one_of(name: str, value: str, known: Any) -> None:
+    if value not in known:
+        raise UserError(f"{name!r} must be a known one (got {value!r}); {nearest(value, known)}")
+
+
+def _must(name: str, holds: bool, rule: str, value: object) -> None:
+    if not holds:
+        raise UserError(f"{name!r} must be {rule} (got {value!r}); change it and start again")
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the rate of step 0 … steps - 1: a linear warm-up, then half a cosine down to almost 0."""
+    warmup = max(1, round(recipe.warmup * steps))
+    if step < warmup:
+        return recipe.lr * (step + 1) / warmup
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+@dataclass(frozen=True)
+class PruningSchedule:
+    """When OTOv3 prunes: from `start` for `steps` optimizer steps, in `periods` equal portions."""
+
+    start: int
+    steps: int
+    periods: int
+
+
+def pruning_schedule(recipe: Recipe, steps: int) -> PruningSchedule:
+    """Return the pruning schedule of a run of `steps` steps. Raises UserError where a portion has no step."""
+    start, end = (round(share * steps) for share in (recipe.prune_from, recipe.prune_until))
+    enough = f"at most the {end - start} steps between 'prune_from' and 'prune_until'"
+    _must("prune_periods", end - start >= recipe.prune_periods, enough, recipe.prune_periods)
+    return PruningSchedule(start, end - start, recipe.prune_periods)
