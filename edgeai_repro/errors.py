@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
+
+Condition = Literal["data", "weights", "edge", "models"]
 
 
 class UserError(Exception):
@@ -16,7 +19,7 @@ class ConditionMissing(Exception):  # noqa: N818 - no error: a claim waits for s
     `remedy` says in one sentence what is missing and how to supply it.
     """
 
-    def __init__(self, condition: str, remedy: str) -> None:
+    def __init__(self, condition: Condition, remedy: str) -> None:
         super().__init__(remedy)
         self.condition = condition
         self.remedy = remedy

@@ -1,0 +1,68 @@
+"""What was measured: a value with its interval, where it comes from, and on what machine. No torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveInt, model_validator
+
+Parameter = bool | int | float | str
+
+
+class Record(BaseModel):
+    """The base of all data that travels between rooms: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Interval(Record):
+    """A value and the interval in which it is believed to lie, in the unit of its metric."""
+
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Interval:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"'value' must lie in [low, high] (got {self.low} ≤ {self.value} ≤ {self.high})")
+        return self
+
+    @classmethod
+    def exact(cls, value: float) -> Interval:
+        """Return the interval of a number that was counted, not estimated."""
+        return cls(value=value, low=value, high=value)
+
+
+class Measurement(Record):
+    """One row: what the common counters report of a compressed model, and the logical quantity behind it.
+
+    `reported` and `logical` are in the unit of the claim's metric; `logical` is None where the two can't differ.
+    `n` is the number of observations behind the value (images, samples; 1 for a count). `scale` is "full" only
+    where model and budget are the paper's. `control` is the A/A ratio measured beside a timing.
+    """
+
+    model: str
+    technique: str
+    params: dict[str, Parameter] = Field(default_factory=dict)
+    reported: Interval
+    logical: Interval | None = None
+    n: PositiveInt = 1
+    source: Literal["live", "recorded"] = "live"
+    scale: Literal["full", "reduced"] = "full"
+    evidence: str | None = None
+    seconds: NonNegativeFloat = 0.0
+    control: Interval | None = None
+
+
+class Environment(Record):
+    """The machine and the software that a run was made with."""
+
+    python: str
+    machine: str
+    cpu: str
+    cores: PositiveInt
+    threads: PositiveInt | None = None
+    engine: str | None = None
+    device: str | None = None
+    versions: dict[str, str]

@@ -1,0 +1,214 @@
+"""The metrics that a claim can name: what is measured, what the counters report, what is there. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from edgeai_repro.evidence import Interval, Measurement
+from edgeai_repro.registry import UNCOMPRESSED, Settings, metric
+
+if TYPE_CHECKING:
+    from edgeai_repro.claims import Claim
+    from edgeai_repro.lab import Lab, Profile
+
+Quantity = Callable[["Profile"], float]
+
+
+@metric("size_reduction", unit="%")
+def size_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Bytes saved in the file of the state_dict, against the uncompressed model's."""
+    return _reductions(lab, claim, model, reported=lambda profile: profile.state_dict_bytes)
+
+
+@metric("params_reduction", unit="%", logical=True)
+def params_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Parameters saved: reported by parameters(), logical by the weights that are stored."""
+    return _reductions(
+        lab,
+        claim,
+        model,
+        reported=lambda profile: profile.reported_parameters,
+        logical=lambda profile: profile.counts.parameters,
+    )
+
+
+@metric("macs_reduction", unit="%", logical=True)
+def macs_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Multiply-accumulates saved: reported by thop, logical by the products that are computed."""
+    return _reductions(
+        lab,
+        claim,
+        model,
+        reported=lambda profile: profile.reported_macs,
+        logical=lambda profile: profile.counts.macs,
+    )
+
+
+@metric("executed_macs_reduction", unit="%", logical=True)
+def executed_macs_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """As macs_reduction; beside it the share on zero weights, which only a runtime that skips them would save."""
+    dense = lab.profile(model).counts
+    for row in macs_reduction(lab, claim, model):
+        counts = lab.profile(model, claim.technique, row.params).counts
+        on_zeros = round(_saved(dense.macs, counts.nonzero_macs), 2)
+        yield row.model_copy(update={"params": {**row.params, "macs_on_zero_weights": on_zeros}})
+
+
+@metric("added_size_reduction", unit="points")
+def added_size_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Points of bytes saved by pruning and quantizing, beyond the better of the two alone."""
+    dense = lab.profile(model)
+    for settings in claim.settings_for(model):
+        parts = [
+            lab.profile(model, "structured_pruning", settings),
+            lab.profile(model, "dynamic_quantization"),
+        ]
+        both = lab.profile(model, claim.technique, settings)
+        least = min(part.state_dict_bytes for part in parts)
+        added = 100 * (least - both.state_dict_bytes) / dense.state_dict_bytes
+        yield _row(claim, model, settings, added, seconds=both.seconds)
+
+
+@metric("compression_trend", unit="τ", deflated=True)
+def compression_trend(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
+    from edgeai_repro.statistics import kendall_trend
+
+    grid = claim.settings_for(model)
+    profiles = [lab.profile(model, claim.technique, settings) for settings in grid]
+    sparsities = [float(settings["sparsity"]) for settings in grid]
+    quantities: dict[str, Quantity] = {
+        "non-zero parameters": lambda profile: profile.counts.nonzero_parameters,
+        "deflated bytes": lambda profile: float(profile.deflated_bytes or 0),
+        "dense bytes": lambda profile: profile.state_dict_bytes,
+    }
+    for name, quantity in quantities.items():
+        tau = -kendall_trend(sparsities, [quantity(profile) for profile in profiles]).tau
+        # "Dense bytes don't fall" is stated the other way round, so that 1 is always "as claimed".
+        value = 1 - abs(tau) if name == "dense bytes" else tau
+        yield Measurement(
+            model=model,
+            technique=claim.technique,
+            params={"quantity": name},
+            reported=Interval.exact(value),
+            n=len(grid),
+            seconds=sum(profile.seconds for profile in profiles),
+        )
+
+
+@metric("imbalance", unit="%", logical=True)
+def imbalance(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """The lesser of the convolutions' share of the MACs and the fully connected layers' of the parameters."""
+    for name, of_conv, quantity in [("MACs", True, "macs"), ("parameters", False, "parameters")]:
+        reported, logical = (
+            {kind: getattr(counts, quantity) for kind, counts in lab.by_kind(model, counter).items()}
+            for counter in ("reported", "logical")
+        )
+        yield Measurement(
+            model=model,
+            technique=UNCOMPRESSED,
+            params={"share": f"{'convolutions' if of_conv else 'fully connected'} of {name}"},
+            reported=Interval.exact(_share(reported, "conv" if of_conv else "linear")),
+            logical=Interval.exact(_share(logical, "conv" if of_conv else "linear")),
+        )
+
+
+def _share(by_kind: dict[str, int], kind: str) -> float:
+    return 100 * by_kind[kind] / sum(by_kind.values())
+
+
+def _reductions(
+    lab: Lab, claim: Claim, model: str, *, reported: Quantity, logical: Quantity | None = None
+) -> Iterator[Measurement]:
+    dense = lab.profile(model)
+    for settings in claim.settings_for(model):
+        profile = lab.profile(model, claim.technique, settings)
+        yield _row(
+            claim,
+            model,
+            settings,
+            _saved(reported(dense), reported(profile)),
+            None if logical is None else _saved(logical(dense), logical(profile)),
+            seconds=profile.seconds,
+        )
+
+
+def _saved(before: float, after: float) -> float:
+    return 100 * (before - after) / before
+
+
+def _row(
+    claim: Claim,
+    model: str,
+    settings: Settings,
+    reported: float,
+    logical: float | None = None,
+    *,
+    seconds: float,
+) -> Measurement:
+    return Measurement(
+        model=model,
+        technique=claim.technique,
+        params=dict(settings),
+        reported=Interval.exact(reported),
+        logical=None if logical is None else Interval.exact(logical),
+        seconds=seconds,
+    )
+
+
+@metric("accuracy", unit="%")
+def accuracy(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Top-1 accuracy on the test images, with Wilson's interval."""
+    from edgeai_repro.statistics import wilson
+
+    for settings in claim.settings_for(model):
+        correct = lab.correct(model, claim.technique, settings)
+        interval = wilson(int(correct.sum()), len(correct))
+        yield _estimate(claim, model, settings, interval, len(correct))
+
+
+@metric("accuracy_change", unit="points")
+def accuracy_change(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Top-1 accuracy less the uncompressed model's, on the same images; in points, or relative to it."""
+    from edgeai_repro.statistics import paired_difference, relative_difference
+
+    for settings in claim.settings_for(model):
+        compression = {name: value for name, value in settings.items() if name != "reading"}
+        baseline = lab.correct(model, UNCOMPRESSED, {})
+        compressed = lab.correct(model, claim.technique, compression)
+        difference = relative_difference if settings.get("reading") == "relative" else paired_difference
+        yield _estimate(claim, model, settings, difference(baseline, compressed), len(baseline))
+
+
+@metric("accuracy_trend", unit="τ")
+def accuracy_trend(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Kendall's tau of sparsity and lost accuracy."""
+    from edgeai_repro.statistics import kendall_trend
+
+    grid = claim.settings_for(model)
+    graded = [lab.correct(model, claim.technique, settings) for settings in grid]
+    tau = -kendall_trend([float(s["sparsity"]) for s in grid], [float(correct.mean()) for correct in graded]).tau
+    yield _estimate(claim, model, {}, Interval.exact(tau), len(graded[0]))
+
+
+@metric("pretraining_gain", unit="points")
+def pretraining_gain(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Top-1 accuracy of the compressed model from pre-trained weights, less that of the one from scratch."""
+    from edgeai_repro.statistics import paired_difference
+
+    for settings in claim.settings_for(model):
+        scratch = lab.correct(model, claim.technique, {**settings, "init": "scratch"})
+        pretrained = lab.correct(model, claim.technique, {**settings, "init": "pretrained"})
+        yield _estimate(claim, model, settings, paired_difference(scratch, pretrained), len(scratch))
+
+
+@metric("latency", unit="ms")
+def latency(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Median time for one image on the edge device."""
+    for settings in claim.settings_for(model):
+        yield lab.latency(model, claim.technique, settings)
+
+
+def _estimate(claim: Claim, model: str, settings: Settings, interval: Interval, n: int) -> Measurement:
+    return Measurement(model=model, technique=claim.technique, params=dict(settings), reported=interval, n=n)

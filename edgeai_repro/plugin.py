@@ -1,0 +1,163 @@
+"""The pytest plugin: options, marks, fixtures, and the verdicts at the end.
+
+A test that takes the fixture `verdict` (or `claim`) runs once for each claim of the claims folder, in anyone's
+repository. Measuring happens in fixtures, so what breaks there is pytest's *error*, never a verdict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from edgeai_repro import __version__, environment
+from edgeai_repro.errors import ConditionMissing, UserError, nearest
+from edgeai_repro.report import document, terminal
+from edgeai_repro.run import Run
+from edgeai_repro.verdict import Verdict, judge, untestable
+
+if TYPE_CHECKING:
+    from edgeai_repro.claims import Claim
+    from edgeai_repro.lab import Lab
+
+RUN = pytest.StashKey[Run | None]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options, all under --claims."""
+    group = parser.getgroup("claims", "claims of a paper")
+    group.addoption(
+        "--claims-dir", type=Path, metavar="DIR", help="folder of claims files (default: ini, claims_dir)"
+    )
+    group.addoption("--claims-models", metavar="NAMES", help="restrict to these models, by names with commas")
+    group.addoption("--claims-json", type=Path, metavar="FILE", help="write the verdicts and all rows as JSON")
+    group.addoption(
+        "--claims-require", metavar="NEEDS", help="fail, not skip, where one of data,weights,edge is missing"
+    )
+    parser.addini("claims_dir", "folder of claims files, relative to the root folder", default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the claims before anything else runs; bad input ends the run with one line."""
+    config.addinivalue_line("markers", "claims: judges what a paper says")
+    config.addinivalue_line("markers", "edge: needs an edge device or what is deployed on one")
+    folder = config.option.claims_dir or (config.rootpath / ini if (ini := config.getini("claims_dir")) else None)
+    try:
+        config.stash[RUN] = folder and Run.prepare(
+            folder,
+            models=config.option.claims_models,
+            required=config.option.claims_require,
+            json_path=config.option.claims_json,
+        )
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Tell what is tested, with what, and what is here; a variable that nobody reads is flagged."""
+    run = config.stash[RUN]
+    lines = []
+    if run is not None:
+        claims = ", ".join(f"{len(paper.claims)} claims of {paper.paper.id}" for paper in run.papers)
+        models = "all models" if run.models is None else ", ".join(run.models)
+        lines.append(f"edgeai-repro {__version__}: {claims}; {models}")
+        if "claims" in config.option.markexpr:
+            lines += _conditions()
+    for name, (value, known) in environment.variables().items():
+        hint = "" if known else f" is unknown: {nearest(name, environment.VARIABLES)}"
+        lines.append(f"{name}={value}{hint}")
+    return lines
+
+
+def _conditions() -> list[str]:
+    with contextlib.suppress(ModuleNotFoundError):
+        import_module("torch")  # the run needs it in any case, and loaded it tells its threads and engine
+    here = environment.describe()
+    versions = ", ".join(f"{name} {version}" for name, version in here.versions.items() if name != "edgeai-repro")
+    engine = f"{here.threads} threads, engine {here.engine}" if here.engine else "without torch"
+    return [versions, f"{here.cpu}, {here.cores} cores; {engine}", environment.conditions()]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that takes `claim` once for each claim."""
+    if "claim" in metafunc.fixturenames:
+        run = metafunc.config.stash[RUN]
+        if run is None:
+            pytest.exit("a test takes 'claim', but there is no claims folder; name one with --claims-dir", 4)
+        metafunc.parametrize("claim", [pytest.param(claim, id=name) for name, claim in run.claims])
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Lab:
+    """The lab, planned for the claims that were selected."""
+    from edgeai_repro.lab import Lab
+
+    run = _run(request)
+    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    selected = {item.callspec.id for item in items if "claim" in item.fixturenames}
+    return Lab([claim for name, claim in run.claims if name in selected], models=run.models)
+
+
+@pytest.fixture
+def verdict(request: pytest.FixtureRequest, claim: Claim, lab: Lab) -> Verdict:
+    """Measure and judge a claim; the verdict also goes into the table and the file."""
+    try:
+        found = judge(claim, lab.measure(claim))
+    except ConditionMissing as missing:
+        found = untestable(claim, missing.condition, missing.remedy)
+    run = _run(request)
+    run.verdicts[request.node.callspec.id] = found
+    return found
+
+
+@pytest.fixture
+def settle(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
+    """Return the function that turns a verdict into pytest's outcome: passed, xfailed, skipped or failed."""
+    run = _run(request)
+
+    def settle(verdict: Verdict) -> None:
+        __tracebackhide__ = True
+        failure = run.fails(verdict)
+        if failure:
+            pytest.fail(failure, pytrace=False)
+        if verdict.verdict in ("artefact", "contradicted"):
+            pytest.xfail(f"{verdict.verdict}: {verdict.claim.expect.reason}")
+        if verdict.verdict in ("inconclusive", "not_testable"):
+            pytest.skip(f"{verdict.verdict}: {verdict.reason}")
+
+    return settle
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the file, also where tests failed or the run was interrupted."""
+    run = session.config.stash.get(RUN, None)
+    if run is None or run.json_path is None:
+        return
+    try:
+        document.write(run.document(), run.json_path)
+    except UserError as error:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        session.config.get_terminal_writer().line(f"ERROR: {error}", red=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show the table of verdicts."""
+    run = config.stash[RUN]
+    if run is None or not (run.verdicts or run.implications):
+        return
+    terminalreporter.section("claims")
+    screen = terminalreporter._tw
+    width = screen.fullwidth if terminalreporter.isatty else None
+    terminalreporter.write(terminal.render(run.document(), colour=screen.hasmarkup, width=width))
+    if run.json_path is not None:
+        terminalreporter.write_line(f"verdicts and rows: {run.json_path}")
+
+
+def _run(request: pytest.FixtureRequest) -> Run:
+    run = request.config.stash[RUN]
+    assert run is not None, "tests are parametrized by a run's claims"
+    return run

@@ -1,0 +1,1 @@
+"""The report: one set of data, `document`, that terminal and files show. No torch."""

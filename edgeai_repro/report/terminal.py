@@ -1,0 +1,84 @@
+"""The document on a terminal: a table of verdicts, and a sentence for each that needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from io import StringIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
+from edgeai_repro.verdict import show
+
+PIPED_WIDTH = 132  # a pipe has no width; this one holds the table without a wrapped column
+STYLES = {
+    "reproduced": "green",
+    "attainable": "cyan",
+    "artefact": "yellow",
+    "contradicted": "red",
+    "inconclusive": "magenta",
+    "not_testable": "bright_black",
+}
+
+
+def render(document: Document, *, colour: bool, width: int | None = None) -> str:
+    """Return the document as text, with ANSI colours or plain; `width` in columns."""
+    stream = StringIO()
+    console = Console(
+        file=stream, force_terminal=colour, no_color=not colour, width=width or PIPED_WIDTH, highlight=False
+    )
+    for paper in document.papers:
+        console.print(_paper(paper))
+    return stream.getvalue()
+
+
+def _paper(paper: PaperEntry) -> RenderableType:
+    table = Table(box=SIMPLE_HEAD, title=f"{paper.id}: {paper.title}", title_justify="left", pad_edge=False)
+    table.add_column("claim", no_wrap=True)
+    for heading in ("paper", "reported", "logical"):
+        table.add_column(heading, justify="right")
+    table.add_column("band", justify="right")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("what would turn it", overflow="fold")
+    for claim in paper.claims:
+        table.add_row(*_cells(claim))
+    return Group(table, *_sentences(paper))
+
+
+def _cells(claim: ClaimEntry) -> Iterable[str | Text]:
+    row = None if claim.row is None else claim.rows[claim.row]
+    drifted = claim.verdict != claim.expected and claim.condition is None and claim.verdict != "inconclusive"
+    yield claim.id
+    yield show(claim.paper_value, claim.unit)
+    yield "" if row is None else show(row.reported.value, claim.unit)
+    yield "" if row is None or row.logical is None else show(row.logical.value, claim.unit)
+    yield _band(claim)
+    label = f"{claim.verdict} (expected {claim.expected})" if drifted else claim.verdict
+    yield Text(label.replace("_", " "), style=f"bold {STYLES[claim.verdict]}" if drifted else STYLES[claim.verdict])
+    yield "" if claim.flip_margin is None else claim.flip_margin.text
+
+
+def _band(claim: ClaimEntry) -> str:
+    low, high = claim.band.low, claim.band.high
+    if low is None or high is None:
+        return f"≥ {show(low, '')}" if low is not None else f"≤ {show(high or 0.0, '')}"
+    return f"{show(low, '')} … {show(high, '')}"
+
+
+def _sentences(paper: PaperEntry) -> Iterable[Text]:
+    for claim in paper.claims:
+        if claim.verdict == "reproduced" and claim.verdict == claim.expected:
+            continue
+        sentence = f"{claim.reason}: {claim.explanation}" if _explained(claim) else claim.reason
+        yield Text.assemble((claim.id, STYLES[claim.verdict]), f"  {sentence}.")
+    for implication in paper.implications:
+        mark = ("holds", "green") if implication.holds else ("does not hold", "red")
+        yield Text.assemble((implication.id, mark[1]), f"  {mark[0]}: {implication.text}")
+    yield Text()
+
+
+def _explained(claim: ClaimEntry) -> bool:
+    return bool(claim.explanation) and claim.verdict in ("attainable", "artefact", "contradicted")

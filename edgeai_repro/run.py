@@ -1,0 +1,84 @@
+"""One run of the claims: which there are, how the run is restricted, and what has been found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from edgeai_repro import environment
+from edgeai_repro.claims import MODELS, Claim, Need, Paper, load_claims
+from edgeai_repro.documents import writable
+from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
+from edgeai_repro.verdict import Verdict
+
+NEEDS: tuple[str, ...] = get_args(Need)
+
+
+@dataclass
+class Run:
+    """The papers under test and the findings, by the claims' full names.
+
+    `models` are those that the run is restricted to (None: all), `required` the conditions without which a claim
+    fails instead of being skipped, `json_path` where the findings go as a file.
+    """
+
+    folder: Path
+    papers: list[Paper]
+    models: tuple[str, ...] | None = None
+    required: frozenset[str] = frozenset()
+    json_path: Path | None = None
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    implications: dict[str, ImplicationEntry] = field(default_factory=dict)
+
+    @classmethod
+    def prepare(cls, folder: Path, *, models: str | None, required: str | None, json_path: Path | None) -> Run:
+        """Read the claims and check the restrictions, given as names with commas. Raises UserError, in one line."""
+        if json_path is not None:
+            writable(json_path)
+        return cls(
+            folder=folder,
+            papers=load_claims(folder),
+            models=None if models is None else tuple(_names("--claims-models", models, MODELS)),
+            required=frozenset(_names("--claims-require", required or "", NEEDS)),
+            json_path=json_path,
+        )
+
+    @property
+    def claims(self) -> Iterator[tuple[str, Claim]]:
+        """All claims with their full names, paper by paper."""
+        return ((paper.full_name(claim), claim) for paper in self.papers for claim in paper.claims)
+
+    def fails(self, verdict: Verdict) -> str | None:
+        """Return why a verdict fails the run, or None: drift, or a condition that the run requires is missing."""
+        if verdict.drifted:
+            expected = verdict.claim.expect
+            return (
+                f"{verdict.claim.id!r} must be {expected.verdict} (got {verdict.verdict}: {verdict.reason}); "
+                f"it was expected because {expected.reason}"
+            )
+        if verdict.condition in self.required:
+            return f"{verdict.claim.id!r} must be testable, --claims-require {verdict.condition}: {verdict.reason}"
+        return None
+
+    def document(self) -> Document:
+        """Return what has been found so far."""
+        entries = []
+        for paper in self.papers:
+            names = {paper.full_name(claim): claim for claim in paper.claims}
+            verdicts = [self.verdicts[name] for name in names if name in self.verdicts]
+            prefix = f"{paper.paper.id}/"
+            implications = [entry for name, entry in self.implications.items() if name.startswith(prefix)]
+            if verdicts or implications:
+                entries.append(paper_entry(paper, verdicts, implications))
+        return Document(environment=environment.describe(), papers=entries)
+
+
+def _names(option: str, text: str, known: Iterable[str]) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option} must name what is known (got {name!r}); {nearest(name, known)}")
+    return names

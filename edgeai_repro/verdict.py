@@ -1,0 +1,233 @@
+"""Judging: a claim and what was measured of it give a verdict. Pure; no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from edgeai_repro.claims import Claim, Decided
+from edgeai_repro.errors import Condition
+from edgeai_repro.evidence import Interval, Measurement, Parameter, Record
+from edgeai_repro.registry import METRICS
+
+VerdictName = Literal["reproduced", "attainable", "artefact", "contradicted", "inconclusive", "not_testable"]
+DECIDED: tuple[str, ...] = get_args(Decided)
+# An A/A comparison times the same file against itself: where its ratio isn't 1 within 5 %, nothing else is told.
+CONTROL = (0.95, 1.05)
+# Of the values of a free choice none holds: what is said then is the first of these that one of them gives.
+NONE_HOLDS: tuple[VerdictName, ...] = ("inconclusive", "not_testable", "artefact", "contradicted")
+
+
+class FlipMargin(Record):
+    """The least change that would turn a verdict: of the measured value, the band's width, or a free choice."""
+
+    of: Literal["value", "band", "choice"]
+    amount: float
+    text: str
+
+
+class Choices(Record):
+    """The values of a free choice that were tried, and those with which the claim holds."""
+
+    name: str
+    tried: tuple[Parameter, ...]
+    holding: tuple[Parameter, ...]
+
+
+class Verdict(Record):
+    """What is to be said of a claim. `row` is the measurement that decided, `rows` are all."""
+
+    claim: Claim
+    verdict: VerdictName
+    reason: str
+    row: Measurement | None = None
+    rows: tuple[Measurement, ...] = ()
+    flip_margin: FlipMargin | None = None
+    choices: Choices | None = None
+    condition: Condition | None = None
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the claim was decided, and otherwise than its file expects."""
+        return self.verdict in DECIDED and self.verdict != self.claim.expect.verdict
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What the rows of one value of the free choice say; without one, what all rows say."""
+
+    verdict: VerdictName
+    row: Measurement
+    reason: str
+
+
+def untestable(claim: Claim, condition: Condition, remedy: str, rows: Iterable[Measurement] = ()) -> Verdict:
+    """Return the verdict of a claim that waits for a condition; `remedy` says how to supply it."""
+    return Verdict(claim=claim, verdict="not_testable", reason=remedy, condition=condition, rows=tuple(rows))
+
+
+def judge(claim: Claim, rows: Sequence[Measurement]) -> Verdict:
+    """Judge a claim by the rows of all models and settings that were measured.
+
+    Rows at reduced scale and rows of neighbours are shown and don't count. Where models that are missing from the
+    rows could turn the verdict, it is `not_testable`. Raises ValueError if there is no row.
+    """
+    if not rows:
+        raise ValueError(f"'rows' of {claim.id!r} must be at least one (got none)")
+    counting = [row for row in rows if row.scale == "full" and row.model in claim.models]
+    if not counting:
+        return untestable(claim, *_nothing_counts(claim, rows), rows)
+    if claim.choice is None:
+        outcome = _outcome(claim, counting, claim.models)
+        name, margin, choices = outcome.verdict, _row_margin(claim, outcome), None
+    else:
+        outcomes = _outcomes(claim, claim.choice.name, counting)
+        choices = Choices(
+            name=claim.choice.name,
+            tried=tuple(outcomes),
+            holding=tuple(value for value, outcome in outcomes.items() if outcome.verdict == "reproduced"),
+        )
+        name, outcome = _combined(outcomes, choices, claim.choice.recipe)
+        margin = _choice_margin(claim, outcome, choices) if name == "attainable" else _row_margin(claim, outcome)
+    return Verdict(
+        claim=claim,
+        verdict=name,
+        reason=_attainable(choices) if name == "attainable" and choices else outcome.reason,
+        row=outcome.row,
+        rows=tuple(rows),
+        flip_margin=margin,
+        choices=choices,
+        condition="models" if name == "not_testable" else None,
+    )
+
+
+def _outcomes(claim: Claim, choice: str, rows: Sequence[Measurement]) -> dict[Parameter, _Outcome]:
+    """Judge each value of a free choice on its own: all models at the recipe's, elsewhere those that sweep."""
+    assert claim.choice is not None
+    outcomes = {}
+    for value in claim.settings[choice]:
+        swept = claim.models if value == claim.choice.recipe else claim.choice.swept_on
+        of_value = [row for row in rows if row.params.get(choice) == value and row.model in swept]
+        if of_value:
+            outcomes[value] = _outcome(claim, of_value, [model for model in claim.models if model in swept])
+    return outcomes
+
+
+def _combined(
+    outcomes: dict[Parameter, _Outcome], choices: Choices, recipe: Parameter
+) -> tuple[VerdictName, _Outcome]:
+    """Return what the values of a free choice say together, and the value's outcome that stands for it."""
+    ordered = sorted(outcomes, key=lambda value: value != recipe)
+    if choices.holding:
+        name: VerdictName = "reproduced" if choices.holding == choices.tried else "attainable"
+        return name, next(outcomes[v] for v in ordered if v in choices.holding)
+    verdicts = [outcomes[value].verdict for value in ordered]
+    name = next(verdict for verdict in NONE_HOLDS if verdict in verdicts)
+    return name, outcomes[ordered[verdicts.index(name)]]
+
+
+def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -> _Outcome:
+    unit = METRICS[claim.metric].unit
+    # Of what is said to be at most something, the least is best; of all else the most.
+    highest = (claim.quantifier == "up_to") == (claim.band.side != "at_most")
+    row = (max if highest else min)(rows, key=lambda row: row.reported.value)
+    missing = [model for model in models if model not in {row.model for row in rows}]
+    # A model that wasn't measured could only move the best (worst) row further the same way, without limit.
+    low = -math.inf if missing and not highest else row.reported.low
+    high = math.inf if missing and highest else row.reported.high
+    reported, logical = claim.locate(low, high), "inside"
+    if row.logical is not None:
+        logical = "straddles" if missing else claim.locate(row.logical.low, row.logical.high)
+    says = f"{_show(row.reported, unit)} ({_where(row)})"
+    band = _show_band(claim, unit)
+    if row.control is not None and not CONTROL[0] <= row.control.low <= row.control.high <= CONTROL[1]:
+        control = f"{row.control.low:.2f} … {row.control.high:.2f}"
+        return _Outcome("inconclusive", row, f"too noisy: the A/A control gives {control}, not 1 ± 0.05; try again")
+    if reported == "outside":
+        edge = claim.nearest_edge(row.reported.value)
+        side = "under" if row.reported.value < edge else "over"
+        off = show(abs(row.reported.value - edge), unit)
+        return _Outcome("contradicted", row, f"{says} lies {off} {side} the band, {band}")
+    if missing and "straddles" in (reported, logical):
+        text = f"{says} alone can't settle it: {', '.join(missing)} left out; run without --claims-models"
+        return _Outcome("not_testable", row, text)
+    if "straddles" in (reported, logical):
+        return _Outcome("inconclusive", row, f"{says} straddles an edge of the band, {band}; measure more")
+    if logical == "outside":
+        assert row.logical is not None
+        real = _show(row.logical, unit)
+        return _Outcome("artefact", row, f"{says} is what counters report, {real} is what was removed")
+    return _Outcome("reproduced", row, f"{says} lies in the band, {band}")
+
+
+def _nothing_counts(claim: Claim, rows: Sequence[Measurement]) -> tuple[Condition, str]:
+    reduced = [row for row in rows if row.scale == "reduced"]
+    if reduced:
+        found = ", ".join(f"{_show(row.reported, METRICS[claim.metric].unit)} ({_where(row)})" for row in reduced)
+        return "weights", f"measured at reduced scale only: {found}; supply weights at full scale"
+    return "models", f"{', '.join(claim.models)} left out; run without --claims-models"
+
+
+def _row_margin(claim: Claim, outcome: _Outcome) -> FlipMargin | None:
+    """Return the least shift of an interval that moves it across an edge of the band."""
+    if outcome.verdict not in DECIDED:
+        return None
+    unit = METRICS[claim.metric].unit
+    low, high = claim.edges
+    shifts = []
+    for name, interval in [("reported", outcome.row.reported), ("logical", outcome.row.logical)]:
+        if interval is None or (outcome.verdict == "contradicted" and name == "logical"):
+            continue
+        if claim.locate(interval.low, interval.high) == "inside":
+            shifts.append((min(interval.low - low, high - interval.high), name))
+        else:
+            shifts.append((max(low - interval.high, interval.low - high), name))
+    amount, name = min(shifts)
+    if outcome.verdict == "contradicted":
+        return FlipMargin(of="band", amount=amount, text=f"a band wider by {show(amount, unit)} would reach it")
+    return FlipMargin(of="value", amount=amount, text=f"the {name} value is {show(amount, unit)} from an edge")
+
+
+def _choice_margin(claim: Claim, outcome: _Outcome, choices: Choices) -> FlipMargin:
+    """Return the step of the free choice, from the row that stands for it, to the nearest that fails."""
+    here = outcome.row.params[choices.name]
+    failing = [value for value in choices.tried if value not in choices.holding]
+    if isinstance(here, str):
+        return FlipMargin(of="choice", amount=1.0, text=f"fails with {choices.name} {failing[0]}")
+    step, value = min((abs(float(value) - here), value) for value in failing)
+    return FlipMargin(of="choice", amount=step, text=f"fails with {choices.name} {value} instead of {here}")
+
+
+def _attainable(choices: Choices) -> str:
+    holding, tried = (
+        " … ".join(dict.fromkeys(str(v) for v in (c[0], c[-1]))) for c in (choices.holding, choices.tried)
+    )
+    return (
+        f"holds with {choices.name} {holding} (tried {tried}), a choice that the paper doesn't state; "
+        "accuracy at that choice isn't shown here"
+    )
+
+
+def show(value: float, unit: str) -> str:
+    """Return a number with at most two decimals and its unit."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return f"{'0' if text == '-0' else text} {unit}".rstrip()
+
+
+def _show(interval: Interval, unit: str) -> str:
+    if interval.low == interval.high:
+        return show(interval.value, unit)
+    return f"{show(interval.value, unit)} [{show(interval.low, '')}, {show(interval.high, '')}]"
+
+
+def _show_band(claim: Claim, unit: str) -> str:
+    low, high = claim.edges
+    if math.isinf(low):
+        return f"at most {show(high, unit)}"
+    return f"at least {show(low, unit)}" if math.isinf(high) else f"{show(low, '')} … {show(high, unit)}"
+
+
+def _where(row: Measurement) -> str:
+    return ", ".join([row.model, *(f"{name} {value}" for name, value in row.params.items())])

@@ -1,0 +1,15 @@
+"""The paper's claims, each measured on this machine and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from edgeai_repro.verdict import Verdict
+
+
+@pytest.mark.claims
+def test_claim(verdict: Verdict, settle: Callable[[Verdict], None]) -> None:
+    """A claim gets the verdict that its file expects; drift in either direction fails."""
+    settle(verdict)
