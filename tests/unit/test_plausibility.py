@@ -1,0 +1,201 @@
+"""What claims imply of each other, against arithmetic done by hand in the comments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from edgeai_repro.devices import Device, load_devices
+from edgeai_repro.plausibility import RULES, ImplicationFinding, Number, check, not_linear, validate
+
+SMALL = {"model": "convnext_small"}
+ALL = {"models": "convnext_tiny convnext_small convnext_base convnext_large"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim as the rules see it."""
+
+    value: float
+    edges: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An entry under `implications:`."""
+
+    rule: str
+    claims: Mapping[str, str]
+    parameters: Mapping[str, bool | int | float | str] = field(default_factory=lambda: SMALL)
+    id: str = "an-implication"
+
+
+CLAIMS = {
+    "structured": Claim(75.0, (72.5, math.inf)),
+    "combined": Claim(89.7, (89.65, 89.75)),
+    "quantized-parameters": Claim(95.0, (92.5, 97.5)),
+    "combined-parameters": Claim(95.0, (92.5, 97.5)),
+    "quantized": Claim(75.0, (72.5, 77.5)),
+    "latency": Claim(20.0, (-math.inf, 25.0)),
+}
+COMPOSE = Spec("compose", {"size_by_pruning": "structured", "size_together": "combined"})
+SAME_COUNT = Spec(
+    "same-count",
+    {"by_quantization": "quantized-parameters", "by_pruning": "structured", "together": "combined-parameters"},
+)
+CEILING = Spec("int8-ceiling", {"size_by_quantization": "quantized"}, ALL)
+LATENCY = Spec("latency-feasible", {"latency": "latency"}, SMALL | {"target": 0.8})
+
+
+@pytest.fixture(scope="module")
+def devices() -> list[Device]:
+    """The listed devices."""
+    return list(load_devices(Path(__file__).parents[2] / "claims").values())
+
+
+def _check(spec: Spec, devices: list[Device] | None = None, **changed: Claim) -> ImplicationFinding:
+    return check(spec, CLAIMS | {name.replace("_", "-"): claim for name, claim in changed.items()}, devices or [])
+
+
+@pytest.mark.parametrize(
+    ("model", "percent"),
+    [
+        # what stays in `parameters()` after dynamic quantization, of all
+        ("convnext_tiny", 100 * 1_908_480 / 27_827_818),
+        ("convnext_small", 100 * 2_274_816 / 49_462_378),  # 4.6
+        ("convnext_base", 100 * 3_721_216 / 87_576_714),
+        ("convnext_large", 100 * 7_646_208 / 196_245_706),
+    ],
+)
+def test_not_linear(model: str, percent: float) -> None:
+    """The share that is not Linear is what was seen to stay after quantization."""
+    assert not_linear(model) == pytest.approx(percent, abs=1e-9)
+
+
+def test_one_sided_number() -> None:
+    """An open end of a band becomes as far as the other."""
+    assert Number.of(Claim(75.0, (72.5, math.inf))) == Number(75.0, 72.5, 77.5)
+    assert Number.of(Claim(20.0, (-math.inf, 25.0))) == Number(20.0, 15.0, 25.0)
+
+
+def test_compose() -> None:
+    """75 % by pruning leaves 4.6 + 20.4 / 4 = 9.7 %; 89.7 % needs 4.6 + 4 · 5.7 = 27.4 % left: both can be."""
+    finding = _check(COMPOSE)
+
+    assert finding.holds
+    assert "leaves 4.6 + 20.4 / 4 = 9.7 % after int8, so 90.3 % saved together" in finding.text
+    assert "89.7 % together needs 72.6 % by pruning" in finding.text
+    # 0.25 · (4.6 + 95.4 / 4) = 0.25 · 28.4 = 7.1
+    assert "promises 92.9 % and is wrong" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("together", "holds"),
+    [
+        (89.6, False),  # 10.4 left: 4.6 + 4 · 5.8 = 27.8, so 72.2 by pruning, and 72.4 at the edge of 0.05
+        (90.9, True),  # 9.1 left: 77.4 by pruning
+        (91.0, False),  # 9.0 left: 77.8, and 77.6 at the edge
+        (92.9, False),  # the naive product
+    ],
+)
+def test_compose_edges(together: float, holds: bool) -> None:
+    """The combined saving must need a pruning within the printed digits."""
+    combined = Claim(together, (together - 0.05, together + 0.05))
+
+    assert _check(COMPOSE, combined=combined).holds == holds
+
+
+def test_same_count() -> None:
+    """95 % and 75 % of the rest leave 5 · 0.25 = 1.25 %; with the rounding 7.5 · 0.275 = 2.1 %, under 2.5."""
+    finding = _check(SAME_COUNT)
+
+    assert not finding.holds
+    assert "98.8 % would be gone together, from 97.9 to 99.4 % with the rounding" in finding.text
+    assert "reports 95.4 % in both cases" in finding.text
+
+
+@pytest.mark.parametrize(("together", "holds"), [(96.0, True), (95.0, False), (98.75, True), (99.9, True)])
+def test_same_count_edges(together: float, holds: bool) -> None:
+    """What is reported together must reach what the two leave over: 97.94 … 99.44."""
+    combined = Claim(together, (together - 2.5, together + 2.5))
+
+    assert _check(SAME_COUNT, combined_parameters=combined).holds == holds
+
+
+def test_int8_ceiling() -> None:
+    """Three bytes of four of 96.1 % of ConvNeXt-Large: 72.1 %, short of the band's 72.5."""
+    finding = _check(CEILING)
+
+    assert not finding.holds
+    assert "convnext_small 71.6" in finding.text
+    assert "convnext_large 72.1" in finding.text
+
+
+@pytest.mark.parametrize(("low", "holds"), [(72.0, True), (72.07, True), (72.08, False), (75.1, False)])
+def test_int8_ceiling_edges(low: float, holds: bool) -> None:
+    """The band's lower end decides: 75 · (1 − 7,646,208 / 196,245,706) = 72.078."""
+    assert _check(CEILING, quantized=Claim(low + 1, (low, low + 2))).holds == holds
+
+
+def test_latency(devices: list[Device]) -> None:
+    """20 ms are possible on a Raspberry Pi up to 64 pixels; at 224 not to be expected, and on a 4 ruled out."""
+    finding = _check(LATENCY, devices)
+
+    assert finding.holds
+    assert "the bound alone rules out: raspberry-pi-4 at 224 (41.4 / 109.3)" in finding.text
+    assert "published rates speak against: raspberry-pi-5 at 224 (10.1 / 40.2)" in finding.text
+    assert "raspberry-pi-5 at 64 (1.1 / 3.3)" in finding.text
+    assert "jetson-orin-nano at 224 (9.5 / ?)" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("limit", "holds"),
+    [
+        (1.09, True),  # 18.62 MB / 17.1 GB/s = 1.0890 ms on a Raspberry Pi 5
+        (1.08, False),
+    ],
+)
+def test_latency_edges(devices: list[Device], limit: float, holds: bool) -> None:
+    """The fastest expectation on an edge device decides."""
+    assert _check(LATENCY, devices, latency=Claim(limit, (-math.inf, limit))).holds == holds
+
+
+def test_latency_cloud_does_not_count(devices: list[Device]) -> None:
+    """A cloud host is no edge device, however fast."""
+    cloud = [device.model_copy(update={"kind": "cloud"}) for device in devices]
+
+    assert not _check(LATENCY, cloud).holds
+
+
+def test_latency_bound_does_not_count(devices: list[Device]) -> None:
+    """That a bound allows it does not make it likely: without a published rate nothing is expected."""
+    assert not _check(LATENCY, [device for device in devices if not device.achieved]).holds
+
+
+@pytest.mark.parametrize(
+    ("spec", "match"),
+    [
+        (Spec("composed", COMPOSE.claims), r"'rule' must be known \(got 'composed'; did you mean 'compose'\?\)"),
+        (Spec("compose", {"size_together": "combined"}), r"'claims' must be just .* \(got size_together\)"),
+        (Spec("compose", {**COMPOSE.claims, "x": "y"}), "'claims' must be just size_by_pruning, size_together"),
+        (Spec("compose", COMPOSE.claims, {}), r"'parameters' must be just model .*\(got nothing\)"),
+        (Spec("compose", COMPOSE.claims, {"model": "convnext_smal"}), "did you mean 'convnext_small'"),
+        (Spec("compose", COMPOSE.claims, ALL | {"model": "x"}), "'parameters' must be just model"),
+        (Spec("int8-ceiling", CEILING.claims, {"models": ""}), "model must be known \\(got ''"),
+        (Spec("latency-feasible", LATENCY.claims, SMALL | {"target": 1.0}), "'target' must be a share"),
+        (Spec("latency-feasible", LATENCY.claims, SMALL | {"target": "most"}), "'target' must be a share"),
+    ],
+)
+def test_refused(spec: Spec, match: str) -> None:
+    """Raises ValueError for an unknown rule or model, a wrong role or parameter."""
+    with pytest.raises(ValueError, match=match):
+        validate(spec)
+
+
+def test_all_rules_tried() -> None:
+    """Every rule has a test above."""
+    assert {spec.rule for spec in (COMPOSE, SAME_COUNT, CEILING, LATENCY)} == set(RULES)

@@ -1,0 +1,187 @@
+"""The roofline against figures worked out by hand, in the comments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeai_repro.architecture import ARCHITECTURES, Architecture, layers
+from edgeai_repro.devices import Device, load_devices
+from edgeai_repro.roofline import VARIANTS, Estimate, estimate, estimates, pruned_widths, work
+
+SMALL = ARCHITECTURES["convnext_small"]
+TARGET = 0.8
+BOARD = Device.model_validate(
+    {
+        "key": "board",
+        "name": "A board",
+        "kind": "edge",
+        "architecture": "aarch64",
+        "cores": 1,
+        "clock": {"ghz": 1.0, "derivation": "given"},
+        "macs": {"fp32": {"per_cycle": 1, "derivation": "given"}, "int8": {"per_cycle": 10, "derivation": "given"}},
+        "caches": [
+            {
+                "name": "L1",
+                "bytes": 20_000_000,
+                "shared": True,
+                "derivation": "given",
+                "bytes_to_core": {"per_cycle": 2, "derivation": "given"},
+            }
+        ],
+        "memory": {"gb_per_s": 0.5, "derivation": "given"},
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def devices() -> dict[str, Device]:
+    """The listed devices."""
+    return load_devices(Path(__file__).parents[2] / "claims")
+
+
+def test_work_fp32() -> None:
+    """In fp32, four bytes for each of the 49,462,378 parameters, and all products at 32 pixels."""
+    counted = work(SMALL, 32, "fp32", target=TARGET)
+
+    assert counted.bytes == 4 * 49_462_378
+    assert (counted.fp32_macs, counted.int8_macs) == (177_210_624, 0)
+
+
+def test_work_int8() -> None:
+    """Int8 touches the Linear weights alone: 3 of 4 bytes of each saved, their products moved over."""
+    # Linear weights: 8 c² a block and 768 · 10 in the head: 8 · (3 · 96² + 3 · 192² + 27 · 384² + 3 · 768²) + 7,680
+    linear = 8 * (3 * 9216 + 3 * 36_864 + 27 * 147_456 + 3 * 589_824) + 7680
+    # their products: 64, 16, 4, 1 positions at 32 pixels
+    macs = 8 * (64 * 3 * 9216 + 16 * 3 * 36_864 + 4 * 27 * 147_456 + 3 * 589_824) + 7680
+    counted = work(SMALL, 32, "int8", target=TARGET)
+
+    assert counted.bytes == 4 * 49_462_378 - 3 * linear
+    assert (counted.fp32_macs, counted.int8_macs) == (177_210_624 - macs, macs)
+
+
+def test_work_pruned() -> None:
+    """Pruning four of five hidden channels leaves a fifth of the blocks' int8 products, and the head's."""
+    # 4 · 96 · 0.2 = 76.8 → 77, 153.6 → 154, 307.2 → 307, 614.4 → 614 channels; 2 · c · hidden weights a block
+    macs = 64 * 3 * 2 * 96 * 77 + 16 * 3 * 2 * 192 * 154 + 4 * 27 * 2 * 384 * 307 + 3 * 2 * 768 * 614 + 7680
+    counted = work(SMALL, 32, "pruned + int8", target=TARGET)
+
+    assert counted.int8_macs == macs
+    assert counted.fp32_macs == work(SMALL, 32, "int8", target=TARGET).fp32_macs
+
+
+@pytest.mark.parametrize("resolution", [32, 64, 224])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_work_complete(resolution: int, variant: str) -> None:
+    """The products of both precisions together are the network's, pruned or not."""
+    hidden = pruned_widths(SMALL, TARGET) if variant == "pruned + int8" else None
+    counted = work(SMALL, resolution, variant, target=TARGET)  # type: ignore[arg-type]
+
+    total = sum(layer.macs for layer in layers(SMALL, resolution=resolution, hidden_widths=hidden))
+    assert counted.fp32_macs + counted.int8_macs == total
+
+
+@pytest.mark.parametrize("target", [-0.1, 1.0, 1.5])
+def test_target_refused(target: float) -> None:
+    """Raises ValueError for a target outside [0, 1)."""
+    with pytest.raises(ValueError, match="'target' must be in"):
+        pruned_widths(SMALL, target)
+
+
+@pytest.mark.parametrize(
+    ("variant", "resolution", "level", "limit", "bound"),
+    [
+        # 197.85 MB over 0.5 GB/s = 395.7 ms; 177.21 M products at 1 GMAC/s = 177.2 ms
+        ("fp32", 32, "memory", "reading", 395.70),
+        # 8,682.95 M products at 1 GMAC/s
+        ("fp32", 224, "memory", "computing", 8682.95),
+        # 7.334 M at 1 GMAC/s + 169.877 M at 10 = 7.334 + 16.988; 56.49 MB over 0.5 GB/s = 113.0 ms
+        ("int8", 32, "memory", "reading", 112.98),
+        # 359.35 M at 1 GMAC/s + 8,323.60 M at 10
+        ("int8", 224, "memory", "computing", 1191.71),
+        # 18.62 MB fit the cache: 9.3 ms at 2 GB/s; 7.334 + 33.978 / 10 = 10.73 ms
+        ("pruned + int8", 32, "L1", "computing", 10.73),
+    ],
+)
+def test_bound(variant: str, resolution: int, level: str, limit: str, bound: float) -> None:
+    """The bound is the greater of reading, from the level that holds the weights, and computing, summed."""
+    row = estimate(BOARD, SMALL, resolution, variant, target=TARGET)  # type: ignore[arg-type]
+
+    assert (row.level, row.limit) == (level, limit)
+    assert row.bound_ms == pytest.approx(bound, rel=1e-3)
+
+
+def test_no_rate_no_expectation() -> None:
+    """Where nobody published a rate there is no expectation."""
+    rows = list(estimates([BOARD], SMALL, target=TARGET))
+
+    assert [(row.expected_ms, row.basis) for row in rows] == [(None, None)] * 9
+
+
+def test_half_a_rate() -> None:
+    """A device with a rate for fp32 alone has an expectation for fp32 alone, and it is not under the bound."""
+    rate = {"precision": "fp32", "model": "resnet50", "resolution": 224, "runtime": "one", "gmac": 1.0}
+    rate |= {"milliseconds": 2000, "derivation": "given", "source": "given"}
+    board = Device.model_validate(BOARD.model_dump() | {"achieved": [rate]})
+    rows = {(row.variant, row.resolution): row for row in estimates([board], SMALL, target=TARGET)}
+
+    assert rows["fp32", 224].expected_ms == pytest.approx(2 * 8682.95, rel=1e-3)
+    assert rows["fp32", 32].expected_ms == rows["fp32", 32].bound_ms  # 354 ms of computing hide behind reading
+    assert rows["fp32", 32].basis == "resnet50"
+    assert rows["int8", 32].expected_ms is None
+
+
+@pytest.mark.parametrize(
+    ("key", "resolution", "variant", "bound", "expected"),
+    [
+        # 197.85 MB / 17.1 GB/s = 11.57 ms; 0.1772 / 76.8 = 2.3 ms; 0.1772 / 34.64 = 5.1 ms
+        ("raspberry-pi-5", 32, "fp32", 11.57, 11.57),
+        # 359.35 M / 76.8 + 8,323.6 M / 307.2 = 4.68 + 27.10; 359.35 / 34.64 + 8,323.6 / 55.83 = 10.37 + 149.08
+        ("raspberry-pi-5", 224, "int8", 31.77, 159.45),
+        # 359.35 M / 76.8 + 1,664.5 M / 307.2 = 4.68 + 5.42; 10.37 + 1,664.5 / 55.83 = 10.37 + 29.81
+        ("raspberry-pi-5", 224, "pruned + int8", 10.10, 40.19),
+        # 359.35 M / 28.8 + 1,664.5 M / 57.6 = 12.48 + 28.90; 359.35 / 14.68 + 1,664.5 / 19.62 = 24.48 + 84.85
+        ("raspberry-pi-4", 224, "pruned + int8", 41.38, 109.33),
+        # 8,682.95 M / 81.6
+        ("jetson-orin-nano", 224, "fp32", 106.41, None),
+        # 18.62 MB from the L3 at 32 · 2 · 4.2 = 268.8 GB/s
+        ("cloud-x86-2core", 32, "pruned + int8", 0.0693, None),
+    ],
+)
+def test_listed_devices(
+    devices: dict[str, Device], key: str, resolution: int, variant: str, bound: float, expected: float | None
+) -> None:
+    """The listed devices' figures for ConvNeXt-Small."""
+    row = estimate(devices[key], SMALL, resolution, variant, target=TARGET)  # type: ignore[arg-type]
+
+    assert row.bound_ms == pytest.approx(bound, rel=1e-3)
+    assert row.expected_ms == (expected and pytest.approx(expected, rel=1e-3))
+
+
+def test_expectation_not_below_bound(devices: dict[str, Device]) -> None:
+    """No expectation is faster than its bound, on any device, size, variant or network."""
+    rows: list[Estimate] = [
+        row
+        for architecture in ARCHITECTURES.values()
+        for row in estimates(devices.values(), architecture, target=TARGET)
+    ]
+
+    assert [row for row in rows if row.expected_ms is not None and row.expected_ms < row.bound_ms] == []
+
+
+def test_compression_speeds_up(devices: dict[str, Device]) -> None:
+    """Int8 never raises the bound, nor does pruning."""
+    for device in devices.values():
+        for resolution in (32, 64, 224):
+            bounds = [estimate(device, SMALL, resolution, variant, target=TARGET).bound_ms for variant in VARIANTS]
+            assert bounds == sorted(bounds, reverse=True), f"{device.key} at {resolution}: {bounds}"
+
+
+def test_small_architecture() -> None:
+    """One block of one channel a stage, by hand: its bytes in fp32 and int8."""
+    tiny = Architecture((1, 1, 1, 1), (1, 1, 1, 1), 0.0)
+    # stem 48 + 1 and norm 2; 3 downsamplings of norm 2 and 4 + 1; 4 blocks of depthwise 49 + 1, norm 2,
+    # expand 4 + 4, reduce 4 + 1, scale 1; head norm 2 and 10 + 10: 51 + 21 + 264 + 22 + … = 51 + 21 + 4 · 66 + 22
+    assert work(tiny, 32, "fp32", target=TARGET).bytes == 4 * (51 + 21 + 4 * 66 + 22)
+    assert work(tiny, 32, "int8", target=TARGET).bytes == 4 * (51 + 21 + 4 * 66 + 22) - 3 * (4 * 8 + 10)
