@@ -7,35 +7,36 @@ derivation. Units: GHz, GB/s (1e9 bytes), GMAC/s (1e9 multiply-accumulates), byt
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from edgeai_repro.documents import read_yaml, validated
 from edgeai_repro.evidence import Record
 
 Precision = Literal["fp32", "int8"]
+Figure = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 FILE = "devices.yaml"
 
 
 class PerCycle(Record):
     """What one core does in one clock cycle, and how that is known."""
 
-    per_cycle: PositiveFloat
+    per_cycle: Figure
     derivation: str = Field(min_length=1)
 
 
 class Clock(Record):
     """The highest clock of the device as it is sold, in GHz."""
 
-    ghz: PositiveFloat
+    ghz: Figure
     derivation: str = Field(min_length=1)
 
 
 class Memory(Record):
     """The bandwidth from memory to all cores, in GB/s."""
 
-    gb_per_s: PositiveFloat
+    gb_per_s: Figure
     derivation: str = Field(min_length=1)
 
 
@@ -63,8 +64,8 @@ class Achieved(Record):
     model: str
     resolution: PositiveInt
     runtime: str
-    gmac: PositiveFloat = Field(description="multiply-accumulates of one image, in 1e9")
-    milliseconds: PositiveFloat
+    gmac: Figure = Field(description="multiply-accumulates of one image, in 1e9")
+    milliseconds: Figure
     derivation: str = Field(min_length=1)
     source: str = Field(min_length=1)
 

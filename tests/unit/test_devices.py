@@ -67,12 +67,13 @@ def test_level(tmp_path: Path, size: int, level: tuple[str, float]) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "match"),
     [
-        ("cores: 2", "cores: 0", r"devices board: 'cores' must fit: .*greater than 0 \(got 0\)"),
-        ("cores: 2", "cores: two", r"devices board: 'cores' must fit: .*\(got 'two'\)"),
-        ("ghz: 1.5, derivation: data sheet", "ghz: 1.5", r"'clock.derivation' must fit: .*\(got nothing\)"),
-        ("    memory:", "    colour: red\n    memory:", r"'colour' must be a known key \(got 'red'"),
-        ("aarch64", "sparc", r"'architecture' must fit: .*\(got 'sparc'\)"),
-        ("bytes: 5000", "bytes: 500", "'caches' must grow from the core outwards"),
+        ("cores: 2", "cores: 0", "board: 'cores' must"),
+        ("cores: 2", "cores: two", "board: 'cores' must"),
+        ("ghz: 1.5", "ghz: .inf", r"board: 'clock\.ghz' must"),
+        ("ghz: 1.5, derivation: data sheet", "ghz: 1.5", r"board: 'clock\.derivation' must"),
+        ("    memory:", "    colour: red\n    memory:", "board: 'colour' must be a known key"),
+        ("aarch64", "sparc", "board: 'architecture' must"),
+        ("bytes: 5000", "bytes: 500", "board: 'caches' must grow from the core outwards"),
         (
             "milliseconds: 800",
             "milliseconds: 300",
@@ -83,8 +84,8 @@ def test_level(tmp_path: Path, size: int, level: tuple[str, float]) -> None:
             "    name: A board\n    name: Another\n",
             "line 4: must be valid YAML .*'name' twice",
         ),
-        ("key: board", "key: A Board", "devices A Board: 'key' must fit"),
-        ("devices:", "boards:", r"'devices' must fit: .*\(got nothing\)"),
+        ("key: board", "key: A Board", "A Board: 'key' must"),
+        ("devices:", "boards:", "'boards' must be a known key|'devices' must"),
     ],
 )
 def test_refused(tmp_path: Path, old: str, new: str, match: str) -> None:
