@@ -6,15 +6,16 @@ import json
 import math
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FiniteFloat, NonNegativeFloat, TypeAdapter, model_validator
+from pydantic import Field, FiniteFloat, TypeAdapter, model_validator
 
 import edgeai_repro.metrics
 import edgeai_repro.techniques  # noqa: F401 - both are imported for what they register
+from edgeai_repro import plausibility
 from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.devices import DevicesFile
-from edgeai_repro.documents import read_yaml, validated
+from edgeai_repro.documents import LONGEST, read_yaml, validated
 from edgeai_repro.errors import UserError, nearest
 from edgeai_repro.evidence import Parameter, Record
 from edgeai_repro.registry import METRICS, TECHNIQUES, UNCOMPRESSED
@@ -23,15 +24,16 @@ Side = Literal["both", "at_least", "at_most"]
 Need = Literal["data", "weights", "edge"]
 Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
 MODELS = (*ARCHITECTURES, "alexnet")
+Width = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
 
 class Band(Record):
     """How far from the paper's value a measurement may lie, in the metric's unit, in parts that are kept apart."""
 
-    rounding: NonNegativeFloat = Field(description="what the printed digits allow")
-    sampling: NonNegativeFloat = Field(0.0, description="the paper's own error, where it measured a sample")
-    tolerance: NonNegativeFloat = Field(0.0, description="granted for another framework version or counter")
+    rounding: Width = Field(description="what the printed digits allow")
+    sampling: Width = Field(0.0, description="the paper's own error, where it measured a sample")
+    tolerance: Width = Field(0.0, description="granted for another framework version or counter")
     side: Side = "both"
     derivation: str = Field(min_length=1)
 
@@ -76,7 +78,9 @@ class Claim(Record):
     quantifier: Literal["up_to", "every", "named"]
     value: FiniteFloat
     band: Band
-    settings: dict[str, list[Parameter]] = Field({}, description="the technique's settings that are measured")
+    settings: dict[str, Annotated[list[Parameter], Field(min_length=1)]] = Field(
+        {}, description="the technique's settings that are measured"
+    )
     choice: Choice | None = None
     needs: list[Need] = Field([])
     assumes: list[str] = Field([], description="ids under `unstated` that the verdict rests on")
@@ -90,10 +94,15 @@ class Claim(Record):
             _known("model", model, MODELS)
         if self.quantifier == "named" and len(self.models) != 1:
             raise ValueError(f"'models' must be the one model of quantifier 'named' (got {len(self.models)})")
-        if self.choice and self.choice.recipe not in self.settings.get(self.choice.name, []):
-            raise ValueError(
-                f"'choice.recipe' must be in settings[{self.choice.name!r}] (got {self.choice.recipe!r})"
-            )
+        if self.choice:
+            values = self.settings.get(self.choice.name, [])
+            if self.choice.recipe not in values or len(values) < 2:
+                raise ValueError(
+                    f"'choice.recipe' must be one of two values or more in settings[{self.choice.name!r}] "
+                    f"(got {self.choice.recipe!r} of {values})"
+                )
+            if not set(self.choice.swept_on) & set(self.models):
+                raise ValueError(f"'choice.swept_on' must name one of 'models' (got {self.choice.swept_on})")
         if self.expect.verdict == "attainable" and self.choice is None:
             raise ValueError("'expect.verdict' must not be 'attainable' for a claim without 'choice'")
         if self.expect.verdict == "artefact" and not METRICS[self.metric].logical:
@@ -140,6 +149,11 @@ class ImplicationSpec(Record):
     claims: dict[str, str]
     parameters: dict[str, Parameter] = Field({})
     expect: bool
+
+    @model_validator(mode="after")
+    def _fits_its_rule(self) -> Self:
+        plausibility.validate(self)
+        return self
 
 
 class PaperInfo(Record):
@@ -204,7 +218,8 @@ def load_file(path: Path) -> Paper | DevicesFile:
     document = read_yaml(path)
     if not isinstance(document, dict) or not {"paper", "devices"} & document.keys():
         came = ", ".join(map(str, document)) if isinstance(document, dict) else type(document).__name__
-        raise UserError(f"{path}: must have a key 'paper' or 'devices' (got {came or 'nothing'}); add it")
+        came = "nothing" if not document else came[:LONGEST]
+        raise UserError(f"{path}: must have a key 'paper' or 'devices' (got {came}); add it")
     schema: type[Paper | DevicesFile] = Paper if "paper" in document else DevicesFile
     return validated(schema, document, path)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-from edgeai_repro import environment
-from edgeai_repro.claims import MODELS, Claim, Need, Paper, load_claims
+from edgeai_repro import environment, plausibility
+from edgeai_repro.claims import MODELS, Claim, ImplicationSpec, Need, Paper, load_claims
+from edgeai_repro.devices import load_devices
 from edgeai_repro.documents import writable
 from edgeai_repro.errors import UserError, nearest
 from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
@@ -42,7 +43,7 @@ class Run:
             folder=folder,
             papers=load_claims(folder),
             models=None if models is None else tuple(_names("--claims-models", models, MODELS)),
-            required=frozenset(_names("--claims-require", required or "", NEEDS)),
+            required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
         )
 
@@ -50,6 +51,20 @@ class Run:
     def claims(self) -> Iterator[tuple[str, Claim]]:
         """All claims with their full names, paper by paper."""
         return ((paper.full_name(claim), claim) for paper in self.papers for claim in paper.claims)
+
+    @property
+    def implication_specs(self) -> Iterator[tuple[str, ImplicationSpec]]:
+        """All implications with their full names, paper by paper."""
+        return ((f"{paper.paper.id}/{spec.id}", spec) for paper in self.papers for spec in paper.implications)
+
+    def imply(self, name: str, spec: ImplicationSpec) -> ImplicationEntry:
+        """Work out an implication from the paper's numbers and the known devices, and keep it."""
+        paper = next(paper for paper in self.papers if spec in paper.implications)
+        devices = list(load_devices(self.folder).values())
+        found = plausibility.check(spec, {claim.id: claim for claim in paper.claims}, devices)
+        entry = ImplicationEntry(id=spec.id, holds=found.holds, text=found.text)
+        self.implications[name] = entry
+        return entry
 
     def fails(self, verdict: Verdict) -> str | None:
         """Return why a verdict fails the run, or None: drift, or a condition that the run requires is missing."""
@@ -78,6 +93,8 @@ class Run:
 
 def _names(option: str, text: str, known: Iterable[str]) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError(f"{option} must name at least one (got {text!r}); known are {', '.join(known)}")
     for name in names:
         if name not in known:
             raise UserError(f"{option} must name what is known (got {name!r}); {nearest(name, known)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from edgeai_repro.claims import Claim, Decided
+from edgeai_repro.claims import Choice, Claim, Decided
 from edgeai_repro.errors import Condition
 from edgeai_repro.evidence import Interval, Measurement, Parameter, Record
 from edgeai_repro.registry import METRICS
@@ -16,8 +16,9 @@ VerdictName = Literal["reproduced", "attainable", "artefact", "contradicted", "i
 DECIDED: tuple[str, ...] = get_args(Decided)
 # An A/A comparison times the same file against itself: where its ratio isn't 1 within 5 %, nothing else is told.
 CONTROL = (0.95, 1.05)
-# Of the values of a free choice none holds: what is said then is the first of these that one of them gives.
-NONE_HOLDS: tuple[VerdictName, ...] = ("inconclusive", "not_testable", "artefact", "contradicted")
+# Of a free choice the first of these that a value gives is said; attainable where some hold and some fail.
+UNSETTLED: tuple[VerdictName, ...] = ("inconclusive", "not_testable")
+FAILING: tuple[VerdictName, ...] = ("artefact", "contradicted")
 
 
 class FlipMargin(Record):
@@ -72,7 +73,7 @@ def judge(claim: Claim, rows: Sequence[Measurement]) -> Verdict:
     """Judge a claim by the rows of all models and settings that were measured.
 
     Rows at reduced scale and rows of neighbours are shown and don't count. Where models that are missing from the
-    rows could turn the verdict, it is `not_testable`. Raises ValueError if there is no row.
+    rows could turn the verdict, it is `not_testable`. Raises ValueError for no row, or none with the choice.
     """
     if not rows:
         raise ValueError(f"'rows' of {claim.id!r} must be at least one (got none)")
@@ -83,14 +84,17 @@ def judge(claim: Claim, rows: Sequence[Measurement]) -> Verdict:
         outcome = _outcome(claim, counting, claim.models)
         name, margin, choices = outcome.verdict, _row_margin(claim, outcome), None
     else:
-        outcomes = _outcomes(claim, claim.choice.name, counting)
+        outcomes = _outcomes(claim, claim.choice, counting)
         choices = Choices(
             name=claim.choice.name,
             tried=tuple(outcomes),
             holding=tuple(value for value, outcome in outcomes.items() if outcome.verdict == "reproduced"),
         )
-        name, outcome = _combined(outcomes, choices, claim.choice.recipe)
-        margin = _choice_margin(claim, outcome, choices) if name == "attainable" else _row_margin(claim, outcome)
+        name, outcome = _combined(claim, outcomes, claim.choice)
+        margins = [_row_margin(claim, other, choices.name) for other in outcomes.values() if other.verdict == name]
+        margin = min(filter(None, margins), key=lambda margin: margin.amount, default=None)
+        if name == "attainable":
+            margin = _choice_margin(outcome, outcomes, choices.name)
     return Verdict(
         claim=claim,
         verdict=name,
@@ -103,29 +107,35 @@ def judge(claim: Claim, rows: Sequence[Measurement]) -> Verdict:
     )
 
 
-def _outcomes(claim: Claim, choice: str, rows: Sequence[Measurement]) -> dict[Parameter, _Outcome]:
+def _outcomes(claim: Claim, choice: Choice, rows: Sequence[Measurement]) -> dict[Parameter, _Outcome]:
     """Judge each value of a free choice on its own: all models at the recipe's, elsewhere those that sweep."""
-    assert claim.choice is not None
     outcomes = {}
-    for value in claim.settings[choice]:
-        swept = claim.models if value == claim.choice.recipe else claim.choice.swept_on
-        of_value = [row for row in rows if row.params.get(choice) == value and row.model in swept]
+    for value in claim.settings[choice.name]:
+        swept = claim.models if value == choice.recipe else choice.swept_on
+        of_value = [row for row in rows if row.params.get(choice.name) == value and row.model in swept]
         if of_value:
             outcomes[value] = _outcome(claim, of_value, [model for model in claim.models if model in swept])
+    if not outcomes:
+        raise ValueError(f"'params' of a row of {claim.id!r} must hold its {choice.name!r} (got none that does)")
     return outcomes
 
 
-def _combined(
-    outcomes: dict[Parameter, _Outcome], choices: Choices, recipe: Parameter
-) -> tuple[VerdictName, _Outcome]:
-    """Return what the values of a free choice say together, and the value's outcome that stands for it."""
-    ordered = sorted(outcomes, key=lambda value: value != recipe)
-    if choices.holding:
-        name: VerdictName = "reproduced" if choices.holding == choices.tried else "attainable"
-        return name, next(outcomes[v] for v in ordered if v in choices.holding)
-    verdicts = [outcomes[value].verdict for value in ordered]
-    name = next(verdict for verdict in NONE_HOLDS if verdict in verdicts)
-    return name, outcomes[ordered[verdicts.index(name)]]
+def _combined(claim: Claim, outcomes: dict[Parameter, _Outcome], choice: Choice) -> tuple[VerdictName, _Outcome]:
+    """Return what the values of a free choice say together, and the value's outcome that stands for it.
+
+    Where some hold and some fail, it is the choice that makes the claim true. As long as that is open, because a
+    value is undecided or wasn't tried, so is the verdict.
+    """
+    standing: dict[VerdictName, _Outcome] = {}
+    for value in sorted(outcomes, key=lambda value: value != choice.recipe):
+        standing.setdefault(outcomes[value].verdict, outcomes[value])
+    if "reproduced" in standing and not standing.keys().isdisjoint(FAILING):
+        return "attainable", standing["reproduced"]
+    if untried := [value for value in claim.settings[choice.name] if value not in outcomes]:
+        text = f"{choice.name} {', '.join(map(str, untried))} not tried; run without --claims-models"
+        standing.setdefault("not_testable", _Outcome("not_testable", next(iter(standing.values())).row, text))
+    name = next(verdict for verdict in (*UNSETTLED, "reproduced", *FAILING) if verdict in standing)
+    return name, standing[name]
 
 
 def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -> _Outcome:
@@ -170,8 +180,8 @@ def _nothing_counts(claim: Claim, rows: Sequence[Measurement]) -> tuple[Conditio
     return "models", f"{', '.join(claim.models)} left out; run without --claims-models"
 
 
-def _row_margin(claim: Claim, outcome: _Outcome) -> FlipMargin | None:
-    """Return the least shift of an interval that moves it across an edge of the band."""
+def _row_margin(claim: Claim, outcome: _Outcome, choice: str | None = None) -> FlipMargin | None:
+    """Return the least shift of an interval that moves it across an edge of the band, at a value of the choice."""
     if outcome.verdict not in DECIDED:
         return None
     unit = METRICS[claim.metric].unit
@@ -185,35 +195,42 @@ def _row_margin(claim: Claim, outcome: _Outcome) -> FlipMargin | None:
         else:
             shifts.append((max(low - interval.high, interval.low - high), name))
     amount, name = min(shifts)
+    at = f" ({choice} {outcome.row.params[choice]})" if choice else ""
     if outcome.verdict == "contradicted":
-        return FlipMargin(of="band", amount=amount, text=f"a band wider by {show(amount, unit)} would reach it")
-    return FlipMargin(of="value", amount=amount, text=f"the {name} value is {show(amount, unit)} from an edge")
+        return FlipMargin(of="band", amount=amount, text=f"a band wider by {show(amount, unit)} would reach it{at}")
+    return FlipMargin(of="value", amount=amount, text=f"the {name} value is {show(amount, unit)} from an edge{at}")
 
 
-def _choice_margin(claim: Claim, outcome: _Outcome, choices: Choices) -> FlipMargin:
-    """Return the step of the free choice, from the row that stands for it, to the nearest that fails."""
-    here = outcome.row.params[choices.name]
-    failing = [value for value in choices.tried if value not in choices.holding]
-    if isinstance(here, str):
-        return FlipMargin(of="choice", amount=1.0, text=f"fails with {choices.name} {failing[0]}")
-    step, value = min((abs(float(value) - here), value) for value in failing)
-    return FlipMargin(of="choice", amount=step, text=f"fails with {choices.name} {value} instead of {here}")
+def _choice_margin(outcome: _Outcome, outcomes: dict[Parameter, _Outcome], choice: str) -> FlipMargin:
+    """Return the step of the free choice, from the row that stands for it, to the nearest value that fails."""
+    here = outcome.row.params[choice]
+
+    def step(value: Parameter) -> float:
+        return 1.0 if isinstance(value, str) or isinstance(here, str) else abs(float(value) - here)
+
+    nearest = min((value for value, other in outcomes.items() if other.verdict in FAILING), key=step)
+    text = f"fails with {choice} {nearest} instead of {here}"
+    return FlipMargin(of="choice", amount=step(nearest), text=text)
 
 
 def _attainable(choices: Choices) -> str:
-    holding, tried = (
-        " … ".join(dict.fromkeys(str(v) for v in (c[0], c[-1]))) for c in (choices.holding, choices.tried)
-    )
+    first = choices.tried.index(choices.holding[0])
+    unbroken = choices.holding == choices.tried[first : first + len(choices.holding)]
+    holding = _range(choices.holding) if unbroken else ", ".join(map(str, choices.holding))
     return (
-        f"holds with {choices.name} {holding} (tried {tried}), a choice that the paper doesn't state; "
-        "accuracy at that choice isn't shown here"
+        f"holds with {choices.name} {holding} (tried {_range(choices.tried)}), a choice that the paper doesn't "
+        "state; accuracy at that choice isn't shown here"
     )
+
+
+def _range(values: Sequence[Parameter]) -> str:
+    return " … ".join(dict.fromkeys(str(value) for value in (values[0], values[-1])))
 
 
 def show(value: float, unit: str) -> str:
-    """Return a number with at most two decimals and its unit."""
+    """Return a number with at most two decimals and its unit; what would be rounded to 0 keeps a digit."""
     text = f"{value:.2f}".rstrip("0").rstrip(".")
-    return f"{'0' if text == '-0' else text} {unit}".rstrip()
+    return f"{f'{value + 0.0:.1g}' if text in ('0', '-0') else text} {unit}".rstrip()
 
 
 def _show(interval: Interval, unit: str) -> str:

@@ -28,7 +28,14 @@ def render(document: Document, *, colour: bool, width: int | None = None) -> str
     """Return the document as text, with ANSI colours or plain; `width` in columns."""
     stream = StringIO()
     console = Console(
-        file=stream, force_terminal=colour, no_color=not colour, width=width or PIPED_WIDTH, highlight=False
+        file=stream,
+        force_terminal=colour,
+        color_system="standard" if colour else None,  # whatever TERM says: whoever asks for colour gets it
+        no_color=not colour,
+        width=width or PIPED_WIDTH,
+        highlight=False,
+        markup=False,  # titles and units may have brackets
+        emoji=False,
     )
     for paper in document.papers:
         console.print(_paper(paper))
