@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.claims import Claim, Need
 from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.evidence import Measurement
@@ -22,8 +23,9 @@ from edgeai_repro.registry import METRICS, TECHNIQUES, UNCOMPRESSED, Settings
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeai_repro.measure.counts import Counts
+    from edgeai_repro.measure.counts import Counts, Kind, Reported
 
+IMAGENET_RESOLUTION = 224  # for what isn't CIFAR-10's: AlexNet takes no image of less than 63 pixels
 Wanted = Mapping[str, Sequence[Settings]]
 
 
@@ -31,13 +33,11 @@ Wanted = Mapping[str, Sequence[Settings]]
 class Profile:
     """The numbers of one model: as common tools report them, and as they are.
 
-    `reported_parameters` is parameters(), `reported_macs` thop's count for one image, `counts` our own count,
-    `state_dict_bytes` the saved file. `seconds` is what compressing and measuring it took.
+    `state_dict_bytes` is the size of the saved file; `seconds` is what compressing and measuring took.
     """
 
-    reported_parameters: int
-    reported_macs: int
-    counts: Counts
+    reported: Reported
+    logical: Counts
     state_dict_bytes: int
     deflated_bytes: int | None
     seconds: float
@@ -78,24 +78,32 @@ class Lab:
             self._work_on(model, {technique: [settings or {}]})
         return self._profiles[key]
 
-    def network(self, model: str) -> nn.Module:
-        """Build an uncompressed model with random weights."""
-        from edgeai_repro import models
+    def by_kind(self, model: str) -> dict[Kind, Counts]:
+        """Return the logical counts of an uncompressed model by kind of layer."""
+        from edgeai_repro.measure import counts
 
-        with self._timed("build"):
-            return models.build(model)
+        resolution = self.resolution if model in ARCHITECTURES else IMAGENET_RESOLUTION
+        network = self._build(model)
+        with self._timed("count"):
+            return counts.by_kind(network, resolution)
 
     def _admitted(self, claim: Claim) -> list[str]:
         named = [*claim.models, *claim.neighbours]
         return [model for model in named if self._models is None or model in self._models]
 
     def _work_on(self, model: str, asked: Wanted) -> None:
-        network = self.network(model)
+        network = self._build(model)
         self._keep(model, UNCOMPRESSED, {}, network)
         planned = [
             {claim.technique: claim.settings_for(model)} for claim in self._claims if model in self._admitted(claim)
         ]
         self._branch(model, network, UNCOMPRESSED, _union([asked, *planned]))
+
+    def _build(self, model: str) -> nn.Module:
+        from edgeai_repro import models
+
+        with self._timed("build"):
+            return models.build(model) if model in ARCHITECTURES else models.build_torchvision(model)
 
     def _branch(self, model: str, network: nn.Module, base: str, wanted: Wanted) -> None:
         """Apply to a network every technique that starts from `base`, and to what comes out those that follow."""
@@ -117,14 +125,14 @@ class Lab:
 
         start = time.perf_counter() if start is None else start
         with self._timed("count"):
-            parameters, macs = counts.reported(network, self.resolution)
+            reported = counts.reported(network, self.resolution)
             logical = counts.logical(network, self.resolution)
         with self._timed("save"):
             stored = size.state_dict_bytes(network)
         with self._timed("deflate"):
             deflated = size.deflated_bytes(network) if self._wants_deflated(model, technique) else None
         seconds = time.perf_counter() - start
-        profile = Profile(parameters, macs, logical, stored, deflated, seconds)
+        profile = Profile(reported, logical, stored, deflated, seconds)
         self._profiles[_key(model, technique, settings)] = profile
 
     def _wants_deflated(self, model: str, technique: str) -> bool:

@@ -28,8 +28,8 @@ def params_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement
         lab,
         claim,
         model,
-        reported=lambda profile: profile.reported_parameters,
-        logical=lambda profile: profile.counts.parameters,
+        reported=lambda profile: profile.reported.parameters,
+        logical=lambda profile: profile.logical.parameters,
     )
 
 
@@ -40,17 +40,17 @@ def macs_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
         lab,
         claim,
         model,
-        reported=lambda profile: profile.reported_macs,
-        logical=lambda profile: profile.counts.macs,
+        reported=lambda profile: profile.reported.macs,
+        logical=lambda profile: profile.logical.macs,
     )
 
 
 @metric("executed_macs_reduction", unit="%", logical=True)
 def executed_macs_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
     """As macs_reduction; beside it the share on zero weights, which only a runtime that skips them would save."""
-    dense = lab.profile(model).counts
+    dense = lab.profile(model).logical
     for row in macs_reduction(lab, claim, model):
-        counts = lab.profile(model, claim.technique, row.params).counts
+        counts = lab.profile(model, claim.technique, row.params).logical
         on_zeros = round(_saved(dense.macs, counts.nonzero_macs), 2)
         yield row.model_copy(update={"params": {**row.params, "macs_on_zero_weights": on_zeros}})
 
@@ -79,7 +79,7 @@ def compression_trend(lab: Lab, claim: Claim, model: str) -> Iterator[Measuremen
     profiles = [lab.profile(model, claim.technique, settings) for settings in grid]
     sparsities = [float(settings["sparsity"]) for settings in grid]
     quantities: dict[str, Quantity] = {
-        "non-zero parameters": lambda profile: profile.counts.nonzero_parameters,
+        "non-zero parameters": lambda profile: profile.logical.nonzero_parameters,
         "deflated bytes": lambda profile: float(profile.deflated_bytes or 0),
         "dense bytes": lambda profile: profile.state_dict_bytes,
     }
@@ -97,25 +97,17 @@ def compression_trend(lab: Lab, claim: Claim, model: str) -> Iterator[Measuremen
         )
 
 
-@metric("imbalance", unit="%", logical=True)
+@metric("imbalance", unit="%")
 def imbalance(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
-    """The lesser of the convolutions' share of the MACs and the fully connected layers' of the parameters."""
-    for name, of_conv, quantity in [("MACs", True, "macs"), ("parameters", False, "parameters")]:
-        reported, logical = (
-            {kind: getattr(counts, quantity) for kind, counts in lab.by_kind(model, counter).items()}
-            for counter in ("reported", "logical")
-        )
-        yield Measurement(
-            model=model,
-            technique=UNCOMPRESSED,
-            params={"share": f"{'convolutions' if of_conv else 'fully connected'} of {name}"},
-            reported=Interval.exact(_share(reported, "conv" if of_conv else "linear")),
-            logical=Interval.exact(_share(logical, "conv" if of_conv else "linear")),
-        )
-
-
-def _share(by_kind: dict[str, int], kind: str) -> float:
-    return 100 * by_kind[kind] / sum(by_kind.values())
+    """The convolutions' share of the MACs, and the fully connected layers' share of the parameters."""
+    by_kind = lab.by_kind(model)
+    total = sum(by_kind.values(), type(by_kind["conv"])())
+    shares = {
+        "MACs in convolutions": by_kind["conv"].macs / total.macs,
+        "parameters in fully connected": by_kind["linear"].parameters / total.parameters,
+    }
+    for name, share in shares.items():
+        yield _estimate(claim, model, {"share": name}, Interval.exact(100 * share), 1)
 
 
 def _reductions(

@@ -21,8 +21,9 @@ from edgeai_repro.run import Run
 from edgeai_repro.verdict import Verdict, judge, untestable
 
 if TYPE_CHECKING:
-    from edgeai_repro.claims import Claim
+    from edgeai_repro.claims import Claim, ImplicationSpec
     from edgeai_repro.lab import Lab
+    from edgeai_repro.report.document import ImplicationEntry
 
 RUN = pytest.StashKey[Run | None]()
 
@@ -89,6 +90,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if run is None:
             pytest.exit("a test takes 'claim', but there is no claims folder; name one with --claims-dir", 4)
         metafunc.parametrize("claim", [pytest.param(claim, id=name) for name, claim in run.claims])
+    if "implication" in metafunc.fixturenames and (run := metafunc.config.stash[RUN]) is not None:
+        metafunc.parametrize("implication", [pytest.param(spec, id=name) for name, spec in run.implication_specs])
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +115,12 @@ def verdict(request: pytest.FixtureRequest, claim: Claim, lab: Lab) -> Verdict:
     run = _run(request)
     run.verdicts[request.node.callspec.id] = found
     return found
+
+
+@pytest.fixture
+def finding(request: pytest.FixtureRequest, implication: ImplicationSpec) -> ImplicationEntry:
+    """Work out, by arithmetic alone, whether what claims imply of each other holds; it goes into the table too."""
+    return _run(request).imply(request.node.callspec.id, implication)
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+# Each target alone does all the set-up; the environment is made anew when pyproject.toml has changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help claims test bench
+
+help: ## show this help
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@echo "  ARGS=… is passed on to pytest: make claims ARGS='--claims-models convnext_tiny'"
+
+claims: $(READY) ## judge every claim of the paper on this machine
+	$(BIN)/python -m pytest -m claims $(ARGS)
+
+test: $(READY) ## linters, types and all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY) ## time and memory of a claims run, beside the bare steps
+	$(BIN)/python -m tests.benchmarks.claims_speed
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
