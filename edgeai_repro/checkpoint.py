@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,18 +21,17 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
     Raises UserError where it can't be written: what stood at `path` still stands, and no rest is left.
     """
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            write(file.file)
+        with temporary.open("wb") as file:
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         # torch's zip writer reports a full disk as a RuntimeError of its own
         if isinstance(error, OSError | RuntimeError):
             cause = error.strerror if isinstance(error, OSError) else "no space left, or the file can't be written"

@@ -19,8 +19,10 @@ class Recipe:
     """A training run: two runs of equal recipes on equal data and the same machine give the same weights.
 
     `warmup`, `prune_from` and `prune_until` are shares of the run's steps. `structured` is OTOv3's target, the
-    share of the hidden MLP groups that is pruned while training; None trains dense. `init` is `scratch`,
-    `imagenet` (torchvision's weights) or the path of a safetensors `state_dict` of the unpruned model.
+    share of the hidden MLP groups that is pruned while training; `unstructured` the share of the convolutions' and
+    Linear layers' weights, the smallest of `init`, that is zero from the start and stays zero; with neither the
+    model is trained dense. `init` is `scratch`, `imagenet` (torchvision's weights) or the path of a safetensors
+    `state_dict` of the unpruned model.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Recipe:
     prune_from: float = 0.1
     prune_until: float = 0.5
     prune_periods: int = 10
+    unstructured: float | None = None
     init: str = "scratch"
     dataset: str = "cifar10"
     precision: str = "auto"
@@ -60,6 +63,10 @@ class Recipe:
             _must("structured", 0 < self.structured < 1, "a share in (0, 1)", self.structured)
             ordered = 0 <= self.prune_from < self.prune_until <= 1
             _must("prune_from", ordered, f"a share below 'prune_until', {self.prune_until}", self.prune_from)
+        if self.unstructured is not None:
+            _must("unstructured", 0 < self.unstructured < 1, "a share in (0, 1)", self.unstructured)
+            _must("unstructured", self.structured is None, "unset where 'structured' is set", self.unstructured)
+            _must("init", self.init != "scratch", "trained weights where 'unstructured' is set", self.init)
         if self.init == "imagenet":
             _must("stem_stride", self.stem_stride == 4, "4 with the weights of ImageNet", self.stem_stride)
             _must("init", self.model != "convnext_atto", "other than imagenet for convnext_atto", self.init)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.convnext import ConvNeXt
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from edgeai_repro import models
 from edgeai_repro.batches import augment, normalise
 from edgeai_repro.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeai_repro.compress.unstructured import prunable, prune
 from edgeai_repro.data import DATASETS, Split, load_split
 from edgeai_repro.depthwise import fast_depthwise
 from edgeai_repro.errors import UserError
@@ -64,7 +65,10 @@ class Trainer:
             recipe.model, num_classes=dataset.classes, stem_stride=recipe.stem_stride, seed=recipe.seed
         )
         self.model.load_state_dict(state, strict=False)
+        if recipe.unstructured is not None:
+            self.model.load_state_dict(prune(self.model, recipe.unstructured).state_dict())
         self.model.to(self.device, memory_format=torch.channels_last)
+        self._zeros = self._unstructured_zeros()
         self.pruner: StructuredPruner | None = None
         self.optimizer = self._optimizer()
         self.done = 0
@@ -86,7 +90,7 @@ class Trainer:
 
         schedule = pruning_schedule(recipe, self.steps)
         self.pruner = StructuredPruner(self.model, resolution=recipe.resolution)
-        optimizer: torch.optim.Optimizer = self.pruner.optimizer(
+        return self.pruner.optimizer(
             recipe.structured,
             lr=recipe.lr,
             weight_decay=recipe.weight_decay,
@@ -94,7 +98,6 @@ class Trainer:
             pruning_steps=schedule.steps,
             pruning_periods=schedule.periods,
         )
-        return optimizer
 
     @property
     def checkpoint(self) -> Path:
@@ -102,11 +105,15 @@ class Trainer:
         return self.out / CHECKPOINT
 
     @property
+    def precision(self) -> str:
+        """The precision that the run trains in: bf16 (autocast) or fp32."""
+        return "bf16" if self.bf16 else "fp32"
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be resumed: the recipe, its data, its starting weights, its precision."""
-        precision = "bf16" if self.bf16 else "fp32"
         start = {"data_sha256": self.train_split.sha256, "init": self.init_sha256 or self.recipe.init}
-        return self.recipe.as_dict() | start | {"precision": precision}
+        return self.recipe.as_dict() | start | {"precision": self.precision}
 
     def _resume(self) -> None:
         stored = load_checkpoint(self.checkpoint, self.identity)
@@ -174,10 +181,17 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.optimizer.zero_grad()
+        for weight, zeros in self._zeros:
+            weight.data.masked_fill_(zeros, 0.0)
         self.done += 1
         self._loss += value
         self._correct += int((logits.argmax(1) == labels).sum())
         return value
+
+    def _unstructured_zeros(self) -> list[tuple[nn.Parameter, Tensor]]:
+        if self.recipe.unstructured is None:
+            return []
+        return [(weight, weight.detach() == 0) for weight in prunable(self.model)]
 
     def _order(self, epoch: int) -> Tensor:
         generator = torch.Generator().manual_seed(derived_seed(self.recipe.seed, "order", epoch))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,8 +13,7 @@ from edgeai_repro import models
 from edgeai_repro.checkpoint import file_sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.recipe import Recipe
-
-MANIFEST = "result.json"  # beside the weights of a run, with their hash
+from edgeai_repro.training_record import RESULT, load_record
 
 
 def starting_weights(recipe: Recipe, classes: int) -> tuple[dict[str, Tensor], str | None]:
@@ -54,9 +52,9 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
         state = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise UserError(f"{str(path)!r} must be a safetensors file ({error}); fetch it again") from None
-    manifest = path.parent / MANIFEST
+    manifest = path.parent / RESULT
     if manifest.is_file():
-        expected = json.loads(manifest.read_text()).get("weights_sha256", digest)
+        expected = load_record(manifest).weights_sha256
         if expected != digest:
             raise UserError(
                 f"{str(path)!r} must have its manifest's sha256 {expected[:12]}… (got {digest[:12]}…); "
