@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import cast
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torchvision.models import get_model
 from torchvision.models.convnext import CNBlock, CNBlockConfig, ConvNeXt
 
 from edgeai_repro.architecture import ARCHITECTURES, Architecture
 
 WEIGHT_STD = 0.02  # torchvision's trunc_normal_(std=0.02), cut at ± 2 absolute, is this normal distribution
+LAYER_SCALE = 1e-6
+M = TypeVar("M", bound=nn.Module)
 
 
 def build(
@@ -37,6 +42,33 @@ def build(
     model.to_empty(device="cpu")
     if seed is not None:
         initialise(model, seed)
+    return model.eval()
+
+
+def build_timm(name: str, *, num_classes: int = 10, seed: int | None = 0) -> nn.Module:
+    """Build timm's implementation of the ConvNeXt `name`, with Linear layers in its MLPs, in eval mode.
+
+    The second source: the same layers as `build`, and the same parameters in the same order, under other names and
+    with layer scales of shape (C,) for torchvision's (C, 1, 1).
+    """
+    import timm  # here, for it takes seconds
+
+    architecture = ARCHITECTURES[name]
+    with torch.device("meta"):
+        model = timm.create_model(
+            name, num_classes=num_classes, conv_mlp=False, depths=architecture.depths, dims=architecture.widths
+        )
+    model.to_empty(device="cpu")
+    if seed is not None:
+        initialise(model, seed)
+    return model.eval()
+
+
+def build_torchvision(name: str, *, num_classes: int = 10, seed: int = 0) -> nn.Module:
+    """Build any of torchvision's classification models, in eval mode, initialised by its own code under `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: nn.Module = get_model(name, weights=None, num_classes=num_classes)
     return model.eval()
 
 
@@ -73,19 +105,46 @@ def resize_hidden(model: ConvNeXt, widths: Sequence[int]) -> None:
         block.block[5] = nn.Linear(width, channels)
 
 
-@torch.no_grad()
 def initialise(model: nn.Module, seed: int) -> None:
-    """Fill all parameters as torchvision's constructor does: normal weights, zero biases, layer scale 1e-6."""
-    generator = torch.Generator().manual_seed(seed)
+    """Fill all parameters as torchvision's constructor does: normal weights, zero biases, layer scale 1e-6.
+
+    Each weight has a generator of its own, so that threads share the work and the values don't depend on them.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+    def draw(layer: nn.Conv2d | nn.Linear, own: int) -> None:
+        layer.weight.detach().normal_(0.0, WEIGHT_STD, generator=torch.Generator().manual_seed(own))
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(draw, layers, seeds(seed, len(layers))))
+    for name, parameter in model.named_parameters():
+        if name.endswith(("layer_scale", "gamma")):  # torchvision's and timm's name of it
+            parameter.detach().fill_(LAYER_SCALE)
+        elif name.endswith("bias"):
+            parameter.detach().zero_()
+        elif parameter.ndim == 1:  # the weight of a LayerNorm
+            parameter.detach().fill_(1.0)
+
+
+def seeds(seed: int, count: int) -> list[int]:
+    """Return `count` seeds drawn under `seed`."""
+    drawn: list[int] = torch.randint(2**32, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return drawn
+
+
+def share(model: M) -> M:
+    """Return a new tree of modules over the same tensors: parameters, buffers and packed int8 weights.
+
+    Layers can be replaced and buffers added in it without a trace in `model`, at no cost in memory; but a value
+    written in place is seen by both.
+    """
+    memo: dict[int, object] = {id(buffer): buffer.detach() for buffer in model.buffers()}
+    for parameter in model.parameters():
+        memo[id(parameter)] = nn.Parameter(parameter.detach(), parameter.requires_grad)
     for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.weight.normal_(0.0, WEIGHT_STD, generator=generator)
-            cast(Tensor, module.bias).zero_()
-        elif isinstance(module, nn.LayerNorm):
-            module.weight.fill_(1.0)
-            module.bias.zero_()
-        elif isinstance(module, CNBlock):
-            module.layer_scale.fill_(1e-6)
+        packed = [value for value in vars(module).values() if isinstance(value, torch.ScriptObject)]
+        memo.update({id(value): value for value in packed})
+    return copy.deepcopy(model, memo)
 
 
 def random_images(count: int, resolution: int = 32, seed: int = 0) -> Tensor:

@@ -1,0 +1,216 @@
+"""Compressed models on disk: a folder of plain tensors and what it takes to rebuild the model from them.
+
+A layer's int8 weight, its scale and its zero point are three tensors, `<layer>.weight`, `.scale` and `.zero_point`;
+everything else stands as in the `state_dict`. The folder is called `<model>--<technique>--<hash>`, the hash over
+all that it says and holds, so a folder never changes once it is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
+
+from edgeai_repro import models
+from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.compress.quantized import engine, from_plain, to_plain
+from edgeai_repro.errors import UserError, nearest
+
+log = logging.getLogger(__name__)
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "artefact.json"
+Parameter = str | int | float | bool | None
+
+
+class Artefact(BaseModel):
+    """What `artefact.json` says: which model, how it was compressed, and what its weights were built with.
+
+    `params` are the technique's settings; `resolution` is the input's side in pixels; `hidden_widths` are the MLP
+    widths, one a block; `engine` is what packed the int8 weights when they were saved, None where there are none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    model: str
+    technique: str
+    params: dict[str, Parameter]
+    resolution: int
+    num_classes: int
+    stem_stride: int
+    hidden_widths: tuple[int, ...]
+    engine: str | None
+    weights_sha256: str
+    versions: dict[str, str]
+
+    @property
+    def folder(self) -> str:
+        """The name of the artefact's folder; versions don't enter it."""
+        said = self.model_dump_json(exclude={"versions", "engine"})
+        return f"{self.model}--{self.technique}--{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+
+
+def default_root() -> Path:
+    """Return the folder of artefacts: `EDGEAI_ARTEFACTS`, else one in the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("EDGEAI_ARTEFACTS") or Path(cache) / "edgeai-repro" / "artefacts")
+
+
+def save(
+    model: nn.Module,
+    name: str,
+    technique: str,
+    params: Mapping[str, Parameter] | None = None,
+    *,
+    resolution: int = 32,
+    root: Path | None = None,
+) -> Path:
+    """Write a ConvNeXt of `models.build`, compressed or not, and return its folder under `root`.
+
+    It is written aside and moved into place, so that a folder is whole or isn't there. Raises UserError where the
+    name is unknown or the root can't be written.
+    """
+    _check_name(name)
+    root = default_root() if root is None else root
+    tensors, network = _plain(model), cast(Any, model)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=root) as aside:
+            folder = Path(aside) / "artefact"
+            folder.mkdir()
+            save_file(tensors, folder / WEIGHTS)
+            artefact = Artefact(
+                model=name,
+                technique=technique,
+                params=dict(sorted((params or {}).items())),
+                resolution=resolution,
+                num_classes=network.classifier[2].out_features,
+                stem_stride=network.features[0][0].stride[0],
+                hidden_widths=models.hidden_widths(model),
+                engine=engine() if any(tensor.dtype == torch.int8 for tensor in tensors.values()) else None,
+                weights_sha256=_sha256(folder / WEIGHTS),
+                versions=_versions(),
+            )
+            (folder / DESCRIPTION).write_text(artefact.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            return _move(folder, root / artefact.folder)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"'artefacts' must be a folder that can be written (got '{root}': {error}); "
+            "set EDGEAI_ARTEFACTS to another"
+        ) from error
+
+
+def read(folder: Path) -> Artefact:
+    """Return what an artefact says of itself. Raises UserError where the folder holds none or a broken one."""
+    path = folder / DESCRIPTION
+    try:
+        artefact = Artefact.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"'{folder}' must be an artefact's folder with {DESCRIPTION} (got {error.strerror}); save it again"
+        ) from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(map(str, problem["loc"])) or "the file"
+        raise UserError(
+            f"'{path}' must describe an artefact (got {field}: {problem['msg']}); save it again"
+        ) from error
+    _check_name(artefact.model)
+    return artefact
+
+
+def load(folder: Path) -> nn.Module:
+    """Rebuild the model of an artefact, in eval mode; its outputs are those of the model that was saved.
+
+    The int8 weights are packed for the engine in force. Raises UserError where a file is missing, truncated or
+    altered.
+    """
+    artefact = read(folder)
+    path = folder / WEIGHTS
+    try:
+        found = _sha256(path)
+    except OSError as error:
+        raise UserError(f"'{path}' must be there to be loaded (got {error.strerror}); save it again") from error
+    if found != artefact.weights_sha256:
+        raise UserError(
+            f"'{path}' must have the sha256 {artefact.weights_sha256[:12]}… (got {found[:12]}…); "
+            "it is truncated or altered, save it again"
+        )
+    model: nn.Module = models.build(
+        artefact.model,
+        num_classes=artefact.num_classes,
+        stem_stride=artefact.stem_stride,
+        hidden_widths=artefact.hidden_widths,
+        seed=None,
+    )
+    _fill(model, load_file(path), path)
+    return model
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Give the uninitialised model its weights, and quantized layers in the place of those that come in int8."""
+    factors = {name: tensors.pop(name) for name in list(tensors) if name.endswith((".scale", ".zero_point"))}
+    parameters = dict(model.named_parameters())
+    expected = {name: parameter.shape for name, parameter in parameters.items()}
+    if {name: tensor.shape for name, tensor in tensors.items()} != expected:
+        raise UserError(f"'{path}' must hold the tensors that its {DESCRIPTION} implies; save it again")
+    layers = [name.removesuffix(".scale") for name in factors if name.endswith(".scale")]
+    for layer in layers:
+        weight, bias = tensors.pop(f"{layer}.weight"), tensors.pop(f"{layer}.bias")
+        scale, zero_point = factors[f"{layer}.scale"], factors[f"{layer}.zero_point"]
+        model.set_submodule(layer, from_plain(weight, scale, zero_point, bias))
+    for name, tensor in tensors.items():
+        parameters[name].detach().copy_(tensor)
+
+
+def _plain(model: nn.Module) -> dict[str, Tensor]:
+    tensors = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
+    for layer, module in model.named_modules():
+        if isinstance(module, DynamicLinear):
+            tensors.update({f"{layer}.{name}": tensor for name, tensor in to_plain(module).items()})
+    return tensors
+
+
+def _move(aside: Path, folder: Path) -> Path:
+    """Move a new folder into place; one that is there already holds the same and stays, if it is whole."""
+    try:
+        return aside.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    try:
+        if _sha256(folder / WEIGHTS) == read(folder).weights_sha256:
+            return folder
+    except (OSError, UserError) as error:
+        log.warning("%s is broken and is written anew: %s", folder, error)
+    shutil.rmtree(folder)
+    return aside.rename(folder)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    packages = ("edgeai-repro", "safetensors", "torch", "torchvision")
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+
+
+def _check_name(name: str) -> None:
+    if name not in ARCHITECTURES:
+        raise UserError(f"'model' must be a ConvNeXt known here (got {name!r}); {nearest(name, ARCHITECTURES)}")
