@@ -102,7 +102,9 @@ def lab(request: pytest.FixtureRequest) -> Lab:
     run = _run(request)
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     selected = {item.callspec.id for item in items if "claim" in item.fixturenames}
-    return Lab([claim for name, claim in run.claims if name in selected], models=run.models)
+    lab = Lab([claim for name, claim in run.claims if name in selected], models=run.models)
+    run.seconds = lab.seconds
+    return lab
 
 
 @pytest.fixture

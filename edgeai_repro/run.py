@@ -23,7 +23,7 @@ class Run:
     """The papers under test and the findings, by the claims' full names.
 
     `models` are those that the run is restricted to (None: all), `required` the conditions without which a claim
-    fails instead of being skipped, `json_path` where the findings go as a file.
+    fails instead of being skipped, `json_path` where the findings go as a file; `seconds` add up by step.
     """
 
     folder: Path
@@ -33,6 +33,7 @@ class Run:
     json_path: Path | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     implications: dict[str, ImplicationEntry] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def prepare(cls, folder: Path, *, models: str | None, required: str | None, json_path: Path | None) -> Run:
@@ -88,7 +89,7 @@ class Run:
             implications = [entry for name, entry in self.implications.items() if name.startswith(prefix)]
             if verdicts or implications:
                 entries.append(paper_entry(paper, verdicts, implications))
-        return Document(environment=environment.describe(), papers=entries)
+        return Document(environment=environment.describe(), papers=entries, seconds=self.seconds)
 
 
 def _names(option: str, text: str, known: Iterable[str]) -> list[str]:

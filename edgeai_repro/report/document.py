@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from edgeai_repro.claims import Paper, Side
 from edgeai_repro.documents import read_json, validated, write_text
 from edgeai_repro.errors import Condition
@@ -66,11 +68,12 @@ class PaperEntry(Record):
 
 
 class Document(Record):
-    """A run: where it was made and what it says of each paper."""
+    """A run: where it was made, what it says of each paper, and where its seconds went, by step."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     environment: Environment
     papers: list[PaperEntry]
+    seconds: dict[str, float] = Field(default_factory=dict)
 
 
 def paper_entry(paper: Paper, verdicts: Iterable[Verdict], implications: Iterable[ImplicationEntry]) -> PaperEntry:

@@ -1,0 +1,92 @@
+"""`make bench`: seconds and peak memory of a claims run beside the floor, interleaved, and where the time goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+CONVNEXTS = ("convnext_tiny", "convnext_small", "convnext_base", "convnext_large")
+RUNS = {"four models": (*CONVNEXTS, "alexnet"), "convnext_tiny": ("convnext_tiny",)}
+ORDER = ("claims", "floor", "floor", "claims")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished process: wall seconds, peak resident memory in GB (1e9 bytes), seconds by step."""
+
+    wall: float
+    peak: float
+    steps: dict[str, float]
+
+
+def main() -> None:
+    """Print a table for each selection of models."""
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    for title, models in RUNS.items():
+        outcomes: dict[str, list[Outcome]] = {"claims": [], "floor": []}
+        for kind in ORDER:
+            outcomes[kind].append(claims(models) if kind == "claims" else floor(models))
+        console.print(table(title, outcomes))
+
+
+def claims(models: tuple[str, ...]) -> Outcome:
+    """Run `pytest -m claims` restricted to some models."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "claims.json"
+        options = ["-q", "-m", "claims", "--claims-models", ",".join(models), "--claims-json", str(path)]
+        wall, peak = measured([sys.executable, "-m", "pytest", *options], Path(folder) / "log")
+        return Outcome(wall, peak, json.loads(path.read_text())["seconds"])
+
+
+def floor(models: tuple[str, ...]) -> Outcome:
+    """Run the bare steps for the same models."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        wall, peak = measured([sys.executable, "-m", "tests.benchmarks.floor", *models], log)
+        return Outcome(wall, peak, json.loads(log.read_text()))
+
+
+def measured(command: list[str], log: Path) -> tuple[float, float]:
+    """Run a command; return its wall seconds and peak GB. Raises RuntimeError with its output if it fails."""
+    start = time.perf_counter()
+    with log.open("wb") as stream:
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(log.read_text())
+    return wall, usage.ru_maxrss * 1024 / 1e9
+
+
+def table(title: str, outcomes: dict[str, list[Outcome]]) -> Table:
+    """Return one run's table: the median of both kinds, step by step, and their ratio."""
+    result = Table("step", "claims", "floor", title=f"{title}: seconds, medians of {ORDER.count('claims')}")
+    for column in result.columns[1:]:
+        column.justify = "right"
+    medians = {kind: statistics.median(run.wall for run in runs) for kind, runs in outcomes.items()}
+    steps = {step for runs in outcomes.values() for run in runs for step in run.steps}
+    for step in sorted(steps):
+        row = (
+            statistics.median(run.steps.get(step, 0.0) for run in outcomes[kind]) for kind in ("claims", "floor")
+        )
+        result.add_row(step, *(f"{value:.2f}" for value in row))
+    result.add_section()
+    result.add_row("wall", *(f"{medians[kind]:.2f}" for kind in ("claims", "floor")))
+    result.add_row("claims / floor", f"{medians['claims'] / medians['floor']:.2f}", "")
+    result.add_row("peak GB", *(f"{max(run.peak for run in outcomes[kind]):.2f}" for kind in ("claims", "floor")))
+    return result
+
+
+if __name__ == "__main__":
+    main()
