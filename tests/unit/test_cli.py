@@ -1,0 +1,163 @@
+"""The command line: what it shows, its exit status, and what it does without."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edgeai_repro import cli
+from edgeai_repro.claims import json_schema
+from edgeai_repro.errors import ConditionMissing
+from tests.factories import PAPER, claim_entry, paper_yaml
+
+UNSTATED = [{"id": "size", "what": "how size was measured", "assumed": "bytes of the file"}]
+Outcome = tuple[int, str, str]
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository's root with two papers under claims/, which is the working directory."""
+    claims = tmp_path / "claims"
+    claims.mkdir()
+    text = paper_yaml(claim_entry(assumes=["size"]), claim_entry(id="only-here"), unstated=UNSTATED)
+    (claims / "paper.yaml").write_text(text, encoding="utf-8")
+    (claims / "other.yaml").write_text(paper_yaml(paper={**PAPER, "id": "other"}), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return claims
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return a function that runs the command line and returns its status, output and errors."""
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["edgeai-repro", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        return code if isinstance(code, int) else 0, *capsys.readouterr()
+
+    return run
+
+
+def test_list(folder: Path, command: Command) -> None:
+    """Lists all claims with full name, metric, technique, the paper's value and the expected verdict."""
+    status, out, _ = command("claims", "list")
+
+    lines = [line.split() for line in out.splitlines()]
+    assert status == 0
+    assert lines[0] == ["claim", "metric", "technique", "paper", "expected"]
+    assert lines[1] == ["other/a-claim", "params_reduction", "dynamic_quantization", "10.0", "reproduced"]
+    assert [line[0] for line in lines[2:]] == ["paper/a-claim", "paper/only-here"]
+
+
+def test_list_elsewhere(folder: Path, command: Command, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Lists the claims of another folder."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "paper.yaml").write_text(paper_yaml(claim_entry(id="elsewhere")), encoding="utf-8")
+
+    assert "paper/elsewhere" in command("claims", "list", "--claims-dir", str(elsewhere))[1]
+
+
+def test_show(folder: Path, command: Command) -> None:
+    """Shows a claim as its file has it, with what it assumes spelled out."""
+    status, out, _ = command("claims", "show", "paper/a-claim")
+
+    assert status == 0
+    assert yaml.safe_load(out) == {**claim_entry(), "assumes": UNSTATED}
+
+
+def test_show_short(folder: Path, command: Command) -> None:
+    """A claim's own id does where it is the only one."""
+    assert yaml.safe_load(command("claims", "show", "only-here")[1])["id"] == "only-here"
+
+
+def test_check(folder: Path, command: Command) -> None:
+    """A file that is right is said to be."""
+    assert command("claims", "check", "claims/paper.yaml") == (0, "claims/paper.yaml: 2 claims, all right\n", "")
+
+
+def test_schema(command: Command) -> None:
+    """Prints the schema that `claims/schema.json` holds."""
+    assert command("claims", "schema") == (0, json_schema(), "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["show", "only-hare"], "claim 'only-hare' must name one claim (got none); did you mean 'only-here'?"),
+        (
+            ["show", "a-claim"],
+            "claim 'a-claim' must name one claim (got more than one); did you mean 'paper/a-claim'?",
+        ),
+        (["list", "--claims-dir", "nowhere"], "nowhere: must be a folder with a claims file"),
+        (["check", "nowhere.yaml"], "nowhere.yaml: must be a readable UTF-8 file (got No such file or directory)"),
+        (["check", "claims"], "claims: must be a readable UTF-8 file (got Is a directory)"),
+        (["check", "broken.yaml"], "broken.yaml, line 2: must be valid YAML ("),
+        (["check", "unknown.yaml"], "unknown.yaml: claims a-claim: metric must be known (got 'speed'; known are "),
+    ],
+)
+def test_usage(folder: Path, command: Command, arguments: list[str], complaint: str) -> None:
+    """A user's mistake is one line on standard error, without a traceback, and status 2."""
+    Path("broken.yaml").write_text("paper: [", encoding="utf-8")
+    Path("unknown.yaml").write_text(paper_yaml(claim_entry(metric="speed")), encoding="utf-8")
+
+    status, out, err = command("claims", *arguments)
+
+    assert (status, out) == (2, "")
+    assert err.startswith(f"edgeai-repro: {complaint}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["clams"], ["claims", "nope"], ["claims", "show"], ["claims", "list", "--nope"]]
+)
+def test_unknown_command(command: Command, arguments: list[str]) -> None:
+    """An unknown command or option, or a missing argument, is status 2."""
+    status, _, err = command(*arguments)
+
+    assert status == 2
+    assert "Traceback" not in err
+
+
+def test_missing_condition(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing condition is its remedy in one line, and status 3."""
+
+    def missing() -> None:
+        raise ConditionMissing("data", "set EDGEAI_DATA")
+
+    monkeypatch.setattr(cli, "app", missing)
+
+    assert command() == (3, "", "edgeai-repro: set EDGEAI_DATA\n")
+
+
+def test_help(command: Command) -> None:
+    """--help names the commands."""
+    status, out, _ = command("claims", "--help")
+
+    assert status == 0
+    assert {"list", "show", "check", "schema"} <= set(out.split())
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["show", "only-here"], ["check", "claims/paper.yaml"]])
+def test_light(folder: Path, arguments: list[str]) -> None:
+    """Claims are listed, shown and checked without torch and scipy, which take seconds to import."""
+    script = """
+import sys
+from edgeai_repro.cli import main
+try:
+    main()
+finally:
+    print("loaded:", *{"torch", "torchvision", "scipy", "pytest"} & sys.modules.keys())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "claims", *arguments], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == "loaded:"
