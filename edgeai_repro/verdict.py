@@ -142,7 +142,7 @@ def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -
     unit = METRICS[claim.metric].unit
     # Of what is said to be at most something, the least is best; of all else the most.
     highest = (claim.quantifier == "up_to") == (claim.band.side != "at_most")
-    row = (max if highest else min)(rows, key=lambda row: row.reported.value)
+    row = (max if highest else min)(rows, key=_extent)
     missing = [model for model in models if model not in {row.model for row in rows}]
     # A model that wasn't measured could only move the best (worst) row further the same way, without limit.
     low = -math.inf if missing and not highest else row.reported.low
@@ -150,7 +150,7 @@ def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -
     reported, logical = claim.locate(low, high), "inside"
     if row.logical is not None:
         logical = "straddles" if missing else claim.locate(row.logical.low, row.logical.high)
-    says = f"{_show(row.reported, unit)} ({_where(row)})"
+    says = f"{_show(row.reported, unit)} ({_where(claim, row)})"
     band = _show_band(claim, unit)
     if row.control is not None and not CONTROL[0] <= row.control.low <= row.control.high <= CONTROL[1]:
         control = f"{row.control.low:.2f} … {row.control.high:.2f}"
@@ -158,7 +158,7 @@ def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -
     if reported == "outside":
         edge = claim.nearest_edge(row.reported.value)
         side = "under" if row.reported.value < edge else "over"
-        off = show(abs(row.reported.value - edge), unit)
+        off = show(abs(row.reported.value - edge), _difference_unit(claim))
         return _Outcome("contradicted", row, f"{says} lies {off} {side} the band, {band}")
     if missing and "straddles" in (reported, logical):
         text = f"{says} alone can't settle it: {', '.join(missing)} left out; run without --claims-models"
@@ -172,10 +172,17 @@ def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -
     return _Outcome("reproduced", row, f"{says} lies in the band, {band}")
 
 
+def _extent(row: Measurement) -> tuple[float, float]:
+    """Return what rows are ranked by: the reported value, and between equals the logical one."""
+    return row.reported.value, 0.0 if row.logical is None else row.logical.value
+
+
 def _nothing_counts(claim: Claim, rows: Sequence[Measurement]) -> tuple[Condition, str]:
     reduced = [row for row in rows if row.scale == "reduced"]
     if reduced:
-        found = ", ".join(f"{_show(row.reported, METRICS[claim.metric].unit)} ({_where(row)})" for row in reduced)
+        found = ", ".join(
+            f"{_show(row.reported, METRICS[claim.metric].unit)} ({_where(claim, row)})" for row in reduced
+        )
         return "weights", f"measured at reduced scale only: {found}; supply weights at full scale"
     return "models", f"{', '.join(claim.models)} left out; run without --claims-models"
 
@@ -184,7 +191,7 @@ def _row_margin(claim: Claim, outcome: _Outcome, choice: str | None = None) -> F
     """Return the least shift of an interval that moves it across an edge of the band, at a value of the choice."""
     if outcome.verdict not in DECIDED:
         return None
-    unit = METRICS[claim.metric].unit
+    unit = _difference_unit(claim)
     low, high = claim.edges
     shifts = []
     for name, interval in [("reported", outcome.row.reported), ("logical", outcome.row.logical)]:
@@ -233,6 +240,12 @@ def show(value: float, unit: str) -> str:
     return f"{f'{value + 0.0:.1g}' if text in ('0', '-0') else text} {unit}".rstrip()
 
 
+def _difference_unit(claim: Claim) -> str:
+    """Return the unit of a difference of two values: percentages differ by points."""
+    unit = METRICS[claim.metric].unit
+    return "points" if unit == "%" else unit
+
+
 def _show(interval: Interval, unit: str) -> str:
     if interval.low == interval.high:
         return show(interval.value, unit)
@@ -246,5 +259,7 @@ def _show_band(claim: Claim, unit: str) -> str:
     return f"at least {show(low, unit)}" if math.isinf(high) else f"{show(low, '')} … {show(high, unit)}"
 
 
-def _where(row: Measurement) -> str:
-    return ", ".join([row.model, *(f"{name} {value}" for name, value in row.params.items())])
+def _where(claim: Claim, row: Measurement) -> str:
+    """Name a row's model and what was asked of it; what else was noted of the row is for the full table."""
+    asked = {name: value for name, value in row.params.items() if name in claim.settings or isinstance(value, str)}
+    return ", ".join([row.model, *(f"{name} {value}" for name, value in asked.items())])

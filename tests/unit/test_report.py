@@ -74,7 +74,7 @@ class TestFile:
             *("id", "metric", "technique", "source", "paper_value", "band", "verdict", "expected", "reason"),
             *("flip_margin", "assumptions", "rows"),
         } <= entry.keys()
-        assert entry["band"] == {"low": 9.0, "high": 11.0, "side": "both"}
+        assert {"low": 9.0, "high": 11.0, "side": "both"}.items() <= entry["band"].items()
         assert paper["implications"] == [{"id": "an-implication", "holds": False, "text": "1 + 1 = 2"}]
 
     @pytest.mark.parametrize(("side", "low", "high"), [("at_least", 9.0, None), ("at_most", None, 11.0)])
@@ -140,7 +140,7 @@ class TestTable:
         line = next(line for line in lines if line.split()[:1] == ["artefact-claim"])
         assert re.split(r"\s{2,}", line.strip()) == [
             *("artefact-claim", "10 %", "10 %", "0 %", "9 … 11", "artefact"),
-            "the reported value is 1 % from an edge",
+            "the reported value is 1 points from an edge",
         ]
 
     @pytest.mark.parametrize(("side", "shown"), [("at_least", "≥ 9"), ("at_most", "≤ 11")])
@@ -165,7 +165,7 @@ class TestTable:
             ),
             (
                 "contradicted",
-                "12.25 % (convnext_tiny) lies 1.25 % over the band, 9 … 11 %: why contr",
+                "12.25 % (convnext_tiny) lies 1.25 points over the band, 9 … 11 %: why contr",
             ),
             (
                 "inconclusive",

@@ -93,7 +93,7 @@ class TestFails:
     def test_drift(self, run: Run) -> None:
         """Drift fails, with what came, what was expected, and why it was."""
         assert run.fails(judge(claim(), [row(12.0)])) == (
-            "'a-claim' must be reproduced (got contradicted: 12 % (convnext_tiny) lies 1 % over the band, "
+            "'a-claim' must be reproduced (got contradicted: 12 % (convnext_tiny) lies 1 points over the band, "
             "9 … 11 %); it was expected because the test says so"
         )
 

@@ -274,14 +274,14 @@ class TestMargin:
     @pytest.mark.parametrize(
         ("reported", "logical", "of", "amount", "text"),
         [
-            (10.25, None, "value", 0.75, "the reported value is 0.75 % from an edge"),
-            (10.25, 9.5, "value", 0.5, "the logical value is 0.5 % from an edge"),
-            (10.25, 0.0, "value", 0.75, "the reported value is 0.75 % from an edge"),
-            (10.25, 8.5, "value", 0.5, "the logical value is 0.5 % from an edge"),
-            (11.5, None, "band", 0.5, "a band wider by 0.5 % would reach it"),
-            (11.5, 10.9, "band", 0.5, "a band wider by 0.5 % would reach it"),
-            ((9.25, 10.5), None, "value", 0.25, "the reported value is 0.25 % from an edge"),
-            ((11.25, 12.0), None, "band", 0.25, "a band wider by 0.25 % would reach it"),
+            (10.25, None, "value", 0.75, "the reported value is 0.75 points from an edge"),
+            (10.25, 9.5, "value", 0.5, "the logical value is 0.5 points from an edge"),
+            (10.25, 0.0, "value", 0.75, "the reported value is 0.75 points from an edge"),
+            (10.25, 8.5, "value", 0.5, "the logical value is 0.5 points from an edge"),
+            (11.5, None, "band", 0.5, "a band wider by 0.5 points would reach it"),
+            (11.5, 10.9, "band", 0.5, "a band wider by 0.5 points would reach it"),
+            ((9.25, 10.5), None, "value", 0.25, "the reported value is 0.25 points from an edge"),
+            ((11.25, 12.0), None, "band", 0.25, "a band wider by 0.25 points would reach it"),
         ],
     )
     def test_decided(self, reported: Any, logical: Any, of: str, amount: float, text: str) -> None:
@@ -328,14 +328,14 @@ class TestMargin:
         margin = judge(_free(), _swept(10.75, 10.5, 10.0)).flip_margin
 
         assert margin is not None
-        assert margin.text == "the reported value is 0.25 % from an edge (target 0.5)"
+        assert margin.text == "the reported value is 0.25 points from an edge (target 0.5)"
 
     def test_near_miss(self) -> None:
         """A near miss stays a miss, and the reason says by how much and on which side."""
         found = judge(claim(), [row(8.996)])
 
         assert found.verdict == "contradicted"
-        assert found.reason == "9 % (convnext_tiny) lies 0.004 % under the band, 9 … 11 %"
+        assert found.reason == "9 % (convnext_tiny) lies 0.004 points under the band, 9 … 11 %"
 
 
 class TestDrift:
