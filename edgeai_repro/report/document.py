@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from edgeai_repro.claims import Paper, Side
+from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.claims import Claim, Need, Paper, Side, Unstated
+from edgeai_repro.devices import Device
 from edgeai_repro.documents import read_json, validated, write_text
 from edgeai_repro.errors import Condition
 from edgeai_repro.evidence import Environment, Measurement, Record
-from edgeai_repro.registry import METRICS
+from edgeai_repro.registry import METRICS, TECHNIQUES
+from edgeai_repro.roofline import Estimate, estimates
 from edgeai_repro.verdict import Choices, FlipMargin, Verdict, VerdictName
 
 SCHEMA_VERSION: Literal[1] = 1
+LATENCY_RULE = "latency-feasible"  # the rule of `plausibility` that asks the roofline
 
 
 class BandEdges(Record):
@@ -28,7 +32,10 @@ class BandEdges(Record):
 
 
 class ClaimEntry(Record):
-    """A claim, its verdict, and every row that was measured. `row` is the index of the one that decided."""
+    """A claim, its verdict, and every row that was measured. `row` is the index of the one that decided.
+
+    `derivation` says where the band comes from, `method` what is measured of what; `models` are those judged.
+    """
 
     id: str
     quote: str
@@ -48,6 +55,12 @@ class ClaimEntry(Record):
     assumptions: list[str]
     row: int | None
     rows: list[Measurement]
+    locator: str = ""
+    derivation: str = ""
+    method: str = ""
+    quantifier: Literal["up_to", "every", "named", ""] = ""
+    models: list[str] = Field(default_factory=list)
+    needs: list[Need] = Field(default_factory=list)
 
 
 class ImplicationEntry(Record):
@@ -58,13 +71,31 @@ class ImplicationEntry(Record):
     text: str
 
 
+class Roofline(Record):
+    """What a latency claim asks of devices: at least and expected, for a model with the share `target` pruned.
+
+    `devices` are their names in full, by key.
+    """
+
+    claim: str
+    model: str
+    target: float
+    devices: dict[str, str]
+    rows: list[Estimate]
+
+
 class PaperEntry(Record):
-    """A paper with all that was judged of it."""
+    """A paper with all that was judged of it, what it leaves unsaid, and what its latencies ask of devices."""
 
     id: str
     title: str
     claims: list[ClaimEntry]
     implications: list[ImplicationEntry]
+    authors: str = ""
+    year: int | None = None
+    url: str = ""
+    unstated: list[Unstated] = Field(default_factory=list)
+    rooflines: list[Roofline] = Field(default_factory=list)
 
 
 class Document(Record):
@@ -76,13 +107,24 @@ class Document(Record):
     seconds: dict[str, float] = Field(default_factory=dict)
 
 
-def paper_entry(paper: Paper, verdicts: Iterable[Verdict], implications: Iterable[ImplicationEntry]) -> PaperEntry:
-    """Return what was judged of a paper."""
+def paper_entry(
+    paper: Paper,
+    verdicts: Iterable[Verdict],
+    implications: Iterable[ImplicationEntry],
+    devices: Iterable[Device] = (),
+) -> PaperEntry:
+    """Return what was judged of a paper; `devices` are those that its latency claims are held against."""
+    devices = list(devices)
     return PaperEntry(
         id=paper.paper.id,
         title=paper.paper.title,
         claims=[claim_entry(verdict) for verdict in verdicts],
         implications=list(implications),
+        authors=paper.paper.authors,
+        year=paper.paper.year,
+        url=paper.paper.url,
+        unstated=paper.unstated,
+        rooflines=list(_rooflines(paper, devices)) if devices else [],
     )
 
 
@@ -109,6 +151,12 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         assumptions=claim.assumes,
         row=None if verdict.row is None else verdict.rows.index(verdict.row),
         rows=list(verdict.rows),
+        locator=claim.locator,
+        derivation=claim.band.derivation,
+        method=_method(claim),
+        quantifier=claim.quantifier,
+        models=claim.models,
+        needs=claim.needs,
     )
 
 
@@ -120,3 +168,23 @@ def write(document: Document, path: Path) -> None:
 def read(path: Path) -> Document:
     """Read a document that `write` wrote. Raises UserError, in one line, for anything else."""
     return validated(Document, read_json(path), path)
+
+
+def _method(claim: Claim) -> str:
+    """Return what is measured of what. The registry has it here; where a report is made from JSON, it may not."""
+    measured = METRICS[claim.metric].description
+    applied = TECHNIQUES.get(claim.technique)
+    return f"{measured}. {applied.description}." if applied else f"{measured}. Of the model as it is."
+
+
+def _rooflines(paper: Paper, devices: Sequence[Device]) -> Iterator[Roofline]:
+    for spec in paper.implications:
+        if spec.rule == LATENCY_RULE:
+            model, target = str(spec.parameters["model"]), float(spec.parameters["target"])
+            yield Roofline(
+                claim=spec.claims["latency"],
+                model=model,
+                target=target,
+                devices={device.key: device.name for device in devices},
+                rows=list(estimates(devices, ARCHITECTURES[model], target=target)),
+            )

@@ -10,8 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeai_repro.report import cells
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
-from edgeai_repro.verdict import show
 
 PIPED_WIDTH = 132  # a pipe has no width; this one holds the table without a wrapped column
 STYLES = {
@@ -51,41 +51,27 @@ def _paper(paper: PaperEntry) -> RenderableType:
     table.add_column("verdict", no_wrap=True)
     table.add_column("what would turn it", overflow="fold")
     for claim in paper.claims:
-        table.add_row(*_cells(claim))
+        table.add_row(*_row(claim))
     return Group(table, *_sentences(paper))
 
 
-def _cells(claim: ClaimEntry) -> Iterable[str | Text]:
-    row = None if claim.row is None else claim.rows[claim.row]
-    drifted = claim.verdict != claim.expected and claim.condition is None and claim.verdict != "inconclusive"
+def _row(claim: ClaimEntry) -> Iterable[str | Text]:
+    style = STYLES[claim.verdict]
     yield claim.id
-    yield show(claim.paper_value, claim.unit)
-    yield "" if row is None else show(row.reported.value, claim.unit)
-    yield "" if row is None or row.logical is None else show(row.logical.value, claim.unit)
-    yield _band(claim)
-    label = f"{claim.verdict} (expected {claim.expected})" if drifted else claim.verdict
-    yield Text(label.replace("_", " "), style=f"bold {STYLES[claim.verdict]}" if drifted else STYLES[claim.verdict])
-    yield "" if claim.flip_margin is None else claim.flip_margin.text
-
-
-def _band(claim: ClaimEntry) -> str:
-    low, high = claim.band.low, claim.band.high
-    if low is None or high is None:
-        return f"≥ {show(low, '')}" if low is not None else f"≤ {show(high or 0.0, '')}"
-    return f"{show(low, '')} … {show(high, '')}"
+    yield cells.paper_value(claim)
+    yield cells.reported(claim)
+    yield cells.logical(claim)
+    yield cells.band(claim)
+    yield Text(cells.label(claim), style=f"bold {style}" if cells.drifted(claim) else style)
+    yield cells.margin(claim)
 
 
 def _sentences(paper: PaperEntry) -> Iterable[Text]:
     for claim in paper.claims:
         if claim.verdict == "reproduced" and claim.verdict == claim.expected:
             continue
-        sentence = f"{claim.reason}: {claim.explanation}" if _explained(claim) else claim.reason
-        yield Text.assemble((claim.id, STYLES[claim.verdict]), f"  {sentence}.")
+        yield Text.assemble((claim.id, STYLES[claim.verdict]), f"  {cells.sentence(claim)}")
     for implication in paper.implications:
         mark = ("holds", "green") if implication.holds else ("does not hold", "red")
         yield Text.assemble((implication.id, mark[1]), f"  {mark[0]}: {implication.text}")
     yield Text()
-
-
-def _explained(claim: ClaimEntry) -> bool:
-    return bool(claim.explanation) and claim.verdict in ("attainable", "artefact", "contradicted")
