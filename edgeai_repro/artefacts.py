@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -49,10 +49,10 @@ class Artefact(BaseModel):
     model: str
     technique: str
     params: dict[str, Parameter]
-    resolution: int
-    num_classes: int
-    stem_stride: int
-    hidden_widths: tuple[int, ...]
+    resolution: PositiveInt
+    num_classes: PositiveInt
+    stem_stride: PositiveInt
+    hidden_widths: tuple[PositiveInt, ...]
     engine: str | None
     weights_sha256: str
     versions: dict[str, str]
@@ -130,6 +130,10 @@ def read(folder: Path) -> Artefact:
             f"'{path}' must describe an artefact (got {field}: {problem['msg']}); save it again"
         ) from error
     _check_name(artefact.model)
+    blocks = len(ARCHITECTURES[artefact.model].hidden_widths)
+    if len(artefact.hidden_widths) != blocks:
+        got = f"{len(artefact.hidden_widths)} in '{path}'"
+        raise UserError(f"'hidden_widths' must be one a block, {blocks} (got {got}); save it again")
     return artefact
 
 

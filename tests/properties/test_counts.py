@@ -1,0 +1,42 @@
+"""On random networks the counters agree with each other and with plain computing."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.compress.unstructured import prune
+from edgeai_repro.measure.counts import logical, reported
+from tests.counting import SIDE, assert_counters_agree, networks
+
+EXAMPLES = settings(max_examples=25, deadline=None)
+
+
+@EXAMPLES
+@given(networks(), st.sampled_from([0.0, 0.3, 0.9]))
+def test_counters_agree(net: nn.Sequential, sparsity: float) -> None:
+    """thop, torch, ours and plain computing agree on groups, strides, dilation, depthwise, dense and pruned."""
+    assert_counters_agree(prune(net, sparsity), logical, reported)
+
+
+@EXAMPLES
+@given(networks())
+def test_quantization_changes_no_logical_count_but_bits(net: nn.Sequential) -> None:
+    """After quantization parameters and MACs are what they were; Linear's bit operations are a sixteenth."""
+    before, after = logical(net, SIDE), logical(quantize(net), SIDE)
+
+    assert (before.parameters, before.macs) == (after.parameters, after.macs)
+    assert before.bit_operations - after.bit_operations == net[-1].weight.numel() * (32 * 32 - 8 * 8)
+
+
+@EXAMPLES
+@given(networks())
+def test_reported_falls_short_by_the_packed_layer(net: nn.Sequential) -> None:
+    """After quantization the tools miss just the Linear layer: its weights, its bias and its MACs."""
+    before, after = reported(net, SIDE), reported(quantize(net), SIDE)
+
+    linear = net[-1]
+    assert before.parameters - after.parameters == linear.weight.numel() + linear.bias.numel()
+    assert before.macs - after.macs == linear.weight.numel()
