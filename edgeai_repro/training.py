@@ -31,6 +31,7 @@ def train(
     finite, the checkpoint is of another run or damaged, or `out` can't be written; ConditionMissing where the data
     is missing.
     """
+    made_by = commit()  # of the code that trains, whatever is changed meanwhile
     trainer = Trainer(recipe, folder, out)
     trainer.run()
     model = trainer.result().cpu()
@@ -41,7 +42,7 @@ def train(
         recipe=recipe.as_dict(),
         precision=trainer.precision,
         command=command,
-        commit=commit(),
+        commit=made_by,
         environment=environment.describe(),
         curve=tuple(Point.model_validate(point) for point in trainer.curve),
         seconds=trainer.seconds,

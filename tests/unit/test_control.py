@@ -1,0 +1,87 @@
+"""The control: two ResNets that a third party trained must have their published accuracy through our pipeline.
+
+The networks are those of akamaster/pytorch_resnet_cifar10 (BSD-2-Clause; He et al. 2015, section 4.2, option A).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgeai_repro.data import data_folder, load_split
+from edgeai_repro.errors import ConditionMissing
+from edgeai_repro.measure.accuracy import evaluate
+
+
+class Block(nn.Module):
+    """Two 3 × 3 convolutions; where the size changes the shortcut is subsampled and padded with zero channels."""
+
+    def __init__(self, channels: int, planes: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.stride, self.added = stride, (planes - channels) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to (N, planes, H / stride, W / stride)."""
+        out = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        if self.stride != 1:
+            x = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.added, self.added))
+        return functional.relu(out + x)
+
+
+class ResNet(nn.Module):
+    """Three stages of `depth` blocks with 16, 32 and 64 channels."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16)
+        widths = (16, 16, 32, 64)
+        self.stages = OrderedDict(
+            (
+                f"layer{stage}",
+                nn.Sequential(
+                    *(
+                        Block(widths[stage - (not index)], widths[stage], 2 if stage > 1 and not index else 1)
+                        for index in range(depth)
+                    )
+                ),
+            )
+            for stage in (1, 2, 3)
+        )
+        for name, stage in self.stages.items():
+            self.add_module(name, stage)
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, 32, 32) to (N, 10) logits."""
+        x = functional.relu(self.bn1(self.conv1(x)))
+        for stage in self.stages.values():
+            x = stage(x)
+        logits: Tensor = self.linear(x.mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize(("depth", "published"), [(20, 91.73), (56, 93.39)])
+def test_a_third_partys_network_has_its_published_accuracy(depth: int, published: float) -> None:
+    """Within one of the 10,000 images; a pipeline that misses it is broken."""
+    try:
+        folder = data_folder()
+    except ConditionMissing as missing:
+        pytest.skip(missing.remedy)
+    path = folder / "controls" / f"resnet{depth}_cifar10.safetensors"
+    if not path.is_file():
+        pytest.skip(f"the control's weights are not in {folder}: put {path.name} into its folder 'controls'")
+    model = ResNet((depth - 2) // 6)
+    model.load_state_dict(load_file(path), strict=False)
+
+    got = evaluate(model.to(memory_format=torch.channels_last), load_split(folder, "test"))
+
+    assert got.top1 == pytest.approx(published, abs=0.01 + 1e-9)

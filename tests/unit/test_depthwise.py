@@ -1,0 +1,68 @@
+"""The fast depthwise convolution is torch's, in values and in gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from edgeai_repro import models
+from edgeai_repro.depthwise import fast_depthwise
+
+
+def gradients(conv: nn.Conv2d, images: torch.Tensor, back: torch.Tensor, *, bf16: bool) -> list[torch.Tensor]:
+    """The output of `conv` and the gradients of its input, weight and bias, as float32."""
+    images = images.clone().requires_grad_()
+    conv.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        output = conv(images)
+    output.float().backward(back)
+    assert images.grad is not None
+    assert conv.weight.grad is not None
+    assert conv.bias is not None
+    assert conv.bias.grad is not None
+    return [output.detach().float(), images.grad, conv.weight.grad, conv.bias.grad]
+
+
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (20, 20), (3, 5), (1, 8)])
+def test_values_and_gradients_are_torchs(height: int, width: int, bf16: bool) -> None:
+    """On maps of any size, larger than the kernel or smaller, to the rounding of the precision."""
+    generator = torch.Generator().manual_seed(0)
+    conv = nn.Conv2d(6, 6, 7, padding=3, groups=6)
+    models.initialise(conv, 0)
+    nn.init.normal_(conv.bias, generator=generator)
+    images, back = (torch.randn(5, 6, height, width, generator=generator) for _ in range(2))
+
+    expected = gradients(conv, images, back, bf16=False)
+    with fast_depthwise(conv):
+        got = gradients(conv, images, back, bf16=bf16)
+
+    for theirs, ours in zip(expected, got, strict=True):
+        scale = float(theirs.abs().max())
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=scale * (2e-2 if bf16 else 1e-5))
+
+
+def test_the_model_is_as_it_was_afterwards() -> None:
+    """The layers' classes come back, after an exception too."""
+    model = models.build("convnext_atto")
+    before = [type(module) for module in model.modules()]
+
+    with fast_depthwise(model):
+        assert [type(module) for module in model.modules()] != before
+
+    with pytest.raises(RuntimeError, match=r"size of tensor|expected input"), fast_depthwise(model):
+        model(torch.zeros(1, 5, 32, 32))
+
+    assert [type(module) for module in model.modules()] == before
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 4, 3, 2, 1, groups=4)],
+    ids=["dense", "no padding", "strided"],
+)
+def test_other_convolutions_are_left_alone(conv: nn.Conv2d) -> None:
+    """What is not depthwise with 'same' padding keeps torch's code."""
+    with fast_depthwise(conv):
+        assert type(conv) is nn.Conv2d
