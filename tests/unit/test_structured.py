@@ -1,0 +1,496 @@
+"""Structured pruning: HESSO chooses and updates as the library's own does, and what it zeroes comes out exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch_pruning
+import torchvision
+from torch import Tensor, nn
+from torchvision.models.convnext import ConvNeXt
+
+from edgeai_repro import models
+from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.compress import otov3
+from edgeai_repro.compress.hesso import Hesso
+from edgeai_repro.compress.structured import (
+    RECIPE,
+    StructuredPruner,
+    compressed,
+    generated_batch,
+    prune,
+)
+from edgeai_repro.errors import UserError
+from tests.helpers import (
+    assert_same_outputs,
+    assert_same_tensors,
+    awaken,
+    difference,
+    small_convnext,
+    snapshot,
+    zero_channels,
+    zero_one_more,
+)
+
+PAPER_MODELS = ["convnext_tiny", "convnext_small", "convnext_base", "convnext_large"]
+IMAGES = models.random_images(4)
+CONTROL = 1e-4  # what a control must differ by, ten times the tolerance of the equality
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run on one thread: layers of a dozen channels gain nothing from more, and wait for them on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def train(optimizer: Any, model: ConvNeXt, first: int, last: int) -> None:
+    """Take the steps `first` to `last`, each on the batch of its number."""
+    for step in range(first, last + 1):
+        images, labels = generated_batch(model, 4, 32, seed=step)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
+        optimizer.step()
+
+
+def zero_rows(model: ConvNeXt) -> list[list[int]]:
+    """Return each block's zero hidden channels."""
+    expanding = [block.block[3] for block in models.blocks(model)]
+    return [((x.weight == 0).all(1) & (x.bias == 0)).nonzero().flatten().tolist() for x in expanding]
+
+
+# --- the library's own HESSO as the reference ---
+
+
+@pytest.fixture
+def cuda_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the library's `.cuda()` return the tensor where it is."""
+    monkeypatch.setattr(Tensor, "cuda", lambda tensor: tensor)
+
+
+def original(model: ConvNeXt, *, duplicates: bool = False, **settings: Any) -> Any:
+    """Return the library's own HESSO, hidden-only; without its double registrations unless they are wanted."""
+    oto = otov3.trace(model, IMAGES[:1])
+    oto.mark_unprunable_by_param_names([name for name, _ in model.named_parameters() if "layer_scale" in name])
+    groups = list(oto._graph.get_param_groups())
+    for group in groups if not duplicates else []:
+        first = [
+            index for index, p in enumerate(group["params"]) if all(p is not q for q in group["params"][:index])
+        ]
+        for key in ("params", "p_names", "p_transform", "op_names"):
+            group[key] = [group[key][index] for index in first]
+    with otov3.surroundings():
+        return otov3.HESSO(params=groups, variant="adamw", **settings)
+
+
+SCHEDULES = {
+    "one cut at the first step": (0.6, 0, 1, 1),
+    "one cut after warm-up": (0.6, 3, 1, 1),
+    "one period of steps": (0.8, 2, 5, 1),
+    "three periods": (0.7, 2, 9, 3),
+    "uneven periods": (0.5, 1, 7, 2),
+    "cuts one after the other": (0.8, 2, 3, 3),
+    "down to single channels": (0.97, 2, 6, 2),
+}
+
+
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
+@pytest.mark.usefixtures("cuda_stays_here")
+def test_hesso_equals_the_librarys(schedule: tuple[float, int, int, int]) -> None:
+    """After every step, within the schedule and beyond, the same channels are zero and the weights agree."""
+    target, start, steps, periods = schedule
+    theirs, ours = small_convnext(widths=(8, 12, 16, 20)), small_convnext(widths=(8, 12, 16, 20))
+    reference = original(
+        theirs,
+        lr=1e-3,
+        weight_decay=0.01,
+        target_group_sparsity=target,
+        start_pruning_step=start,
+        pruning_steps=steps,
+        pruning_periods=periods,
+    )
+    optimizer = StructuredPruner(ours).optimizer(
+        target, lr=1e-3, weight_decay=0.01, start_step=start, pruning_steps=steps, pruning_periods=periods
+    )
+
+    for step in range(1, start + steps + 4):
+        train(reference, theirs, step, step)
+        train(optimizer, ours, step, step)
+        assert zero_rows(ours) == zero_rows(theirs), f"zero channels after step {step}"
+        assert_same_tensors(snapshot(ours), snapshot(theirs), tolerance=2e-5)
+    assert any(zero_rows(ours)), "the schedule prunes something"
+
+
+@pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
+def test_each_parameter_is_updated_once_a_step() -> None:
+    """A step moves a block's LayerNorm by one update of AdamW; the library's own moves it by two."""
+    start, theirs, ours = small_convnext(), small_convnext(), small_convnext()
+    far = {"lr": 1e-3, "weight_decay": 0.0}
+    train(original(theirs, duplicates=True, **far, start_pruning_step=99, pruning_steps=1), theirs, 1, 1)
+    train(StructuredPruner(ours).optimizer(0.5, **far, start_step=99), ours, 1, 1)
+
+    def moved(model: ConvNeXt) -> Tensor:
+        return models.blocks(model)[0].block[2].bias.detach() - models.blocks(start)[0].block[2].bias.detach()
+
+    torch.testing.assert_close(moved(theirs), 2 * moved(ours), rtol=1e-3, atol=1e-7)
+
+
+def test_scores_are_computed_once_a_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 steps with three periods, three measure the groups: the others cost what AdamW costs."""
+    model, calls = small_convnext(), []
+    optimizer = StructuredPruner(model).optimizer(0.5, start_step=2, pruning_steps=9, pruning_periods=3)
+    measure = otov3.HESSO.compute_group_sparsity_param_norm
+    monkeypatch.setattr(
+        otov3.HESSO, "compute_group_sparsity_param_norm", lambda planner: calls.append(1) or measure(planner)
+    )
+
+    train(optimizer, model, 1, 20)
+
+    assert len(calls) == 3
+
+
+def test_group_sparsity_reaches_the_target() -> None:
+    """The optimizer's group sparsity is 0 before the schedule and the target, to a group, after it."""
+    model = small_convnext()
+    pruner = StructuredPruner(model)
+    optimizer = pruner.optimizer(0.6, start_step=1, pruning_steps=4, pruning_periods=2)
+
+    train(optimizer, model, 1, 1)
+    assert optimizer.group_sparsity == 0.0
+    train(optimizer, model, 2, 6)
+    assert optimizer.group_sparsity == pytest.approx(int(0.6 * pruner.groups) / pruner.groups)
+
+
+def test_hesso_needs_gradients() -> None:
+    """A step that has to choose without gradients says that backward() is missing."""
+    optimizer = StructuredPruner(small_convnext()).optimizer(0.5)
+
+    with pytest.raises(RuntimeError, match=r"call backward\(\) before step\(\)"):
+        optimizer.step()
+
+
+def test_closure_is_evaluated() -> None:
+    """A closure is called with gradients on, and its loss is returned."""
+    model = small_convnext()
+    optimizer = StructuredPruner(model).optimizer(0.5)
+
+    def closure() -> Tensor:
+        loss = model(IMAGES).square().mean()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure).item() > 0.0
+
+
+# --- resuming ---
+
+
+def resumable(seed: int = 0, target: float = 0.6) -> tuple[ConvNeXt, Hesso]:
+    """Return a network, and a HESSO over it that prunes in two periods at steps 2 to 8."""
+    model = small_convnext(seed=seed)
+    return model, StructuredPruner(model).optimizer(target, start_step=2, pruning_steps=6, pruning_periods=2)
+
+
+@pytest.mark.parametrize("broken_after", [1, 3, 4, 6, 8, 9])
+def test_resumed_run_equals_an_unbroken_one(broken_after: int, tmp_path: Path) -> None:
+    """Saved at any step, loaded with weights_only and continued, a run ends with bitwise the same weights."""
+    unbroken, optimizer = resumable()
+    train(optimizer, unbroken, 1, 10)
+    first, optimizer = resumable()
+    train(optimizer, first, 1, broken_after)
+    torch.save({"model": first.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "checkpoint.pt")
+
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    second, optimizer = resumable(seed=1)
+    second.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    train(optimizer, second, broken_after + 1, 10)
+
+    assert_same_tensors(snapshot(second), snapshot(unbroken))
+
+
+def test_checkpoint_of_another_plan_is_refused() -> None:
+    """A state_dict saved under another target is refused, and nothing of it is taken over."""
+    model, optimizer = resumable(target=0.5)
+    train(optimizer, model, 1, 4)
+    _, other = resumable(target=0.6)
+
+    with pytest.raises(UserError, match=r"'state_dict' must be of the same model and pruning plan \(got 92 of 184"):
+        other.load_state_dict(optimizer.state_dict())
+    assert not other.state
+
+
+def test_checkpoint_without_a_plan_is_refused() -> None:
+    """The state_dict of a plain AdamW is refused: it can't tell what was pruned."""
+    model, optimizer = resumable()
+    plain = torch.optim.AdamW(model.parameters())
+
+    with pytest.raises(UserError, match=r"got no pruning plan, not 110 of 184 groups over 6 steps from 2"):
+        optimizer.load_state_dict(plain.state_dict())
+
+
+# --- exactness ---
+
+
+@pytest.mark.parametrize("name", PAPER_MODELS)
+def test_compressed_output_is_exact(name: str) -> None:
+    """On every size, compressed and group-sparse outputs agree to 1e-5; both controls differ."""
+    model = awaken(models.build(name))
+    dense = model(IMAGES).detach()
+    zero_channels(model, 0.8)
+
+    small = compressed(model)
+
+    assert models.hidden_widths(small) == tuple(w - int(0.8 * w) for w in ARCHITECTURES[name].hidden_widths)
+    assert_same_outputs(small, model, IMAGES)
+    assert float((model(IMAGES) - dense).detach().abs().max()) > CONTROL, "control: sparse against unpruned"
+    zero_one_more(model)
+    assert difference(small, model, IMAGES) > CONTROL, "control: one more channel is zero"
+
+
+def test_compressed_leaves_the_live_model_alone() -> None:
+    """Compressing changes nothing of the live model, and shares no memory with it."""
+    model = small_convnext().train()
+    zero_channels(model, 0.5)
+    before = snapshot(model)
+
+    small = compressed(model)
+    for parameter in small.parameters():
+        parameter.detach().zero_()
+
+    assert model.training
+    assert not small.training
+    assert_same_tensors(snapshot(model), before)
+
+
+@pytest.mark.parametrize("stem_stride", [2, 4])
+def test_compressed_fits_a_model_built_from_its_widths(stem_stride: int) -> None:
+    """`models.build` with the hidden widths takes the compressed state_dict and gives the same outputs."""
+    model = awaken(models.build("convnext_atto", stem_stride=stem_stride))
+    zero_channels(model, 0.7)
+    small = compressed(model)
+
+    again = models.build(
+        "convnext_atto", stem_stride=stem_stride, hidden_widths=models.hidden_widths(small), seed=None
+    )
+    again.load_state_dict(small.state_dict())
+
+    assert_same_outputs(again, small, IMAGES, tolerance=0.0)
+
+
+def test_compressed_equals_construct_subnet(tmp_path: Path) -> None:
+    """The library's own construct_subnet, on the same sparse model, gives the same widths, weights and outputs."""
+    model = small_convnext()
+    pruner = StructuredPruner(model)
+    train(pruner.optimizer(0.7, start_step=2, pruning_steps=4), model, 1, 6)
+    sparse, ours = copy.deepcopy(model), pruner.compressed()
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        pruner._oto.construct_subnet(out_dir=str(tmp_path))
+
+    assert_same_tensors(snapshot(ours), snapshot(model))
+    assert_same_outputs(ours, sparse, IMAGES)
+
+
+def test_torch_pruning_agrees() -> None:
+    """Torch-Pruning, told to take out the same channels, ends with the same widths, parameters and outputs."""
+    model = small_convnext()
+    zero_channels(model, 0.6)
+    ours, theirs = compressed(model), copy.deepcopy(model)
+    graph = torch_pruning.DependencyGraph().build_dependency(theirs, IMAGES[:1], verbose=False)
+
+    for block, rows in zip(models.blocks(theirs), zero_rows(model), strict=True):
+        graph.get_pruning_group(block.block[3], torch_pruning.prune_linear_out_channels, idxs=rows).prune()
+
+    assert models.hidden_widths(ours) == models.hidden_widths(theirs)
+    count = torch_pruning.utils.count_ops_and_params
+    assert count(ours, IMAGES[:1]) == count(theirs, IMAGES[:1])
+    assert_same_outputs(ours, theirs, IMAGES)
+
+
+# --- the training-free tier ---
+
+
+def test_prune_equals_hesso_target_by_target() -> None:
+    """The targets share the steps; each result is what HESSO's own cut at the recipe's last step gives."""
+    model = models.build("convnext_atto")
+    targets = [0.8, 0.5]
+
+    for target, small in prune(model, targets, seed=3):
+        live = copy.deepcopy(model)
+        pruner = StructuredPruner(live)
+        optimizer = pruner.optimizer(
+            target, lr=RECIPE.lr, weight_decay=RECIPE.weight_decay, start_step=RECIPE.steps
+        )
+        for own in models.seeds(3, RECIPE.steps):
+            images, labels = generated_batch(live, RECIPE.batch_size, 32, own)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(live(images), labels).backward()
+            optimizer.step()
+        assert_same_tensors(snapshot(small), snapshot(pruner.compressed()))
+
+
+def test_prune_takes_the_targets_share_of_channels() -> None:
+    """Each target is yielded in the order given, with that share of the hidden channels gone."""
+    model = models.build("convnext_atto")
+    total = sum(models.hidden_widths(model))
+
+    shares = [(target, 1 - sum(models.hidden_widths(small)) / total) for target, small in prune(model, [0.8, 0.5])]
+
+    assert shares == [(0.8, pytest.approx(0.8, abs=1e-3)), (0.5, pytest.approx(0.5, abs=1e-3))]
+
+
+def test_prune_leaves_the_model_alone() -> None:
+    """Pruning changes nothing of the model that it is given: weights, gradients and mode."""
+    model = small_convnext().train()
+    before = snapshot(model)
+
+    list(prune(model, [0.5]))
+
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert_same_tensors(snapshot(model), before)
+
+
+def test_prune_is_seeded() -> None:
+    """The same seed gives the same weights and widths, another seed others."""
+    model = models.build("convnext_atto")
+
+    (_, first), (_, again), (_, other) = (next(iter(prune(model, [0.6], seed=seed))) for seed in (0, 0, 1))
+
+    assert_same_tensors(snapshot(first), snapshot(again))
+    assert models.hidden_widths(first) != models.hidden_widths(other)
+
+
+def test_small_at_the_recipes_target() -> None:
+    """ConvNeXt-Small at 0.7 and 0.8 saves the bytes that the library itself was seen to save in 14 steps."""
+    model = models.build("convnext_small")
+    dense = sum(parameter.numel() for parameter in model.parameters())
+
+    saved = {
+        target: 100 * (1 - sum(parameter.numel() for parameter in small.parameters()) / dense)
+        for target, small in prune(model, [0.7, 0.8])
+    }
+
+    assert 64.0 <= saved[0.7] <= 65.0
+    assert 73.3 <= saved[0.8] <= 74.2
+
+
+# --- the graph ---
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", *PAPER_MODELS])
+def test_groups_are_the_hidden_channels(name: str) -> None:
+    """The library finds each hidden channel of each MLP, and marks nothing else."""
+    model = models.build(name, seed=None)
+
+    assert StructuredPruner(model).groups == sum(ARCHITECTURES[name].hidden_widths)
+
+
+def test_small_has_54144_groups() -> None:
+    """ConvNeXt-Small's groups are 54,144: 3 × 384 + 3 × 768 + 27 × 1536 + 3 × 3072."""
+    assert sum(ARCHITECTURES["convnext_small"].hidden_widths) == 54_144
+
+
+def test_frozen_mlps_are_left_alone() -> None:
+    """Blocks whose MLP is frozen are not pruned; the others are."""
+    model = small_convnext()
+    models.blocks(model)[0].requires_grad_(False)
+
+    (_, small), *_ = prune(model, [0.5])
+
+    assert models.hidden_widths(small)[0] == models.hidden_widths(model)[0]
+    assert sum(models.hidden_widths(small)[1:]) < sum(models.hidden_widths(model)[1:])
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, -0.5, 1.5, float("nan")])
+def test_target_outside_0_to_1_is_refused(target: float) -> None:
+    """A target that is no share is refused at once, before the first result is asked for."""
+    with pytest.raises(UserError, match=r"'target' must be between 0 and 1, ends excluded \(got"):
+        prune(small_convnext(), [0.5, target])
+
+
+@pytest.mark.parametrize("target", [0.001, 0.98, 0.9999])
+def test_target_that_empties_a_layer_is_refused(target: float) -> None:
+    """Of 184 channels in 5 layers a target takes one at least and leaves five at least."""
+    pruner = StructuredPruner(small_convnext())
+
+    with pytest.raises(UserError, match=r"take one of the 184 groups at least and leave one in each of 5 layers"):
+        pruner.optimizer(target)
+
+
+def test_empty_layer_is_refused() -> None:
+    """A model with a layer whose channels are all zero is refused: it would be left without one."""
+    model = small_convnext()
+    layer = models.blocks(model)[2].block[3]
+    layer.weight.detach().zero_()
+    layer.bias.detach().zero_()
+
+    with pytest.raises(
+        UserError, match=r"'model' must keep a hidden channel in every layer \(got none in block 2\)"
+    ):
+        compressed(model)
+
+
+@pytest.mark.parametrize("scope", ["residual", "all"])
+def test_residual_groups_are_refused(scope: str) -> None:
+    """Groups of the residual stream are refused, with the reason."""
+    with pytest.raises(UserError, match=r"'scope' must be 'hidden' .* residual stream is pruned does not run"):
+        prune(small_convnext(), [0.5], scope=scope)
+
+
+def test_other_model_is_refused() -> None:
+    """A network that is no ConvNeXt is refused by its name."""
+    with pytest.raises(UserError, match=r"'model' must be torchvision's ConvNeXt \(got AlexNet\); build it with"):
+        StructuredPruner(torchvision.models.alexnet())  # type: ignore[arg-type]
+
+
+def test_model_without_groups_is_refused() -> None:
+    """A frozen model has nothing to prune: refused, not pruned to itself."""
+    with pytest.raises(UserError, match=r"'model' must have hidden channels to prune \(got none that is trained\)"):
+        StructuredPruner(small_convnext().requires_grad_(False))
+
+
+def test_untraceable_model_is_refused() -> None:
+    """An operator that the tracer doesn't know is refused with the tracer's own words."""
+    model = small_convnext()
+    model.avgpool = nn.Sequential(model.avgpool, nn.Unflatten(1, (2, 6)), nn.Flatten(1, 2))
+
+    with pytest.raises(UserError, match=r"only_train_once can trace .* \(got UnsupportedOperatorError: "):
+        StructuredPruner(model)
+
+
+def test_half_followed_model_is_refused() -> None:
+    """A model of which the library finds only some MLPs is refused: a target would mean something else."""
+    model = small_convnext()
+    nn.utils.parametrizations.weight_norm(models.blocks(model)[0].block[3])
+
+    with pytest.raises(UserError, match=r"every MLP only_train_once can follow \(got channels of 4 layers for 5"):
+        StructuredPruner(model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"pruning_steps": 2, "pruning_periods": 3}, "'pruning_periods' must be 1 to 'pruning_steps', here 2"),
+        ({"pruning_steps": 0}, "'pruning_periods' must be 1 to 'pruning_steps', here 0"),
+        ({"start_step": -1}, "'start_step' must be 0 or more"),
+    ],
+)
+def test_impossible_schedule_is_refused(settings: dict[str, int], rule: str) -> None:
+    """More periods than steps, no step, or a negative start: refused with the rule."""
+    with pytest.raises(UserError, match=rule):
+        StructuredPruner(small_convnext()).optimizer(0.5, **settings)
