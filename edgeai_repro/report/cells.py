@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import get_args
 
+from edgeai_repro.claims import MODELS
 from edgeai_repro.evidence import Interval, Measurement
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 from edgeai_repro.verdict import VerdictName, show
@@ -112,9 +113,33 @@ def judged_on(claim: ClaimEntry) -> str:
     return f"{_JUDGED[claim.quantifier]} {', '.join(claim.models)}".strip()
 
 
+def one_a_model(claim: ClaimEntry) -> list[Measurement]:
+    """Return, of each model with a logical value, the row whose settings are most like the deciding one's.
+
+    The models go by size, those that aren't known last.
+    """
+    by_model: dict[str, list[Measurement]] = {}
+    for row in claim.rows:
+        if row.logical is not None:
+            by_model.setdefault(row.model, []).append(row)
+    like = (decisive(claim) or claim.rows[0]).params.items() if claim.rows else ()
+    ordered = [by_model[model] for model in by_size(by_model)]
+    return [max(rows, key=lambda row: len(like & row.params.items())) for rows in ordered]
+
+
+def by_size(models: Iterable[str]) -> list[str]:
+    """Return models in the order in which they are known, which is by size, those that aren't known last."""
+    return sorted(models, key=lambda model: MODELS.index(model) if model in MODELS else len(MODELS))
+
+
 def setting(row: Measurement) -> str:
     """Return a row's parameters in words."""
     return ", ".join(f"{words(name)} {value}" for name, value in row.params.items())
+
+
+def where(row: Measurement) -> str:
+    """Return what a row is of: the model and its parameters."""
+    return ", ".join(filter(None, [row.model, setting(row)]))
 
 
 def parameters(claim: ClaimEntry) -> list[str]:

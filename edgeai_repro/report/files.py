@@ -1,0 +1,42 @@
+"""The report's files: `report.html` to look at, `report.md` for a job's summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeai_repro.documents import writable, write_text
+from edgeai_repro.errors import UserError
+from edgeai_repro.report import document
+from edgeai_repro.report.document import Document
+
+HTML, MARKDOWN = "report.html", "report.md"
+
+
+def build(json_path: Path, folder: Path) -> list[Path]:
+    """Write the report of a run from the file that --claims-json wrote, and return its files.
+
+    Raises UserError, in one line, where the file is no such document or the folder can't be written.
+    """
+    return write(document.read(json_path), folder)
+
+
+def write(found: Document, folder: Path) -> list[Path]:
+    """Write the report of a run into a folder, made where it is missing, and return its files.
+
+    Both are rendered before either is replaced. Raises UserError where they can't be written, or where what
+    renders them isn't installed.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: must be a folder (got a file); name another")
+    paths = [folder / HTML, folder / MARKDOWN]
+    for path in paths:
+        writable(path)
+    try:
+        from edgeai_repro.report import html, markdown
+    except ModuleNotFoundError as missing:
+        raise UserError(
+            f"{missing.name!r} must be installed to write a report (got none); pip install 'edgeai-repro[report]'"
+        ) from None
+    for path, text in zip(paths, [html.render(found), markdown.render(found)], strict=True):
+        write_text(path, text)
+    return paths
