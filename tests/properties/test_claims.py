@@ -1,0 +1,139 @@
+"""What holds of any claim: its file gives it back, and its band has two closed edges."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from edgeai_repro.claims import Claim, Paper, load_file
+from edgeai_repro.registry import METRICS, TECHNIQUES
+from tests.factories import PAPER, claim
+
+MODELS = ["convnext_tiny", "convnext_small", "convnext_base", "alexnet"]
+SIDES = ["both", "at_least", "at_most"]
+TEXT = st.text(min_size=1, max_size=40)
+NUMBERS = st.floats(-1e6, 1e6)
+WIDTHS = st.floats(0, 1e3)
+NAMES = st.from_regex(r"[a-z0-9]{1,8}(-[a-z0-9]{1,8}){0,2}", fullmatch=True)
+VALUES = st.one_of(st.booleans(), st.integers(-1000, 1000), NUMBERS, TEXT)
+BANDS = st.fixed_dictionaries(
+    {"rounding": WIDTHS, "side": st.sampled_from(SIDES), "derivation": TEXT},
+    optional={"sampling": WIDTHS, "tolerance": WIDTHS},
+)
+SETTINGS = st.dictionaries(TEXT, st.lists(VALUES, min_size=1, max_size=3), max_size=2)
+INTERVALS = st.tuples(NUMBERS, NUMBERS).map(sorted)
+
+
+@st.composite
+def claims(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a claim as its file has it."""
+    models = draw(st.lists(st.sampled_from(MODELS), min_size=1, unique=True))
+    metric = draw(st.sampled_from(sorted(METRICS)))
+    values = draw(SETTINGS)
+    choosable = [name for name in values if len(values[name]) > 1]
+    verdicts = ["reproduced", "contradicted", *["artefact"] * METRICS[metric].logical]
+    entry: dict[str, Any] = {
+        "id": draw(NAMES),
+        "quote": draw(TEXT),
+        "source": draw(st.sampled_from(["abstract", "summary", "figure", "ours"])),
+        "locator": draw(TEXT),
+        "metric": metric,
+        "technique": draw(st.sampled_from(sorted(TECHNIQUES))),
+        "models": models,
+        "neighbours": draw(st.lists(st.sampled_from(MODELS), max_size=2)),
+        "quantifier": "named" if len(models) == 1 else draw(st.sampled_from(["up_to", "every"])),
+        "value": draw(NUMBERS),
+        "band": draw(BANDS),
+        "settings": values,
+        "needs": draw(st.lists(st.sampled_from(["data", "weights", "edge"]), unique=True)),
+    }
+    if choosable:
+        name = draw(st.sampled_from(choosable))
+        entry["choice"] = {"name": name, "recipe": draw(st.sampled_from(values[name])), "swept_on": models}
+        verdicts.append("attainable")
+    return {**entry, "expect": {"verdict": draw(st.sampled_from(verdicts)), "reason": draw(TEXT)}}
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A path for a claims file."""
+    return tmp_path_factory.mktemp("claims") / "paper.yaml"
+
+
+@settings(max_examples=60)
+@given(entries=st.lists(claims(), min_size=1, max_size=3, unique_by=lambda entry: entry["id"]))
+def test_round_trip(file: Path, entries: list[dict[str, Any]]) -> None:
+    """A claims file gives back what was written, text, numbers and the kinds of settings' values alike."""
+    written = Paper.model_validate({"paper": PAPER, "claims": entries})
+    text = yaml.safe_dump(written.model_dump(mode="json"), sort_keys=False)
+    file.write_text(text, encoding="utf-8")
+
+    read = load_file(file)
+
+    assert read == written
+    assert isinstance(read, Paper)
+    for found, entry in zip(read.claims, entries, strict=True):
+        assert [[type(value) for value in values] for values in found.settings.values()] == [
+            [type(value) for value in values] for values in entry["settings"].values()
+        ]
+
+
+def _claim(value: float, band: dict[str, Any]) -> Claim:
+    return claim(value=value, band=band)
+
+
+@given(value=NUMBERS, band=BANDS)
+def test_edges(value: float, band: dict[str, Any]) -> None:
+    """The paper's value and each edge lie in the band; the next number beyond an edge doesn't."""
+    asked = _claim(value, band)
+    low, high = asked.edges
+
+    assert asked.locate(value, value) == "inside"
+    for edge, beyond in ((low, -math.inf), (high, math.inf)):
+        if math.isfinite(edge):
+            outer = math.nextafter(edge, beyond)
+            assert asked.locate(edge, edge) == "inside"
+            assert asked.locate(outer, outer) == "outside"
+            assert asked.locate(min(edge, outer), max(edge, outer)) == "straddles"
+
+
+@given(value=NUMBERS, band=BANDS)
+def test_sides(value: float, band: dict[str, Any]) -> None:
+    """A band is as wide as its parts together, and infinite at its open end."""
+    low, high = _claim(value, band).edges
+    width = band["rounding"] + band.get("sampling", 0.0) + band.get("tolerance", 0.0)
+
+    assert low == (-math.inf if band["side"] == "at_most" else value - width)
+    assert high == (math.inf if band["side"] == "at_least" else value + width)
+
+
+@given(value=NUMBERS, band=BANDS, interval=INTERVALS, share=st.floats(0, 1))
+def test_locate(value: float, band: dict[str, Any], interval: list[float], share: float) -> None:
+    """All of an interval that is inside lies in the band, nothing of one that is outside does."""
+    asked = _claim(value, band)
+    low, high = interval
+    point = min(max(low + share * (high - low), low), high)
+
+    where = asked.locate(low, high)
+
+    within = asked.edges[0] <= point <= asked.edges[1]
+    assert within or where != "inside"
+    assert not within or where != "outside"
+
+
+@given(value=NUMBERS, band=BANDS, interval=INTERVALS, more=WIDTHS)
+def test_wider(value: float, band: dict[str, Any], interval: list[float], more: float) -> None:
+    """A wider band never turns inside to outside, nor a wider interval straddling to decided."""
+    asked, wider = _claim(value, band), _claim(value, {**band, "tolerance": band.get("tolerance", 0.0) + more})
+    order = ["outside", "straddles", "inside"]
+
+    assume(wider.band.width >= asked.band.width)
+    assert order.index(wider.locate(*interval)) >= order.index(asked.locate(*interval))
+    if asked.locate(*interval) == "straddles":
+        assert asked.locate(interval[0] - more, interval[1] + more) == "straddles"

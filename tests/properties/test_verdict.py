@@ -1,0 +1,220 @@
+"""Judging against a second judge, written from the design's table and brute about all that it doesn't know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from edgeai_repro.claims import Claim
+from edgeai_repro.evidence import Interval, Measurement
+from edgeai_repro.verdict import DECIDED, Verdict, judge
+from tests.factories import claim, row
+
+TINY, SMALL, BASE, NEIGHBOUR = "convnext_tiny", "convnext_small", "convnext_base", "convnext_large"
+SIDES = ["both", "at_least", "at_most"]
+OPEN = ("inconclusive", "not_testable")
+TABLE = {
+    ("inside", "none"): "reproduced",
+    ("inside", "inside"): "reproduced",
+    ("inside", "outside"): "artefact",
+    ("inside", "straddles"): "inconclusive",
+    **{("outside", logical): "contradicted" for logical in ("none", "inside", "outside", "straddles")},
+    **{("straddles", logical): "inconclusive" for logical in ("none", "inside", "outside", "straddles")},
+}
+# The factory's band is 9 … 11. Values are quarters, so that they often fall on its edges; what a model that
+# wasn't measured might have given lies off that grid, so that no two values tie.
+QUARTERS = st.integers(28, 52).map(lambda quarters: quarters / 4)
+WIDTHS = st.sampled_from([0.0, 0.0, 0.25, 1.0])
+UNSEEN = (5.1, 10.1, 15.1)
+
+
+def _where(asked: Claim, interval: Interval | None) -> str:
+    """Locate an interval in 9 … 11, or the half-line that a one-sided claim makes of it, by both of its ends."""
+    if interval is None:
+        return "none"
+
+    def inside(value: float) -> bool:
+        return (value >= 9 or asked.band.side == "at_most") and (value <= 11 or asked.band.side == "at_least")
+
+    ends = {inside(interval.low), inside(interval.high)}
+    across = asked.band.side == "both" and interval.low < 9 and interval.high > 11
+    return "straddles" if len(ends) == 2 or across else "inside" if True in ends else "outside"
+
+
+def _of_value(asked: Claim, rows: Sequence[Measurement]) -> str:
+    """Judge the rows of all models by the table."""
+    best_is_most = asked.band.side != "at_most"
+    ordered = sorted(rows, key=lambda measured: measured.reported.value, reverse=best_is_most)
+    deciding = ordered[0] if asked.quantifier == "up_to" else ordered[-1]
+    if deciding.control and not (deciding.control.low >= 0.95 and deciding.control.high <= 1.05):
+        return "inconclusive"
+    return TABLE[_where(asked, deciding.reported), _where(asked, deciding.logical)]
+
+
+def _complete(asked: Claim, rows: Sequence[Measurement]) -> str:
+    """Judge a claim of which every row is there."""
+    if asked.choice is None:
+        return _of_value(asked, rows)
+    name = asked.choice.name
+    said = {_of_value(asked, [r for r in rows if r.params[name] == value]) for value in asked.settings[name]}
+    failing = said & {"artefact", "contradicted"}
+    if "reproduced" in said and failing:
+        return "attainable"
+    if "inconclusive" in said:
+        return "inconclusive"
+    return "reproduced" if not failing else "artefact" if "artefact" in failing else "contradicted"
+
+
+def _completions(asked: Claim, rows: Sequence[Measurement], logical: bool) -> Iterator[list[Measurement]]:
+    """Yield the rows with all that the models that are missing from them might have given."""
+    here = {measured.model for measured in rows}
+    missing = [(m, params) for m in asked.models if m not in here for params in asked.settings_for(m)]
+    outcomes = list(product(UNSEEN, UNSEEN if logical else [None]))
+    for chosen in product(outcomes, repeat=len(missing)):
+        added = [row(r, lo, model=m, params=p) for (m, p), (r, lo) in zip(missing, chosen, strict=True)]
+        yield [*rows, *added]
+
+
+@st.composite
+def claims(draw: st.DrawFn, *, at_most_models: int = 3) -> Claim:
+    """Draw a claim of 9 … 11: any side, quantifier and models, with or without a free choice."""
+    models = draw(st.lists(st.sampled_from([TINY, SMALL, BASE]), min_size=1, max_size=at_most_models, unique=True))
+    fields: dict[str, Any] = {
+        "models": models,
+        "neighbours": [NEIGHBOUR],
+        "quantifier": "named" if len(models) == 1 else draw(st.sampled_from(["up_to", "every"])),
+        "band": {"rounding": 1.0, "side": draw(st.sampled_from(SIDES)), "derivation": "for the test"},
+    }
+    if draw(st.booleans()):
+        swept = draw(st.lists(st.sampled_from(models), min_size=1, unique=True))
+        fields["settings"] = {"target": [0.5, 0.8]}
+        fields["choice"] = {"name": "target", "recipe": 0.8, "swept_on": swept}
+    return claim(**fields)
+
+
+@st.composite
+def rows_of(
+    draw: st.DrawFn, asked: Claim, models: Sequence[str], *, logical: bool, control: bool = False
+) -> list[Measurement]:
+    """Draw the rows of some of a claim's models, in any order, no two of the same value."""
+    places = [(model, params) for model in models for params in asked.settings_for(model)]
+    values = draw(st.lists(QUARTERS, min_size=len(places), max_size=len(places), unique=True))
+    rows = []
+    for (model, params), value in zip(places, values, strict=True):
+        reported, behind = draw(WIDTHS), draw(st.tuples(QUARTERS, WIDTHS))
+        noise = draw(st.sampled_from([(0.95, 1.05), (0.9, 1.0), (1.0, 1.1)])) if control else None
+        rows.append(
+            row(
+                (value - reported, value + reported),
+                (behind[0] - behind[1], behind[0] + behind[1]) if logical else None,
+                model=model,
+                params=params,
+                control=noise and Interval(value=1.0, low=noise[0], high=noise[1]),
+            )
+        )
+    return draw(st.permutations(rows))
+
+
+@settings(max_examples=300)
+@given(st.data(), claims(), st.booleans(), st.booleans())
+def test_complete(data: st.DataObject, asked: Claim, logical: bool, control: bool) -> None:
+    """Where all models are measured, the verdict is the table's."""
+    rows = data.draw(rows_of(asked, asked.models, logical=logical, control=control), label="rows")
+
+    found, expected = judge(asked, rows), _complete(asked, rows)
+
+    assert found.verdict == expected, f"verdict={found.verdict}, but should be expected {expected} [{found.reason}]"
+
+
+@settings(max_examples=200)
+@given(st.data(), claims(at_most_models=2), st.booleans())
+def test_restricted(data: st.DataObject, asked: Claim, logical: bool) -> None:
+    """A restricted run decides just what no outcome of the missing models would turn."""
+    assume(len(asked.models) > 1)
+    here = data.draw(st.lists(st.sampled_from(asked.models), min_size=1, unique=True), label="measured")
+    rows = data.draw(rows_of(asked, here, logical=logical), label="rows")
+
+    found = judge(asked, rows)
+
+    possible = {_complete(asked, completed) for completed in _completions(asked, rows, logical)}
+    if len(possible) == 1 and possible <= set(DECIDED):
+        assert {found.verdict} == possible, f"nothing would turn {possible} [{found.reason}]"
+    else:
+        assert found.verdict in OPEN, f"might be {possible}, so must not be decided [{found.reason}]"
+
+
+@given(st.data(), claims(), st.booleans())
+def test_what_does_not_count(data: st.DataObject, asked: Claim, logical: bool) -> None:
+    """Neighbours, reduced scale and the rows' order change nothing; all rows are kept in the order given."""
+    rows = data.draw(rows_of(asked, asked.models, logical=logical), label="rows")
+    beside = data.draw(rows_of(asked, [NEIGHBOUR], logical=logical), label="neighbour")
+    reduced = [
+        measured.model_copy(update={"scale": "reduced"})
+        for measured in data.draw(rows_of(asked, asked.models, logical=logical), label="reduced")
+    ]
+    mixed = data.draw(st.permutations([*rows, *beside, *reduced]), label="mixed")
+
+    alone, together = judge(asked, rows), judge(asked, mixed)
+
+    assert (together.verdict, together.row, together.flip_margin) == (alone.verdict, alone.row, alone.flip_margin)
+    assert together.rows == tuple(mixed)
+
+
+HUNDREDS = st.floats(-100, 100)
+EPSILON = 1e-6
+
+
+def _moved(interval: Interval, by: float) -> Interval:
+    return Interval(value=interval.value + by, low=interval.low + by, high=interval.high + by)
+
+
+def _changes(asked: Claim, measured: Measurement, by: float) -> list[Verdict]:
+    """Judge after each change by one amount: either quantity up or down, the band wider or narrower."""
+    changed = [
+        judge(asked, [measured.model_copy(update={name: _moved(interval, sign * by)})])
+        for name, interval in (("reported", measured.reported), ("logical", measured.logical))
+        if interval is not None
+        for sign in (-1, 1)
+    ]
+    widths = [asked.band.rounding + by, asked.band.rounding - by]
+    bands = [asked.band.model_copy(update={"rounding": width}) for width in widths if width >= 0]
+    return [*changed, *(judge(asked.model_copy(update={"band": band}), [measured]) for band in bands)]
+
+
+@given(
+    value=HUNDREDS,
+    rounding=st.floats(0, 50),
+    side=st.sampled_from(SIDES),
+    reported=st.tuples(HUNDREDS, HUNDREDS).map(sorted),
+    logical=st.none() | st.tuples(HUNDREDS, HUNDREDS).map(sorted),
+    exact=st.booleans(),
+)
+def test_flip_margin(
+    value: float, rounding: float, side: str, reported: list[float], logical: list[float] | None, exact: bool
+) -> None:
+    """A change by a little more than the margin turns a decided verdict, one by a little less doesn't."""
+    asked = claim(value=value, band={"rounding": rounding, "side": side, "derivation": "for the test"})
+    measured = row(reported[0], logical and logical[0]) if exact else row(reported, logical)
+    found = judge(asked, [measured])
+    assume(found.verdict in DECIDED)
+    assert found.flip_margin is not None
+    amount = found.flip_margin.amount
+
+    assert amount >= 0
+    assert any(changed.verdict != found.verdict for changed in _changes(asked, measured, amount + EPSILON))
+    if amount > EPSILON:
+        assert all(changed.verdict == found.verdict for changed in _changes(asked, measured, amount - EPSILON))
+
+
+@given(st.data(), claims(), st.booleans())
+def test_margin_is_told(data: st.DataObject, asked: Claim, logical: bool) -> None:
+    """Just the decided verdicts have a margin, and where a choice decides, it is of the choice."""
+    found = judge(asked, data.draw(rows_of(asked, asked.models, logical=logical), label="rows"))
+
+    assert (found.flip_margin is not None) == (found.verdict in DECIDED)
+    if found.flip_margin is not None:
+        assert (found.flip_margin.of == "choice") == (found.verdict == "attainable")
