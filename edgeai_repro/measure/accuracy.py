@@ -12,8 +12,9 @@ from torch import nn
 from edgeai_repro.batches import normalise
 from edgeai_repro.data import Split
 from edgeai_repro.depthwise import fast_depthwise
+from edgeai_repro.packed_linear import packed_linear
 
-BATCH = 250  # activations of a batch stay small; larger batches were no faster
+BATCH = 125  # of 32, 64, 125, 250 and 500 the fastest for ConvNeXt-Small on a Zen 5 core
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def evaluate(
     model.eval()
     precision = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     try:
-        with torch.inference_mode(), fast_depthwise(model), precision:
+        with torch.inference_mode(), precision, fast_depthwise(model), packed_linear(model, batch_size):
             answers = [
                 model(normalise(images.to(device), resolution)).argmax(1).cpu()
                 for images in torch.split(split.images, batch_size)

@@ -11,6 +11,7 @@ from edgeai_repro.batches import MEAN, STD
 from edgeai_repro.compress.quantized import quantize
 from edgeai_repro.data import Split
 from edgeai_repro.measure.accuracy import Predictions, evaluate
+from edgeai_repro.packed_linear import packed_linear
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,23 @@ def test_the_mode_is_left_as_it_was(model: torch.nn.Module, split: Split, traini
 
     assert model.training is training
     model.eval()
+
+
+def test_packed_layers_are_torchs(model: torch.nn.Module) -> None:
+    """oneDNN's layout changes sums by rounding alone; what leaves the block is the model as it was."""
+    images = models.random_images(3)
+    before = [type(module) for module in model.modules()]
+    names = {name: set(vars(module)) for name, module in model.named_modules()}
+
+    with torch.inference_mode():
+        expected = model(images)
+        with packed_linear(model, 3):
+            assert [type(module) for module in model.modules()] != before
+            got = model(images)
+
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert [type(module) for module in model.modules()] == before
+    assert {name: set(vars(module)) for name, module in model.named_modules()} == names
 
 
 def test_top1_is_in_percent() -> None:
