@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FiniteFloat, TypeAdapter, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, TypeAdapter, model_validator
 
 import edgeai_repro.metrics
 import edgeai_repro.techniques  # noqa: F401 - both are imported for what they register
@@ -62,6 +62,7 @@ class Choice(Record):
     name: str
     recipe: Parameter
     swept_on: list[str] = Field(min_length=1)
+    kept_by: str | None = Field(None, description="the claim whose band tells whether a value keeps the accuracy")
 
 
 class Claim(Record):
@@ -133,6 +134,15 @@ class Claim(Record):
         return min(self.edges, key=lambda edge: abs(edge - value))
 
 
+class FullScale(Record):
+    """What a training run must have at least to count as the paper's; anything less is shown as reduced scale."""
+
+    init: str
+    epochs: PositiveInt
+    resolution: PositiveInt
+    stem_stride: PositiveInt
+
+
 class Unstated(Record):
     """Something that the paper leaves open, and what is assumed instead."""
 
@@ -171,6 +181,7 @@ class Paper(Record):
 
     paper: PaperInfo
     unstated: list[Unstated] = Field([])
+    full_scale: FullScale | None = Field(None, description="needed for claims about trained weights")
     claims: list[Claim] = Field(min_length=1)
     implications: list[ImplicationSpec] = Field([])
 
@@ -187,6 +198,12 @@ class Paper(Record):
         for claim in self.claims:
             for name in claim.assumes:
                 _known(f"{claim.id}: assumption", name, unstated)
+            if claim.choice and claim.choice.kept_by is not None:
+                _known(f"{claim.id}: choice.kept_by", claim.choice.kept_by, claims)
+            if "weights" in claim.needs and self.full_scale is None:
+                raise ValueError(
+                    f"'full_scale' must be given where a claim needs weights (got none; {claim.id} does)"
+                )
         for implication in self.implications:
             for name in implication.claims.values():
                 _known(f"{implication.id}: claim", name, claims)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -66,6 +67,12 @@ def validated(schema: type[Model], document: Any, path: Path) -> Model:
         return schema.model_validate(document)
     except ValidationError as error:
         raise UserError(f"{path}: {_first_complaint(error, schema, document)}") from None
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

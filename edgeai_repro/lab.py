@@ -6,7 +6,6 @@ their compressed forms need little more memory than the largest of them.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeai_repro.architecture import ARCHITECTURES
-from edgeai_repro.claims import Claim, Need
+from edgeai_repro.claims import Claim
 from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.evidence import Measurement
 from edgeai_repro.registry import METRICS, TECHNIQUES, UNCOMPRESSED, Settings
@@ -64,8 +63,6 @@ class Lab:
 
         Raises ConditionMissing, with the way to supply it, where something that the claim needs isn't here.
         """
-        for need in claim.needs:
-            _require(need)
         models = self._admitted(claim)
         if not models:
             raise ConditionMissing("models", f"{', '.join(claim.models)} left out; run without --claims-models")
@@ -167,15 +164,3 @@ def _with_followers(technique: str, wanted: Wanted) -> list[Settings]:
     return _union([{"": wanted.get(technique, [])}, *({"": _with_followers(name, wanted)} for name in followers)])[
         ""
     ]
-
-
-def _require(need: Need) -> None:
-    """Raise ConditionMissing where a condition is not met; say how to supply it."""
-    if need == "data" and not os.environ.get("EDGEAI_DATA"):
-        raise ConditionMissing("data", "CIFAR-10 is not here; set EDGEAI_DATA to the folder that holds it")
-    if need == "edge" and not os.environ.get("EDGEAI_DEVICE"):
-        raise ConditionMissing(
-            "edge", "this is no known edge device; on one, set EDGEAI_DEVICE to its key in devices.yaml"
-        )
-    if need == "weights":
-        raise ConditionMissing("weights", "no trained weights are here")

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
+from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.evidence import Interval, Measurement
 from edgeai_repro.registry import UNCOMPRESSED, Settings, metric
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgeai_repro.claims import Claim
     from edgeai_repro.lab import Lab, Profile
 
+NO_DEVICE = "it is told on an edge device only, with the deployed model; this version doesn't deploy yet"
 Quantity = Callable[["Profile"], float]
+Graded = Mapping[int, "NDArray[np.bool_]"]  # by seed: which images were right, bool (n,)
+
+
+class Grades(Protocol):
+    """What tells which test images a trained model gets right: a reading of live or recorded runs."""
+
+    def correct(self, model: str, technique: str, settings: Settings) -> Graded:
+        """Return the answer under a technique and its settings, by seed."""
 
 
 @metric("size_reduction", unit="%")
@@ -107,7 +120,7 @@ def imbalance(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
         "parameters in fully connected": by_kind["linear"].parameters / total.parameters,
     }
     for name, share in shares.items():
-        yield _estimate(claim, model, {"share": name}, Interval.exact(100 * share), 1)
+        yield _row(claim, model, {"share": name}, 100 * share, seconds=0.0)
 
 
 def _reductions(
@@ -150,57 +163,87 @@ def _row(
 
 
 @metric("accuracy", unit="%")
-def accuracy(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def accuracy(grades: Grades, claim: Claim, model: str) -> Iterator[Measurement]:
     """Top-1 accuracy on the test images, with Wilson's interval."""
     from edgeai_repro.statistics import wilson
 
     for settings in claim.settings_for(model):
-        correct = lab.correct(model, claim.technique, settings)
-        interval = wilson(int(correct.sum()), len(correct))
-        yield _estimate(claim, model, settings, interval, len(correct))
+        correct = grades.correct(model, claim.technique, settings)
+        intervals = [wilson(int(graded.sum()), len(graded)) for graded in correct.values()]
+        yield _estimate(claim, model, settings, intervals, _images(correct))
 
 
 @metric("accuracy_change", unit="points")
-def accuracy_change(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def accuracy_change(grades: Grades, claim: Claim, model: str) -> Iterator[Measurement]:
     """Top-1 accuracy less the uncompressed model's, on the same images; in points, or relative to it."""
     from edgeai_repro.statistics import paired_difference, relative_difference
 
+    baseline = grades.correct(model, UNCOMPRESSED, {})
     for settings in claim.settings_for(model):
         compression = {name: value for name, value in settings.items() if name != "reading"}
-        baseline = lab.correct(model, UNCOMPRESSED, {})
-        compressed = lab.correct(model, claim.technique, compression)
+        compressed = grades.correct(model, claim.technique, compression)
         difference = relative_difference if settings.get("reading") == "relative" else paired_difference
-        yield _estimate(claim, model, settings, difference(baseline, compressed), len(baseline))
+        yield _estimate(claim, model, settings, _paired(difference, baseline, compressed), _images(compressed))
 
 
 @metric("accuracy_trend", unit="τ")
-def accuracy_trend(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def accuracy_trend(grades: Grades, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and lost accuracy."""
     from edgeai_repro.statistics import kendall_trend
 
     grid = claim.settings_for(model)
-    graded = [lab.correct(model, claim.technique, settings) for settings in grid]
-    tau = -kendall_trend([float(s["sparsity"]) for s in grid], [float(correct.mean()) for correct in graded]).tau
-    yield _estimate(claim, model, {}, Interval.exact(tau), len(graded[0]))
+    graded = [grades.correct(model, claim.technique, settings) for settings in grid]
+    sparsities = [float(settings["sparsity"]) for settings in grid]
+    taus = [
+        Interval.exact(-kendall_trend(sparsities, [float(correct[seed].mean()) for correct in graded]).tau)
+        for seed in _common(*graded)
+    ]
+    yield _estimate(claim, model, {}, taus, _images(graded[0]))
 
 
 @metric("pretraining_gain", unit="points")
-def pretraining_gain(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def pretraining_gain(grades: Grades, claim: Claim, model: str) -> Iterator[Measurement]:
     """Top-1 accuracy of the compressed model from pre-trained weights, less that of the one from scratch."""
     from edgeai_repro.statistics import paired_difference
 
     for settings in claim.settings_for(model):
-        scratch = lab.correct(model, claim.technique, {**settings, "init": "scratch"})
-        pretrained = lab.correct(model, claim.technique, {**settings, "init": "pretrained"})
-        yield _estimate(claim, model, settings, paired_difference(scratch, pretrained), len(scratch))
+        scratch = grades.correct(model, claim.technique, {**settings, "init": "scratch"})
+        pretrained = grades.correct(model, claim.technique, {**settings, "init": "pretrained"})
+        gains = _paired(paired_difference, scratch, pretrained)
+        yield _estimate(claim, model, settings, gains, _images(pretrained))
 
 
 @metric("latency", unit="ms")
 def latency(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
     """Median time for one image on the edge device."""
-    for settings in claim.settings_for(model):
-        yield lab.latency(model, claim.technique, settings)
+    raise ConditionMissing("edge", NO_DEVICE)
 
 
-def _estimate(claim: Claim, model: str, settings: Settings, interval: Interval, n: int) -> Measurement:
+def _common(*graded: Graded) -> list[int]:
+    """Return the seeds that all have, at least one."""
+    seeds = sorted(set.intersection(*(set(by_seed) for by_seed in graded)))
+    if not seeds:
+        raise ValueError("models that are compared must share a seed (got none)")
+    return seeds
+
+
+def _paired(
+    difference: Callable[[NDArray[np.bool_], NDArray[np.bool_]], Interval], baseline: Graded, candidate: Graded
+) -> list[Interval]:
+    return [difference(baseline[seed], candidate[seed]) for seed in _common(baseline, candidate)]
+
+
+def _images(graded: Graded) -> int:
+    return len(next(iter(graded.values())))
+
+
+def _estimate(claim: Claim, model: str, settings: Settings, by_seed: Sequence[Interval], n: int) -> Measurement:
+    """Return a row of the mean over seeds; its interval is the mean one, widened by the spread over seeds."""
+    from edgeai_repro.statistics import seed_spread, widened
+
+    value, low, high = (
+        sum(getattr(interval, end) for interval in by_seed) / len(by_seed) for end in ("value", "low", "high")
+    )
+    spread = seed_spread([interval.value for interval in by_seed])
+    interval = widened(Interval(value=value, low=min(low, value), high=max(high, value)), spread)
     return Measurement(model=model, technique=claim.technique, params=dict(settings), reported=interval, n=n)

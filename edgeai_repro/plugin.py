@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeai_repro import __version__, environment
-from edgeai_repro.errors import ConditionMissing, UserError, nearest
+from edgeai_repro.errors import UserError, nearest
 from edgeai_repro.report import document, terminal
 from edgeai_repro.run import Run
-from edgeai_repro.verdict import Verdict, judge, untestable
+from edgeai_repro.verdict import Verdict
 
 if TYPE_CHECKING:
     from edgeai_repro.claims import Claim, ImplicationSpec
@@ -110,13 +110,7 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 @pytest.fixture
 def verdict(request: pytest.FixtureRequest, claim: Claim, lab: Lab) -> Verdict:
     """Measure and judge a claim; the verdict also goes into the table and the file."""
-    try:
-        found = judge(claim, lab.measure(claim))
-    except ConditionMissing as missing:
-        found = untestable(claim, missing.condition, missing.remedy)
-    run = _run(request)
-    run.verdicts[request.node.callspec.id] = found
-    return found
+    return _run(request).judge(request.node.callspec.id, lab)
 
 
 @pytest.fixture

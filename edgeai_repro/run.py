@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from edgeai_repro import environment, plausibility
 from edgeai_repro.claims import MODELS, Claim, ImplicationSpec, Need, Paper, load_claims
 from edgeai_repro.devices import load_devices
 from edgeai_repro.documents import writable
-from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.errors import ConditionMissing, UserError, nearest
 from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
-from edgeai_repro.verdict import Verdict
+from edgeai_repro.studies import TrainedModels
+from edgeai_repro.verdict import Kept, Verdict, judge, untestable
 
+if TYPE_CHECKING:
+    from edgeai_repro.lab import Lab
+
+EVIDENCE = "evidence"  # beside the folder of claims
 NEEDS: tuple[str, ...] = get_args(Need)
 
 
 @dataclass
 class Run:
-    """The papers under test and the findings, by the claims' full names.
+    """The papers under test, the trained models that tell of them, and the findings, by the claims' full names.
 
     `models` are those that the run is restricted to (None: all), `required` the conditions without which a claim
     fails instead of being skipped, `json_path` where the findings go as a file; `seconds` add up by step.
@@ -28,6 +33,7 @@ class Run:
 
     folder: Path
     papers: list[Paper]
+    trained: TrainedModels
     models: tuple[str, ...] | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
@@ -43,6 +49,7 @@ class Run:
         return cls(
             folder=folder,
             papers=load_claims(folder),
+            trained=TrainedModels(folder.absolute().parent / EVIDENCE),
             models=None if models is None else tuple(_names("--claims-models", models, MODELS)),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
@@ -57,6 +64,34 @@ class Run:
     def implication_specs(self) -> Iterator[tuple[str, ImplicationSpec]]:
         """All implications with their full names, paper by paper."""
         return ((f"{paper.paper.id}/{spec.id}", spec) for paper in self.papers for spec in paper.implications)
+
+    def judge(self, name: str, lab: Lab) -> Verdict:
+        """Measure and judge the claim of that full name, and keep the verdict."""
+        paper, claim = next((p, c) for p in self.papers for c in p.claims if p.full_name(c) == name)
+        try:
+            rows = self.trained.rows(claim, paper) if "weights" in claim.needs else lab.measure(claim)
+            verdict = judge(claim, rows, self._kept(paper, claim))
+        except ConditionMissing as missing:
+            verdict = untestable(claim, missing.condition, missing.remedy, self.trained.beside(claim, paper))
+        self.verdicts[name] = verdict
+        return verdict
+
+    def _kept(self, paper: Paper, claim: Claim) -> Kept | None:
+        """Return what is known of accuracy at the values of a claim's free choice."""
+        if claim.choice is None or claim.choice.kept_by is None:
+            return None
+        by = next(other for other in paper.claims if other.id == claim.choice.kept_by)
+        asked = by.model_copy(
+            update={
+                "technique": claim.technique,
+                "models": claim.models,
+                "settings": {claim.choice.name: claim.settings[claim.choice.name]},
+            }
+        )
+        try:
+            return Kept(asked, tuple(self.trained.rows(asked, paper)))
+        except ConditionMissing:
+            return Kept(asked, tuple(self.trained.beside(asked, paper)))
 
     def imply(self, name: str, spec: ImplicationSpec) -> ImplicationEntry:
         """Work out an implication from the paper's numbers and the known devices, and keep it."""

@@ -9,8 +9,9 @@ from typing import Literal, get_args
 
 from edgeai_repro.claims import Choice, Claim, Decided
 from edgeai_repro.errors import Condition
-from edgeai_repro.evidence import Interval, Measurement, Parameter, Record
+from edgeai_repro.evidence import Measurement, Parameter, Record
 from edgeai_repro.registry import METRICS
+from edgeai_repro.wording import difference_unit, show, show_band, show_interval, show_range, where
 
 VerdictName = Literal["reproduced", "attainable", "artefact", "contradicted", "inconclusive", "not_testable"]
 DECIDED: tuple[str, ...] = get_args(Decided)
@@ -56,6 +57,14 @@ class Verdict(Record):
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Whether accuracy is kept at the values of a free choice: the claim that says so, and its rows."""
+
+    claim: Claim
+    rows: tuple[Measurement, ...]
+
+
+@dataclass(frozen=True)
 class _Outcome:
     """What the rows of one value of the free choice say; without one, what all rows say."""
 
@@ -65,15 +74,24 @@ class _Outcome:
 
 
 def untestable(claim: Claim, condition: Condition, remedy: str, rows: Iterable[Measurement] = ()) -> Verdict:
-    """Return the verdict of a claim that waits for a condition; `remedy` says how to supply it."""
-    return Verdict(claim=claim, verdict="not_testable", reason=remedy, condition=condition, rows=tuple(rows))
+    """Return the verdict of a claim that waits for a condition; `remedy` says how to supply it.
+
+    Rows at reduced scale are a finding beside it: the reason tells what they would say.
+    """
+    rows = tuple(rows)
+    reduced = [row for row in rows if row.scale == "reduced"]
+    findings = [_outcome(claim, [row], [row.model]) for row in reduced]
+    beside = "".join(f"; at reduced scale it would be {found.verdict}: {found.reason}" for found in findings)
+    return Verdict(claim=claim, verdict="not_testable", reason=remedy + beside, condition=condition, rows=rows)
 
 
-def judge(claim: Claim, rows: Sequence[Measurement]) -> Verdict:
+def judge(claim: Claim, rows: Sequence[Measurement], kept: Kept | None = None) -> Verdict:
     """Judge a claim by the rows of all models and settings that were measured.
 
     Rows at reduced scale and rows of neighbours are shown and don't count. Where models that are missing from the
-    rows could turn the verdict, it is `not_testable`. Raises ValueError for no row, or none with the choice.
+    rows could turn the verdict, it is `not_testable`. `kept` tells of a claim with a free choice whether accuracy
+    is kept: where it is, with a value that holds, `attainable` becomes `reproduced`; where it is with none,
+    `contradicted`. Raises ValueError for no row, or none with the choice.
     """
     if not rows:
         raise ValueError(f"'rows' of {claim.id!r} must be at least one (got none)")
@@ -95,12 +113,15 @@ def judge(claim: Claim, rows: Sequence[Measurement]) -> Verdict:
         margin = min(filter(None, margins), key=lambda margin: margin.amount, default=None)
         if name == "attainable":
             margin = _choice_margin(outcome, outcomes, choices.name)
+    reason = outcome.reason
+    if name == "attainable" and choices is not None:
+        name, reason = _accuracy_at(choices, kept)
     return Verdict(
         claim=claim,
         verdict=name,
-        reason=_attainable(choices) if name == "attainable" and choices else outcome.reason,
+        reason=reason,
         row=outcome.row,
-        rows=tuple(rows),
+        rows=(*rows, *(kept.rows if kept else ())),
         flip_margin=margin,
         choices=choices,
         condition="models" if name == "not_testable" else None,
@@ -150,15 +171,15 @@ def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -
     reported, logical = claim.locate(low, high), "inside"
     if row.logical is not None:
         logical = "straddles" if missing else claim.locate(row.logical.low, row.logical.high)
-    says = f"{_show(row.reported, unit)} ({_where(claim, row)})"
-    band = _show_band(claim, unit)
+    says = f"{show_interval(row.reported, unit)} ({where(claim, row)})"
+    band = show_band(claim, unit)
     if row.control is not None and not CONTROL[0] <= row.control.low <= row.control.high <= CONTROL[1]:
         control = f"{row.control.low:.2f} … {row.control.high:.2f}"
         return _Outcome("inconclusive", row, f"too noisy: the A/A control gives {control}, not 1 ± 0.05; try again")
     if reported == "outside":
         edge = claim.nearest_edge(row.reported.value)
         side = "under" if row.reported.value < edge else "over"
-        off = show(abs(row.reported.value - edge), _difference_unit(claim))
+        off = show(abs(row.reported.value - edge), difference_unit(claim))
         return _Outcome("contradicted", row, f"{says} lies {off} {side} the band, {band}")
     if missing and "straddles" in (reported, logical):
         text = f"{says} alone can't settle it: {', '.join(missing)} left out; run without --claims-models"
@@ -167,7 +188,7 @@ def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -
         return _Outcome("inconclusive", row, f"{says} straddles an edge of the band, {band}; measure more")
     if logical == "outside":
         assert row.logical is not None
-        real = _show(row.logical, unit)
+        real = show_interval(row.logical, unit)
         return _Outcome("artefact", row, f"{says} is what counters report, {real} is what was removed")
     return _Outcome("reproduced", row, f"{says} lies in the band, {band}")
 
@@ -178,12 +199,8 @@ def _extent(row: Measurement) -> tuple[float, float]:
 
 
 def _nothing_counts(claim: Claim, rows: Sequence[Measurement]) -> tuple[Condition, str]:
-    reduced = [row for row in rows if row.scale == "reduced"]
-    if reduced:
-        found = ", ".join(
-            f"{_show(row.reported, METRICS[claim.metric].unit)} ({_where(claim, row)})" for row in reduced
-        )
-        return "weights", f"measured at reduced scale only: {found}; supply weights at full scale"
+    if any(row.scale == "reduced" for row in rows):
+        return "weights", "no trained weights at full scale"
     return "models", f"{', '.join(claim.models)} left out; run without --claims-models"
 
 
@@ -191,7 +208,7 @@ def _row_margin(claim: Claim, outcome: _Outcome, choice: str | None = None) -> F
     """Return the least shift of an interval that moves it across an edge of the band, at a value of the choice."""
     if outcome.verdict not in DECIDED:
         return None
-    unit = _difference_unit(claim)
+    unit = difference_unit(claim)
     low, high = claim.edges
     shifts = []
     for name, interval in [("reported", outcome.row.reported), ("logical", outcome.row.logical)]:
@@ -220,46 +237,33 @@ def _choice_margin(outcome: _Outcome, outcomes: dict[Parameter, _Outcome], choic
     return FlipMargin(of="choice", amount=step(nearest), text=text)
 
 
-def _attainable(choices: Choices) -> str:
+def _accuracy_at(choices: Choices, kept: Kept | None) -> tuple[VerdictName, str]:
+    """Return the verdict on a claim that some values of a choice make true, and why, by the accuracy they leave."""
     first = choices.tried.index(choices.holding[0])
     unbroken = choices.holding == choices.tried[first : first + len(choices.holding)]
-    holding = _range(choices.holding) if unbroken else ", ".join(map(str, choices.holding))
-    return (
-        f"holds with {choices.name} {holding} (tried {_range(choices.tried)}), a choice that the paper doesn't "
-        "state; accuracy at that choice isn't shown here"
+    holding = show_range(choices.holding) if unbroken else ", ".join(map(str, choices.holding))
+    tried = f"(tried {show_range(choices.tried)})"
+    says = f"holds with {choices.name} {holding} {tried}, a choice that the paper doesn't state"
+    if kept is None:
+        return "attainable", f"{says}; accuracy at that choice isn't shown here"
+    places = {
+        row.params[choices.name]: kept.claim.locate(row.reported.low, row.reported.high)
+        for row in kept.rows
+        if row.scale == "full" and row.params[choices.name] in choices.holding
+    }
+    good = [value for value, place in places.items() if place == "inside"]
+    if good:
+        return "reproduced", f"{says}, and accuracy is kept at {choices.name} {show_range(good)}"
+    if set(places) == set(choices.holding) and set(places.values()) == {"outside"}:
+        return "contradicted", f"{says}, but accuracy isn't kept at any of these"
+    return "attainable", f"{says}; accuracy at that choice isn't shown at full scale{_at_reduced_scale(kept)}"
+
+
+def _at_reduced_scale(kept: Kept) -> str:
+    rows = [row for row in kept.rows if row.scale == "reduced"]
+    if not rows:
+        return ""
+    unit = METRICS[kept.claim.metric].unit
+    return "; at reduced scale " + ", ".join(
+        f"{show_interval(row.reported, unit)} ({where(kept.claim, row)})" for row in rows
     )
-
-
-def _range(values: Sequence[Parameter]) -> str:
-    return " … ".join(dict.fromkeys(str(value) for value in (values[0], values[-1])))
-
-
-def show(value: float, unit: str) -> str:
-    """Return a number with at most two decimals and its unit; what would be rounded to 0 keeps a digit."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
-    return f"{f'{value + 0.0:.1g}' if text in ('0', '-0') else text} {unit}".rstrip()
-
-
-def _difference_unit(claim: Claim) -> str:
-    """Return the unit of a difference of two values: percentages differ by points."""
-    unit = METRICS[claim.metric].unit
-    return "points" if unit == "%" else unit
-
-
-def _show(interval: Interval, unit: str) -> str:
-    if interval.low == interval.high:
-        return show(interval.value, unit)
-    return f"{show(interval.value, unit)} [{show(interval.low, '')}, {show(interval.high, '')}]"
-
-
-def _show_band(claim: Claim, unit: str) -> str:
-    low, high = claim.edges
-    if math.isinf(low):
-        return f"at most {show(high, unit)}"
-    return f"at least {show(low, unit)}" if math.isinf(high) else f"{show(low, '')} … {show(high, unit)}"
-
-
-def _where(claim: Claim, row: Measurement) -> str:
-    """Name a row's model and what was asked of it; what else was noted of the row is for the full table."""
-    asked = {name: value for name, value in row.params.items() if name in claim.settings or isinstance(value, str)}
-    return ", ".join([row.model, *(f"{name} {value}" for name, value in asked.items())])

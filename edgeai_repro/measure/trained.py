@@ -1,0 +1,69 @@
+"""Grading trained models live: weights from a run's folder, compressed as asked, on all test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from edgeai_repro import models
+from edgeai_repro.data import load_split
+from edgeai_repro.measure.accuracy import evaluate
+from edgeai_repro.registry import TECHNIQUES, UNCOMPRESSED, Settings
+from edgeai_repro.training_record import WEIGHTS
+from edgeai_repro.weights import read_weights
+
+if TYPE_CHECKING:
+    from edgeai_repro.studies import TrainedRun
+
+
+class Grader:
+    """Grades runs on the test images under `data`; each model once under each technique."""
+
+    def __init__(self, data: Path) -> None:
+        self._split = load_split(data, "test")
+        self._graded: dict[tuple[str, str, tuple[tuple[str, object], ...]], NDArray[np.bool_]] = {}
+
+    def __call__(self, run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
+        """Return which test images the model gets right, bool (n,); None where the run isn't of that technique."""
+        key = (run.record.weights_sha256, technique, tuple(sorted(settings.items())))
+        if key not in self._graded:
+            model = _compressed(run, technique, settings)
+            if model is None:
+                return None
+            resolution = int(run.record.recipe["resolution"] or 32)
+            self._graded[key] = evaluate(model, self._split, resolution=resolution).correct
+        return self._graded[key]
+
+
+def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Module | None:
+    """Return the run's model under a technique; what wasn't trained in is applied to its weights."""
+    trained, trained_settings = UNCOMPRESSED, {}
+    if run.record.recipe["structured"] is not None:
+        trained, trained_settings = "structured_pruning", {"target": run.record.recipe["structured"]}
+    elif run.record.recipe["unstructured"] is not None:
+        trained, trained_settings = "unstructured_pruning", {"sparsity": run.record.recipe["unstructured"]}
+    if trained != UNCOMPRESSED and trained_settings != settings:
+        return None
+    if technique == trained:
+        return load(run)
+    if technique == UNCOMPRESSED or TECHNIQUES[technique].base != trained:
+        return None
+    return next(TECHNIQUES[technique].apply(load(run), [settings]))
+
+
+def load(run: TrainedRun) -> nn.Module:
+    """Rebuild a run's model. Raises UserError where its weights aren't those of its record."""
+    recipe = run.record.recipe
+    weights, _ = read_weights(run.folder / WEIGHTS)
+    model: nn.Module = models.build(
+        str(recipe["model"]),
+        stem_stride=int(recipe["stem_stride"] or 4),
+        hidden_widths=run.record.hidden_widths,
+        seed=None,
+    )
+    model.load_state_dict(weights)
+    return model
