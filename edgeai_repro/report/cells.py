@@ -9,7 +9,8 @@ from typing import get_args
 from edgeai_repro.claims import MODELS
 from edgeai_repro.evidence import Interval, Measurement
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
-from edgeai_repro.verdict import VerdictName, show
+from edgeai_repro.verdict import VerdictName
+from edgeai_repro.wording import show, show_interval
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 # A sign of its own for each verdict: colour alone tells nothing to many readers.
@@ -94,12 +95,8 @@ def margin(claim: ClaimEntry) -> str:
 
 
 def interval(value: Interval | None, unit: str = "") -> str:
-    """Return a value with its interval, which a number that was counted doesn't have."""
-    if value is None:
-        return ""
-    if value.low == value.high:
-        return show(value.value, unit)
-    return f"{show(value.value, unit)} [{show(value.low, '')}, {show(value.high, '')}]"
+    """Return a value with its interval; empty where there is none."""
+    return "" if value is None else show_interval(value, unit)
 
 
 def sentence(claim: ClaimEntry) -> str:

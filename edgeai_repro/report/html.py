@@ -16,7 +16,7 @@ from edgeai_repro.report import cells, plots
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
 from edgeai_repro.report.roofline_plot import latency
 from edgeai_repro.report.svg import Plot
-from edgeai_repro.verdict import show
+from edgeai_repro.wording import show
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from markupsafe import escape
 
 from edgeai_repro.report import cells
 from edgeai_repro.report.document import Document
-from edgeai_repro.verdict import show
+from edgeai_repro.wording import show
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
 

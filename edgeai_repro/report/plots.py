@@ -148,6 +148,7 @@ def _curve(axes: Axes, claim: ClaimEntry, model: str, setting: str, index: int) 
     rows = [row for row in claim.rows if row.model == model and _number(row.params.get(setting))]
     rows.sort(key=lambda row: float(row.params[setting]))
     x = [float(row.params[setting]) for row in rows]
+    axes.vlines(x, [row.reported.low for row in rows], [row.reported.high for row in rows], colour, linewidth=1.2)
     axes.plot(x, [row.reported.value for row in rows], "-", color=colour, marker=marker, markersize=4.6)
     if logical := [row.logical.value for row in rows if row.logical]:
         axes.plot(x, logical, "--", color=colour, marker=marker, markersize=4.6, markerfacecolor="none")
@@ -182,12 +183,15 @@ def _points(
     for row in rows:
         for value, marker, colour in ((row.logical, "D", LOGICAL), (row.reported, "o", REPORTED)):
             if value is not None:
+                ends = [_place(claim, end) for end in (value.low, value.high)]
+                axes.plot(ends, [y, y], color=colour, linewidth=1.2, alpha=alpha)
                 place = _place(claim, value.value)
                 axes.plot(place, y, marker, color=colour, markersize=size, alpha=alpha, markeredgewidth=0)
 
 
 def _values(rows: Iterable[Measurement]) -> list[float]:
-    return [value.value for row in rows for value in (row.reported, row.logical) if value is not None]
+    both = [value for row in rows for value in (row.reported, row.logical) if value is not None]
+    return [end for value in both for end in (value.low, value.high)]
 
 
 def _number(value: Parameter | None) -> bool:

@@ -8,7 +8,7 @@ from edgeai_repro.report import cells, svg
 from edgeai_repro.report.document import ClaimEntry, PaperEntry, Roofline
 from edgeai_repro.report.svg import BAND, INK, MUTED, REPORTED, SERIES, WIDTH, Plot
 from edgeai_repro.roofline import VARIANTS, Variant
-from edgeai_repro.verdict import show
+from edgeai_repro.wording import show
 
 ROW = 21  # units for one line
 UNIT = "ms"
@@ -64,8 +64,11 @@ def _measured(axes: Axes, claim: ClaimEntry) -> list[tuple[str, bool]]:
         reported = row.reported
         errors = [[reported.value - reported.low], [reported.high - reported.value]]
         axes.errorbar(reported.value, y, xerr=errors, fmt="D", color=REPORTED, markersize=5.6, capsize=3)
+        axes.annotate(
+            cells.setting(row), (reported.high, y), (6, 0), textcoords="offset points", va="center", color=MUTED
+        )
     heading = [("measured", True)] if claim.rows else []
-    return [*heading, *((cells.where(row), False) for row in claim.rows)]
+    return [*heading, *((row.model, False) for row in claim.rows)]
 
 
 def _devices(axes: Axes, roofline: Roofline, first: int) -> list[tuple[str, bool]]:

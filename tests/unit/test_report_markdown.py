@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from itertools import takewhile
 
+import pytest
+
+pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
+
 from edgeai_repro.report import markdown
 from tests.reports import HOSTILE, run
 
