@@ -64,9 +64,8 @@ def _measured(axes: Axes, claim: ClaimEntry) -> list[tuple[str, bool]]:
         reported = row.reported
         errors = [[reported.value - reported.low], [reported.high - reported.value]]
         axes.errorbar(reported.value, y, xerr=errors, fmt="D", color=REPORTED, markersize=5.6, capsize=3)
-        axes.annotate(
-            cells.setting(row), (reported.high, y), (6, 0), textcoords="offset points", va="center", color=MUTED
-        )
+        end = (reported.low, y)
+        axes.annotate(cells.setting(row), end, (-7, 0), textcoords="offset points", ha="right", va="center")
     heading = [("measured", True)] if claim.rows else []
     return [*heading, *((row.model, False) for row in claim.rows)]
 
