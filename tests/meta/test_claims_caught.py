@@ -12,12 +12,13 @@ from typing import get_args
 
 import pytest
 
-from edgeai_repro.claims import Claim, Decided
+from edgeai_repro.claims import Choice, Claim, Decided
 from edgeai_repro.evidence import Interval, Measurement, Parameter
 from edgeai_repro.registry import METRICS
 from edgeai_repro.verdict import Verdict, judge
 
 Settle = Callable[[Verdict], None]
+Pick = Callable[[dict[str, Parameter]], tuple[float, float]]  # settings to (reported, logical)
 SHOWN = {"reproduced": "passed", "attainable": "passed", "artefact": "xfailed", "contradicted": "xfailed"}
 
 
@@ -33,9 +34,18 @@ def _edges(claim: Claim) -> list[float]:
     return [edge for edge in claim.edges if math.isfinite(edge)]
 
 
-def _rows(claim: Claim, pick: Callable[[dict[str, Parameter]], tuple[float, float]]) -> list[Measurement]:
+def _same(reported: float, logical: float) -> Pick:
+    """Give the same values under all settings."""
+    return lambda _: (reported, logical)
+
+
+def _at_recipe(choice: Choice, value: float, elsewhere: float) -> Pick:
+    """Give one value at our own value of a free choice, and another elsewhere."""
+    return lambda settings: (value if settings[choice.name] == choice.recipe else elsewhere, value)
+
+
+def _rows(claim: Claim, pick: Pick) -> list[Measurement]:
     """Return all rows of a claim; `pick` gives (reported, logical) for some settings. Neighbours lie elsewhere."""
-    logical = METRICS[claim.metric].logical
     elsewhere = 2 * claim.value + 1e6
     return [
         Measurement(
@@ -43,7 +53,7 @@ def _rows(claim: Claim, pick: Callable[[dict[str, Parameter]], tuple[float, floa
             technique=claim.technique,
             params=settings,
             reported=Interval.exact(pick(settings)[0] if model in claim.models else elsewhere),
-            logical=Interval.exact(pick(settings)[1]) if logical else None,
+            logical=Interval.exact(pick(settings)[1]) if METRICS[claim.metric].logical else None,
         )
         for model in [*claim.models, *claim.neighbours]
         for settings in claim.settings_for(model)
@@ -52,22 +62,17 @@ def _rows(claim: Claim, pick: Callable[[dict[str, Parameter]], tuple[float, floa
 
 def _planted(claim: Claim, verdict: str) -> Iterator[list[Measurement]]:
     """Yield rows that deserve a verdict, one set for each side of the band; none where no rows could."""
-    inside, outside = _edges(claim), _beyond(claim)
-    choice = claim.choice
+    choice, fits = claim.choice, claim.value
     if verdict == "reproduced":
-        yield from (_rows(claim, lambda _, at=value: (at, at)) for value in [claim.value, *inside])
-    elif verdict == "contradicted":
-        yield from (_rows(claim, lambda _, at=value: (at, claim.value)) for value in outside)
-    elif verdict == "artefact" and METRICS[claim.metric].logical:
-        yield from (_rows(claim, lambda _, at=value: (claim.value, at)) for value in outside)
-    elif verdict == "attainable" and choice is not None:
-        for value in outside:
-            yield _rows(
-                claim,
-                lambda settings, at=value: (
-                    (claim.value, claim.value) if settings[choice.name] == choice.recipe else (at, claim.value)
-                ),
-            )
+        for value in [fits, *_edges(claim)]:
+            yield _rows(claim, _same(value, value))
+    for value in _beyond(claim):
+        if verdict == "contradicted":
+            yield _rows(claim, _same(value, fits))
+        if verdict == "artefact" and METRICS[claim.metric].logical:
+            yield _rows(claim, _same(fits, value))
+        if verdict == "attainable" and choice is not None:
+            yield _rows(claim, _at_recipe(choice, fits, elsewhere=value))
 
 
 def _outcome(settle: Settle, verdict: Verdict) -> str:
@@ -107,7 +112,7 @@ def test_planted(claim: Claim, settle: Settle) -> None:
 
 def test_neighbours(claim: Claim, settle: Settle) -> None:
     """Rows of models that the claim is not about settle nothing, however well they fit."""
-    (fitting,) = _rows(claim, lambda _: (claim.value, claim.value))[:1]
+    fitting = _rows(claim, _same(claim.value, claim.value))[0]
     elsewhere = fitting.model_copy(update={"model": "convnext_atto"})
 
     assert _outcome(settle, judge(claim, [elsewhere])) == "skipped"

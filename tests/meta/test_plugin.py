@@ -232,7 +232,7 @@ class TestRestrictions:
     def test_models(self, repository: Repository) -> None:
         """A restricted run measures just the models given, and marks as partial what they can't settle."""
         both = ["convnext_tiny", "convnext_small"]
-        every = {"models": both, "quantifier": "every"}
+        every: dict[str, Any] = {"models": both, "quantifier": "every"}
         result = repository.judge(
             planted(10, id="open", **every),
             planted(0, id="settled", expected="contradicted", **every),
@@ -242,7 +242,6 @@ class TestRestrictions:
 
         result.assert_outcomes(skipped=2, xfailed=1)
         text = " ".join(result.stdout.str().split())
-        assert "1 settled" not in text
         assert "convnext_small left out; run without --claims-models" in text
         assert "elsewhere convnext_base left out; run without --claims-models" in text
         (paper,) = document.read(repository.json).papers

@@ -15,6 +15,7 @@ from edgeai_repro.claims import Claim, Paper, load_file
 from edgeai_repro.registry import METRICS, TECHNIQUES
 from tests.factories import PAPER, claim
 
+FULL_SCALE = {"init": "pretrained", "epochs": 1, "resolution": 32, "stem_stride": 4}
 MODELS = ["convnext_tiny", "convnext_small", "convnext_base", "alexnet"]
 SIDES = ["both", "at_least", "at_most"]
 TEXT = st.text(min_size=1, max_size=40)
@@ -70,7 +71,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(entries=st.lists(claims(), min_size=1, max_size=3, unique_by=lambda entry: entry["id"]))
 def test_round_trip(file: Path, entries: list[dict[str, Any]]) -> None:
     """A claims file gives back what was written, text, numbers and the kinds of settings' values alike."""
-    written = Paper.model_validate({"paper": PAPER, "claims": entries})
+    written = Paper.model_validate({"paper": PAPER, "claims": entries, "full_scale": FULL_SCALE})
     text = yaml.safe_dump(written.model_dump(mode="json"), sort_keys=False)
     file.write_text(text, encoding="utf-8")
 

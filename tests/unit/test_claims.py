@@ -278,6 +278,14 @@ def test_refused_claim(tmp_path: Path, fields: dict[str, Any], complaint: str) -
             ),
             "i: claim must be known (got 'a-clam'; did you mean 'a-claim'?)",
         ),
+        (
+            paper_entry(claim_entry(needs=["data", "weights"])),
+            "'full_scale' must be given where a claim needs weights (got none; a-claim does)",
+        ),
+        (
+            paper_entry(claim_entry(settings={"target": [0.5, 0.8]}, choice={**CHOICE, "kept_by": "a-clam"})),
+            "a-claim: choice.kept_by must be known (got 'a-clam'; did you mean 'a-claim'?)",
+        ),
         ({"paper": PAPER}, "'claims' must be given (got nothing); add it"),
         (paper_entry(paper={**PAPER, "id": "Francy 2024"}), "'paper.id' must fit: string should match pattern"),
         ({"papers": PAPER}, "must have a key 'paper' or 'devices' (got papers); add it"),

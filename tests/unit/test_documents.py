@@ -152,6 +152,17 @@ class TestWriting:
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "other", *tmp_path.rglob("out.json"))]
         assert modes[0] == modes[1]
 
+    def test_replaced(self, tmp_path: Path) -> None:
+        """A new file takes the old one's place at once: who reads the old one goes on reading it."""
+        out = tmp_path / "out.json"
+        out.write_text("old", encoding="utf-8")
+
+        with out.open(encoding="utf-8") as reader:
+            documents.write_text(out, "new")
+
+            assert reader.read() == "old"
+        assert out.read_text(encoding="utf-8") == "new"
+
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError])
     def test_interrupted(self, tmp_path: Path, interruption: type[BaseException]) -> None:
         """What is interrupted half-way leaves the old file as it was, and nothing beside it."""

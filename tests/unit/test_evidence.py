@@ -48,7 +48,7 @@ def test_unknown_key() -> None:
 def test_bounds(field: str, value: float, rule: str) -> None:
     """Raises ValidationError for a number of observations below one, and for negative seconds."""
     with pytest.raises(ValidationError, match=rule):
-        row(1.0, **{field: value})
+        Measurement.model_validate({**row(1.0).model_dump(), field: value})
 
 
 def test_schema() -> None:

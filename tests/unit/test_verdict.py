@@ -8,7 +8,7 @@ import pytest
 
 from edgeai_repro.claims import Claim
 from edgeai_repro.evidence import Interval, Measurement
-from edgeai_repro.verdict import judge, untestable
+from edgeai_repro.verdict import Kept, Verdict, judge, untestable
 from edgeai_repro.wording import show
 from tests.factories import claim, row
 
@@ -240,6 +240,46 @@ class TestChoice:
         """Raises ValueError if no row tells its value of the choice: the metric forgot it."""
         with pytest.raises(ValueError, match="'params' of a row of 'a-claim' must hold its 'target'"):
             judge(_free(), [row(10.0)])
+
+
+class TestAccuracyKept:
+    """What trained models tell of the values of a free choice that hold."""
+
+    MAINTAINED = claim(
+        id="maintained",
+        metric="accuracy_change",
+        value=0.0,
+        band={"rounding": 0.0, "tolerance": 1.0, "side": "at_least", "derivation": "for the test"},
+    )
+    ROWS = _swept(8.0, 10.0, 10.5)  # so that 0.7 and 0.8 hold
+
+    def _judge(self, *changes: tuple[float, Any], scale: str = "full") -> Verdict:
+        rows = (row(change, params={"target": target}, scale=scale) for target, change in changes)
+        return judge(_free(), self.ROWS, Kept(self.MAINTAINED, tuple(rows)))
+
+    @pytest.mark.parametrize(
+        ("changes", "expected"),
+        [
+            ([(0.8, 0.5)], "reproduced"),
+            ([(0.8, -0.5)], "reproduced"),
+            ([(0.7, -3.0), (0.8, 0.5)], "reproduced"),
+            ([(0.7, -3.0), (0.8, -3.0)], "contradicted"),
+            ([(0.8, -3.0)], "attainable"),
+            ([(0.7, -3.0), (0.8, (-1.5, 0.5))], "attainable"),
+            ([(0.5, 0.5)], "attainable"),
+            ([], "attainable"),
+        ],
+    )
+    def test_decides(self, changes: list[tuple[float, Any]], expected: str) -> None:
+        """Kept at one value that holds, the claim is reproduced; lost at all of them, contradicted; else open."""
+        assert self._judge(*changes).verdict == expected
+
+    def test_reduced(self) -> None:
+        """What is known at reduced scale only is told, and decides nothing."""
+        found = self._judge((0.8, 0.5), scale="reduced")
+
+        assert found.verdict == "attainable"
+        assert "at reduced scale 0.5 points (convnext_tiny" in found.reason
 
 
 class TestNoise:
