@@ -84,6 +84,23 @@ def print_schema() -> None:
     typer.echo(json_schema(), nl=False)
 
 
+@app.command()
+def report(
+    json_file: Annotated[Path, typer.Argument(metavar="JSON", help="what --claims-json wrote")],
+    folder: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the report.")] = Path(
+        "claims-report"
+    ),
+) -> None:
+    """Write report.html and report.md from a run's JSON, without torch.
+
+    Example: edgeai-repro report verdicts.json -o claims-report
+    """
+    from edgeai_repro.report import files
+
+    for path in files.build(json_file, folder):
+        typer.echo(path)
+
+
 def _find(papers: list[Paper], name: str) -> tuple[Paper, Claim]:
     by_name = {paper.full_name(claim): (paper, claim) for paper in papers for claim in paper.claims}
     matches = [full for full in by_name if name in (full, full.partition("/")[2])]

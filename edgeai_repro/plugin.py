@@ -16,7 +16,7 @@ import pytest
 
 from edgeai_repro import __version__, environment
 from edgeai_repro.errors import UserError, nearest
-from edgeai_repro.report import document, terminal
+from edgeai_repro.report import terminal
 from edgeai_repro.run import Run
 from edgeai_repro.verdict import Verdict
 
@@ -39,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--claims-require", metavar="NEEDS", help="fail, not skip, where one of data,weights,edge is missing"
     )
+    group.addoption(
+        "--claims-report", type=Path, metavar="DIR", help="write report.html and report.md into a folder"
+    )
     parser.addini("claims_dir", "folder of claims files, relative to the root folder", default="")
 
 
@@ -53,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
             models=config.option.claims_models,
             required=config.option.claims_require,
             json_path=config.option.claims_json,
+            report_folder=config.option.claims_report,
         )
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
@@ -138,12 +142,12 @@ def settle(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the file, also where tests failed or the run was interrupted."""
+    """Write the files, also where tests failed or the run was interrupted."""
     run = session.config.stash.get(RUN, None)
-    if run is None or run.json_path is None:
+    if run is None:
         return
     try:
-        document.write(run.document(), run.json_path)
+        run.write()
     except UserError as error:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
         session.config.get_terminal_writer().line(f"ERROR: {error}", red=True)
@@ -158,8 +162,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     screen = terminalreporter._tw
     width = screen.fullwidth if terminalreporter.isatty else None
     terminalreporter.write(terminal.render(run.document(), colour=screen.hasmarkup, width=width))
-    if run.json_path is not None:
-        terminalreporter.write_line(f"verdicts and rows: {run.json_path}")
+    for label, path in [("verdicts and rows", run.json_path), ("report", run.report_folder)]:
+        if path is not None:
+            terminalreporter.write_line(f"{label}: {path}")
 
 
 def _run(request: pytest.FixtureRequest) -> Run:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, get_args
 
 from edgeai_repro import environment, plausibility
 from edgeai_repro.claims import MODELS, Claim, ImplicationSpec, Need, Paper, load_claims
-from edgeai_repro.devices import load_devices
+from edgeai_repro.devices import FILE, Device, load_devices
 from edgeai_repro.documents import writable
 from edgeai_repro.errors import ConditionMissing, UserError, nearest
+from edgeai_repro.report import document, files
 from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
 from edgeai_repro.studies import TrainedModels
 from edgeai_repro.verdict import Kept, Verdict, judge, untestable
@@ -28,31 +29,46 @@ class Run:
     """The papers under test, the trained models that tell of them, and the findings, by the claims' full names.
 
     `models` are those that the run is restricted to (None: all), `required` the conditions without which a claim
-    fails instead of being skipped, `json_path` where the findings go as a file; `seconds` add up by step.
+    fails instead of being skipped; `json_path` and `report_folder` are where the findings go, as a file and to be
+    looked at; `seconds` add up by step.
     """
 
     folder: Path
     papers: list[Paper]
     trained: TrainedModels
+    devices: list[Device]
     models: tuple[str, ...] | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
+    report_folder: Path | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     implications: dict[str, ImplicationEntry] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def prepare(cls, folder: Path, *, models: str | None, required: str | None, json_path: Path | None) -> Run:
+    def prepare(
+        cls,
+        folder: Path,
+        *,
+        models: str | None = None,
+        required: str | None = None,
+        json_path: Path | None = None,
+        report_folder: Path | None = None,
+    ) -> Run:
         """Read the claims and check the restrictions, given as names with commas. Raises UserError, in one line."""
         if json_path is not None:
             writable(json_path)
+        if report_folder is not None:
+            files.check(report_folder)
         return cls(
             folder=folder,
             papers=load_claims(folder),
             trained=TrainedModels(folder.absolute().parent / EVIDENCE),
+            devices=list(load_devices(folder).values()) if (folder / FILE).exists() else [],
             models=None if models is None else tuple(_names("--claims-models", models, MODELS)),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
+            report_folder=report_folder,
         )
 
     @property
@@ -96,8 +112,7 @@ class Run:
     def imply(self, name: str, spec: ImplicationSpec) -> ImplicationEntry:
         """Work out an implication from the paper's numbers and the known devices, and keep it."""
         paper = next(paper for paper in self.papers if spec in paper.implications)
-        devices = list(load_devices(self.folder).values())
-        found = plausibility.check(spec, {claim.id: claim for claim in paper.claims}, devices)
+        found = plausibility.check(spec, {claim.id: claim for claim in paper.claims}, self.devices)
         entry = ImplicationEntry(id=spec.id, holds=found.holds, text=found.text)
         self.implications[name] = entry
         return entry
@@ -114,6 +129,16 @@ class Run:
             return f"{verdict.claim.id!r} must be testable, --claims-require {verdict.condition}: {verdict.reason}"
         return None
 
+    def write(self) -> list[Path]:
+        """Write what has been found to where it is to go, and return the files. Raises UserError."""
+        written = []
+        if self.json_path is not None:
+            document.write(self.document(), self.json_path)
+            written.append(self.json_path)
+        if self.report_folder is not None:
+            written += files.write(self.document(), self.report_folder)
+        return written
+
     def document(self) -> Document:
         """Return what has been found so far."""
         entries = []
@@ -123,7 +148,7 @@ class Run:
             prefix = f"{paper.paper.id}/"
             implications = [entry for name, entry in self.implications.items() if name.startswith(prefix)]
             if verdicts or implications:
-                entries.append(paper_entry(paper, verdicts, implications))
+                entries.append(paper_entry(paper, verdicts, implications, self.devices))
         return Document(environment=environment.describe(), papers=entries, seconds=self.seconds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgeai_repro.documents import writable, write_text
@@ -26,17 +27,24 @@ def write(found: Document, folder: Path) -> list[Path]:
     Both are rendered before either is replaced. Raises UserError where they can't be written, or where what
     renders them isn't installed.
     """
+    paths = check(folder)
+    from edgeai_repro.report import html, markdown
+
+    for path, text in zip(paths, [html.render(found), markdown.render(found)], strict=True):
+        write_text(path, text)
+    return paths
+
+
+def check(folder: Path) -> list[Path]:
+    """Return the files of a report in a folder. Raises UserError where it couldn't be made or written there."""
+    for package in ("jinja2", "matplotlib"):
+        if find_spec(package) is None:
+            raise UserError(
+                f"{package!r} must be installed to write a report (got none); pip install 'edgeai-repro[report]'"
+            )
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: must be a folder (got a file); name another")
     paths = [folder / HTML, folder / MARKDOWN]
     for path in paths:
         writable(path)
-    try:
-        from edgeai_repro.report import html, markdown
-    except ModuleNotFoundError as missing:
-        raise UserError(
-            f"{missing.name!r} must be installed to write a report (got none); pip install 'edgeai-repro[report]'"
-        ) from None
-    for path, text in zip(paths, [html.render(found), markdown.render(found)], strict=True):
-        write_text(path, text)
     return paths
