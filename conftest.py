@@ -1,3 +1,17 @@
 """Fixtures of this repository's own tests; the plugin comes by its entry point."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
 pytest_plugins = ["pytester"]
+WITHOUT_CLAIMS = ("unit", "properties", "meta", "benchmarks")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the other tests out of `-m claims`: importing all that they test takes longer than a small run."""
+    if config.option.markexpr != "claims" or collection_path.parent != config.rootpath / "tests":
+        return None
+    return True if collection_path.name in WITHOUT_CLAIMS else None

@@ -28,6 +28,7 @@ from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from edgeai_repro import models
 from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.compress.quantized import engine, from_plain, to_plain
+from edgeai_repro.documents import sha256
 from edgeai_repro.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def save(
                 stem_stride=network.features[0][0].stride[0],
                 hidden_widths=models.hidden_widths(model),
                 engine=engine() if any(tensor.dtype == torch.int8 for tensor in tensors.values()) else None,
-                weights_sha256=_sha256(folder / WEIGHTS),
+                weights_sha256=sha256(folder / WEIGHTS),
                 versions=_versions(),
             )
             (folder / DESCRIPTION).write_text(artefact.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -146,7 +147,7 @@ def load(folder: Path) -> nn.Module:
     artefact = read(folder)
     path = folder / WEIGHTS
     try:
-        found = _sha256(path)
+        found = sha256(path)
     except OSError as error:
         raise UserError(f"'{path}' must be there to be loaded (got {error.strerror}); save it again") from error
     if found != artefact.weights_sha256:
@@ -197,17 +198,12 @@ def _move(aside: Path, folder: Path) -> Path:
         if not folder.is_dir():
             raise
     try:
-        if _sha256(folder / WEIGHTS) == read(folder).weights_sha256:
+        if sha256(folder / WEIGHTS) == read(folder).weights_sha256:
             return folder
     except (OSError, UserError) as error:
         log.warning("%s is broken and is written anew: %s", folder, error)
     shutil.rmtree(folder)
     return aside.rename(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions() -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveInt, model_validator
 
-Parameter = bool | int | float | str
+Parameter = bool | int | FiniteFloat | str
 
 
 class Record(BaseModel):

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -50,6 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claims: judges what a paper says")
     config.addinivalue_line("markers", "edge: needs an edge device or what is deployed on one")
     folder = config.option.claims_dir or (config.rootpath / ini if (ini := config.getini("claims_dir")) else None)
+    given = [
+        name for name in ("models", "json", "report", "require") if config.getoption(f"claims_{name}") is not None
+    ]
+    if given and folder is None:
+        raise pytest.UsageError(f"--claims-{given[0]} must come with a claims folder (got none); add --claims-dir")
     try:
         config.stash[RUN] = folder and Run.prepare(
             folder,
@@ -88,14 +93,25 @@ def _conditions() -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that takes `claim` once for each claim."""
-    if "claim" in metafunc.fixturenames:
-        run = metafunc.config.stash[RUN]
-        if run is None:
-            pytest.exit("a test takes 'claim', but there is no claims folder; name one with --claims-dir", 4)
-        metafunc.parametrize("claim", [pytest.param(claim, id=name) for name, claim in run.claims])
-    if "implication" in metafunc.fixturenames and (run := metafunc.config.stash[RUN]) is not None:
-        metafunc.parametrize("implication", [pytest.param(spec, id=name) for name, spec in run.implication_specs])
+    """Run each test that takes `claim` or `implication` once for each, where there is a claims folder."""
+    run = metafunc.config.stash[RUN]
+    if run is not None:
+        for name, entries in (("claim", run.claims), ("implication", run.implication_specs)):
+            if name in metafunc.fixturenames:
+                named = [pytest.param(entry, id=full_name) for full_name, entry in entries]
+                metafunc.parametrize(name, named, indirect=True)
+
+
+@pytest.fixture
+def claim(request: pytest.FixtureRequest) -> Claim:
+    """A claim of the claims folder; tests that take it run once for each."""
+    return cast("Claim", _parameter(request))
+
+
+@pytest.fixture
+def implication(request: pytest.FixtureRequest) -> ImplicationSpec:
+    """An implication of the claims folder; tests that take it run once for each."""
+    return cast("ImplicationSpec", _parameter(request))
 
 
 @pytest.fixture(scope="session")
@@ -105,22 +121,26 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 
     run = _run(request)
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    selected = {item.callspec.id for item in items if "claim" in item.fixturenames}
-    lab = Lab([claim for name, claim in run.claims if name in selected], models=run.models)
+    selected = [item.callspec.params["claim"] for item in items if "lab" in item.fixturenames]
+    lab = Lab([claim for _, claim in run.claims if claim in selected], models=run.models)
     run.seconds = lab.seconds
     return lab
 
 
 @pytest.fixture
 def verdict(request: pytest.FixtureRequest, claim: Claim, lab: Lab) -> Verdict:
-    """Measure and judge a claim; the verdict also goes into the table and the file."""
-    return _run(request).judge(request.node.callspec.id, lab)
+    """Measure and judge a claim, once a run; the verdict also goes into the table and the file."""
+    run = _run(request)
+    name = next(name for name, known in run.claims if known is claim)
+    return run.verdicts.get(name) or run.judge(name, lab)
 
 
 @pytest.fixture
 def finding(request: pytest.FixtureRequest, implication: ImplicationSpec) -> ImplicationEntry:
     """Work out, by arithmetic alone, whether what claims imply of each other holds; it goes into the table too."""
-    return _run(request).imply(request.node.callspec.id, implication)
+    run = _run(request)
+    name = next(name for name, known in run.implication_specs if known is implication)
+    return run.imply(name, implication)
 
 
 @pytest.fixture
@@ -144,7 +164,7 @@ def settle(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the files, also where tests failed or the run was interrupted."""
     run = session.config.stash.get(RUN, None)
-    if run is None:
+    if run is None or session.config.option.collectonly:
         return
     try:
         run.write()
@@ -169,5 +189,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _run(request: pytest.FixtureRequest) -> Run:
     run = request.config.stash[RUN]
-    assert run is not None, "tests are parametrized by a run's claims"
+    if run is None:
+        taken = f"a test takes {request.fixturename!r}"
+        pytest.exit(
+            f"{taken}, but there is no claims folder; name one with --claims-dir", pytest.ExitCode.USAGE_ERROR
+        )
     return run
+
+
+def _parameter(request: pytest.FixtureRequest) -> object:
+    _run(request)
+    return request.param

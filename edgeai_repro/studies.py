@@ -20,7 +20,7 @@ from edgeai_repro.errors import ConditionMissing, UserError
 from edgeai_repro.evidence import Measurement, Parameter
 from edgeai_repro.metrics import NO_DEVICE
 from edgeai_repro.registry import METRICS, Settings
-from edgeai_repro.training_record import RESULT, TrainingRecord, load_record
+from edgeai_repro.training.record import RESULT, TrainingRecord, load_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,7 +148,7 @@ class TrainedModels:
     def live(self) -> list[Study]:
         """The live studies. Raises ConditionMissing where there are no data."""
         from edgeai_repro.artefacts import default_root
-        from edgeai_repro.data import data_folder
+        from edgeai_repro.cifar.data import data_folder
 
         return live_studies(default_root(), data_folder())
 

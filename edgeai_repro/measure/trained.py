@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeai_repro import models
-from edgeai_repro.data import load_split
+from edgeai_repro.cifar.data import load_split
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.registry import TECHNIQUES, UNCOMPRESSED, Settings
-from edgeai_repro.training_record import WEIGHTS
-from edgeai_repro.weights import read_weights
+from edgeai_repro.training.record import WEIGHTS
+from edgeai_repro.training.weights import read_weights
 
 if TYPE_CHECKING:
     from edgeai_repro.studies import TrainedRun

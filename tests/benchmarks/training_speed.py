@@ -20,13 +20,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from edgeai_repro import models
-from edgeai_repro.batches import MEAN, STD, augment, normalise
-from edgeai_repro.data import Split, data_folder, load_split
-from edgeai_repro.depthwise import fast_depthwise
+from edgeai_repro.cifar.batches import MEAN, STD, augment, normalise
+from edgeai_repro.cifar.data import Split, data_folder, load_split
 from edgeai_repro.errors import ConditionMissing
+from edgeai_repro.kernels.depthwise import fast_depthwise
 from edgeai_repro.measure.accuracy import evaluate
-from edgeai_repro.recipe import Recipe
-from edgeai_repro.trainer import Trainer
+from edgeai_repro.training.recipe import Recipe
+from edgeai_repro.training.trainer import Trainer
 
 BATCH = 128
 TO_TENSOR = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]

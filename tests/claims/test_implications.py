@@ -11,4 +11,6 @@ from edgeai_repro.report.document import ImplicationEntry
 @pytest.mark.claims
 def test_implication(implication: ImplicationSpec, finding: ImplicationEntry) -> None:
     """An implication holds, or fails to, as the claims file expects."""
-    assert finding.holds == implication.expect, f"holds={finding.holds}, but should be expected {implication.expect}"
+    assert finding.holds == implication.expect, (
+        f"holds={finding.holds}, but should be expected {implication.expect}"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgeai_repro import data
+from edgeai_repro.cifar import data
 from edgeai_repro.errors import ConditionMissing
 
 # Of the 50,000 training images, by channel, in shares of 255: published many times over, to four digits.

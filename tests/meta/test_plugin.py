@@ -56,7 +56,6 @@ import pytest
 def test_claim(verdict, settle):
     settle(verdict)
 """
-PENDING = pytest.mark.xfail(strict=True, reason="the plugin is about to change")
 HEADING = "what would turn it"
 # Each run in this process would import hypothesis anew, and rewrite its assertions: a second a run.
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
@@ -295,7 +294,6 @@ class TestFile:
         assert repository.verdicts() == {"first": "reproduced"}
         assert not list(repository.pytester.path.glob(".out.json*"))
 
-    @PENDING
     def test_collected_only(self, repository: Repository) -> None:
         """A run that only collects leaves an older file alone."""
         repository.json.write_text("old", encoding="utf-8")
@@ -459,7 +457,6 @@ class TestBadInput:
         """The folder that the ini names must be there."""
         self._refused(repository, "claims: must be a folder with a claims file, *.yaml with 'paper:' (got no such")
 
-    @PENDING
     def test_no_ini(self, repository: Repository) -> None:
         """A test that takes a claim needs a claims folder; status 4 says how to name it."""
         repository.pytester.makeini("[pytest]")
@@ -472,7 +469,6 @@ class TestBadInput:
     @pytest.mark.parametrize(
         "option", ["--claims-json=out.json", "--claims-models=alexnet", "--claims-require=data"]
     )
-    @PENDING
     def test_options_alone(self, repository: Repository, option: str) -> None:
         """An option that nothing would read is refused."""
         repository.pytester.makeini("[pytest]")
@@ -508,7 +504,6 @@ class TestElsewhere:
         result.assert_outcomes(passed=1)
         assert result.stdout.str().lower().count("edgeai") == 1
 
-    @PENDING
     def test_fixture_of_that_name(self, pytester: pytest.Pytester) -> None:
         """In a repository without claims, a fixture named `claim` is left alone."""
         fixture = "import pytest\n\n@pytest.fixture\ndef claim():\n    return {'sub': 'someone'}\n\n"
@@ -516,7 +511,6 @@ class TestElsewhere:
 
         pytester.runpytest_inprocess(*PLUGINS).assert_outcomes(passed=1)
 
-    @PENDING
     def test_parametrized_further(self, repository: Repository) -> None:
         """A test may have parameters of its own; each claim is measured once, and stands in the table once."""
         counted = CONFTEST.replace("    for settings", "    print('measured:', claim.id)\n    for settings")

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from edgeai_repro import models
-from edgeai_repro.batches import MEAN, STD
+from edgeai_repro.cifar.batches import MEAN, STD
+from edgeai_repro.cifar.data import Split
 from edgeai_repro.compress.quantized import quantize
-from edgeai_repro.data import Split
+from edgeai_repro.kernels.packed_linear import packed_linear
 from edgeai_repro.measure.accuracy import Predictions, evaluate
-from edgeai_repro.packed_linear import packed_linear
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
         assert path.exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(artefacts, "_sha256", interrupt)
+    monkeypatch.setattr(artefacts, "sha256", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save(narrow(), NAME, "none", root=tmp_path)
 

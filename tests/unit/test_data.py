@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeai_repro import data, packing
-from edgeai_repro.batches import MEAN, STD, augment, normalise
+from edgeai_repro.cifar import data, packing
+from edgeai_repro.cifar.batches import MEAN, STD, augment, normalise
 from edgeai_repro.errors import ConditionMissing, UserError
 
 

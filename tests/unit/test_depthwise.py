@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from edgeai_repro import models
-from edgeai_repro.depthwise import fast_depthwise
+from edgeai_repro.kernels.depthwise import fast_depthwise
 
 
 def gradients(conv: nn.Conv2d, images: torch.Tensor, back: torch.Tensor, *, bf16: bool) -> list[torch.Tensor]:

@@ -12,14 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgeai_repro import architecture, checkpoint, models, recipe, trainer
-from edgeai_repro.data import Split
+from edgeai_repro import architecture, models
+from edgeai_repro.cifar.data import Split
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure.accuracy import evaluate
-from edgeai_repro.recipe import Recipe, learning_rate
-from edgeai_repro.trainer import Trainer
-from edgeai_repro.training import train
-from edgeai_repro.training_record import Evaluation, load_record
+from edgeai_repro.training import checkpoint, recipe, trainer
+from edgeai_repro.training.recipe import Recipe, learning_rate
+from edgeai_repro.training.record import Evaluation, load_record
+from edgeai_repro.training.run import train
+from edgeai_repro.training.trainer import Trainer
 
 BASE = Recipe("convnext_atto", epochs=2, batch_size=8, structured=None, precision="fp32", lr=1e-3)
 RECIPES = {
@@ -117,7 +118,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint.torch, "save", torn)
-    with pytest.raises(UserError, match=r"must be writable \(No space left on device\); make room and resume"):
+    with pytest.raises(UserError, match=r"must be writable \(got No space left on device\); free space"):
         run.save()
 
     assert run.checkpoint.read_bytes() == before
@@ -143,7 +144,7 @@ def test_a_full_disk_is_one_line(small_disk: Path) -> None:
     run = Trainer(BASE, small_disk, small_disk)
     run.step()
 
-    with pytest.raises(UserError, match=r"checkpoint\.pt' must be writable") as caught:
+    with pytest.raises(UserError, match=r"checkpoint\.pt: must be writable") as caught:
         run.save()
 
     assert "\n" not in str(caught.value)
@@ -279,7 +280,7 @@ def test_a_record_with_a_changed_bitmap_is_refused(tmp_path: Path) -> None:
     evaluation = load_record(path).evaluation("none")
     path.write_text(path.read_text().replace(f'"successes": {evaluation.successes}', '"successes": 36', 1))
 
-    with pytest.raises(UserError, match=r"evaluations\.0: .*'successes' must be the bitmap's ones"):
+    with pytest.raises(UserError, match=r"evaluations number 1: 'successes' must be the bitmap's ones"):
         load_record(path)
 
 

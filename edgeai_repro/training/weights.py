@@ -10,10 +10,10 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from edgeai_repro import models
-from edgeai_repro.checkpoint import file_sha256
+from edgeai_repro.documents import sha256
 from edgeai_repro.errors import UserError
-from edgeai_repro.recipe import Recipe
-from edgeai_repro.training_record import RESULT, load_record
+from edgeai_repro.training.recipe import Recipe
+from edgeai_repro.training.record import RESULT, load_record
 
 
 def starting_weights(recipe: Recipe, classes: int) -> tuple[dict[str, Tensor], str | None]:
@@ -48,7 +48,7 @@ def starting_weights(recipe: Recipe, classes: int) -> tuple[dict[str, Tensor], s
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """Return a safetensors `state_dict` and its sha256, held against the manifest beside it if there is one."""
     try:
-        digest = file_sha256(path)
+        digest = sha256(path)
         state = load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise UserError(f"{str(path)!r} must be a safetensors file ({error}); fetch it again") from None

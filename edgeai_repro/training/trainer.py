@@ -20,15 +20,15 @@ from torchvision.models.convnext import ConvNeXt
 from tqdm import tqdm
 
 from edgeai_repro import models
-from edgeai_repro.batches import augment, normalise
-from edgeai_repro.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeai_repro.cifar.batches import augment, normalise
+from edgeai_repro.cifar.data import DATASETS, Split, load_split
 from edgeai_repro.compress.unstructured import prunable, prune
-from edgeai_repro.data import DATASETS, Split, load_split
-from edgeai_repro.depthwise import fast_depthwise
 from edgeai_repro.errors import UserError
+from edgeai_repro.kernels.depthwise import fast_depthwise
 from edgeai_repro.measure.accuracy import evaluate
-from edgeai_repro.recipe import Recipe, learning_rate, pruning_schedule
-from edgeai_repro.weights import starting_weights
+from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeai_repro.training.recipe import Recipe, learning_rate, pruning_schedule
+from edgeai_repro.training.weights import starting_weights
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 240  # "at least every 5 minutes", with room for a slow step

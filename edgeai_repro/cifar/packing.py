@@ -15,8 +15,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10 as TORCHVISION
 from torchvision.datasets.utils import download_and_extract_archive
 
-from edgeai_repro.checkpoint import write_whole
-from edgeai_repro.data import (
+from edgeai_repro.cifar.data import (
     BATCHES,
     BATCHES_FOLDER,
     CIFAR10,
@@ -31,6 +30,7 @@ from edgeai_repro.data import (
     load_split,
     packed_folder,
 )
+from edgeai_repro.documents import replacing
 from edgeai_repro.errors import ConditionMissing, UserError
 
 PARTS: tuple[Part, ...] = ("train", "test")
@@ -112,7 +112,8 @@ def mosaic(images: NDArray[np.uint8]) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    write_whole(path, lambda file: file.write(content))
+    with replacing(path) as file:
+        file.write(content)
 
 
 def download(folder: Path) -> Path:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from edgeai_repro.errors import UserError
+from edgeai_repro.documents import read_json, validated
 from edgeai_repro.evidence import Environment, Record
 
 RESULT = "result.json"
@@ -95,16 +95,5 @@ class TrainingRecord(Record):
 
 
 def load_record(path: Path) -> TrainingRecord:
-    """Read a run's `result.json`. Raises UserError where it is not one, naming what is wrong first."""
-    try:
-        return TrainingRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{str(path)!r} must be readable ({error.strerror}); train the model, or fetch it again"
-        ) from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "no text"}
-        where = ".".join(map(str, first["loc"])) or "file"
-        raise UserError(
-            f"{str(path)!r} must be the record of a training run ({where}: {first['msg']}); fetch it again"
-        ) from None
+    """Read a run's `result.json`. Raises UserError, in one line, where it is not one."""
+    return validated(TrainingRecord, read_json(path), path)

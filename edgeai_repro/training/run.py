@@ -10,14 +10,14 @@ from safetensors.torch import save
 from torch import nn
 
 from edgeai_repro import environment, models
-from edgeai_repro.checkpoint import file_sha256, write_whole
+from edgeai_repro.cifar.data import Split
 from edgeai_repro.compress.quantized import quantize
 from edgeai_repro.compress.unstructured import sweep
-from edgeai_repro.data import Split
+from edgeai_repro.documents import replacing, sha256, write_text
 from edgeai_repro.measure.accuracy import evaluate
-from edgeai_repro.recipe import Recipe
-from edgeai_repro.trainer import Trainer
-from edgeai_repro.training_record import RESULT, WEIGHTS, Evaluation, Point, TrainingRecord
+from edgeai_repro.training.recipe import Recipe
+from edgeai_repro.training.record import RESULT, WEIGHTS, Evaluation, Point, TrainingRecord
+from edgeai_repro.training.trainer import Trainer
 
 
 def train(
@@ -36,7 +36,8 @@ def train(
     trainer.run()
     model = trainer.result().cpu()
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    write_whole(out / WEIGHTS, lambda file: file.write(save(state)))
+    with replacing(out / WEIGHTS) as file:
+        file.write(save(state))
     splits = {"train": trainer.train_split, "test": trainer.test_split}
     record = TrainingRecord(
         recipe=recipe.as_dict(),
@@ -47,12 +48,12 @@ def train(
         curve=tuple(Point.model_validate(point) for point in trainer.curve),
         seconds=trainer.seconds,
         hidden_widths=models.hidden_widths(model),
-        weights_sha256=file_sha256(out / WEIGHTS),
+        weights_sha256=sha256(out / WEIGHTS),
         init_sha256=trainer.init_sha256,
         data_sha256={name: split.sha256 for name, split in splits.items() if split is not None},
         evaluations=evaluations(model, recipe, trainer.test_split, sparsities),
     )
-    write_whole(out / RESULT, lambda file: file.write(record.model_dump_json(indent=1).encode()))
+    write_text(out / RESULT, record.model_dump_json(indent=1) + "\n")
     return record
 
 

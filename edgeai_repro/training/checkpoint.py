@@ -1,0 +1,44 @@
+"""Checkpoints: whole or not there, and of the run that asks for them."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgeai_repro.documents import replacing
+from edgeai_repro.errors import UserError
+
+Checkpoint = dict[str, Any]  # tensors and plain values only, so that torch's weights_only loader reads it
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint. Raises UserError where it can't be written; the one before it is kept."""
+    with replacing(path) as file:
+        try:
+            torch.save(checkpoint, file)
+        except RuntimeError as error:  # torch's zip writer reports a full disk as one of its own
+            raise OSError(errno.ENOSPC, "no space left, or the file can't be written") from error
+
+
+def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
+    """Load the checkpoint of the run that `identity` describes, on the CPU.
+
+    Raises UserError where the file is damaged or belongs to another run, and names what differs.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        found = dict(checkpoint["identity"])
+    except Exception as error:
+        raise UserError(
+            f"{str(path)!r} must be a whole checkpoint (got {type(error).__name__}); delete it to start anew"
+        ) from error
+    for name in sorted(identity.keys() | found.keys()):
+        if identity.get(name) != found.get(name):
+            raise UserError(
+                f"{str(path)!r} must be a checkpoint of {name} {identity.get(name)!r} (got {found.get(name)!r}); "
+                "choose another folder, or resume with the recipe that it was made with"
+            )
+    return dict(checkpoint)
