@@ -92,24 +92,28 @@ def original(model: ConvNeXt, *, duplicates: bool = False, **settings: Any) -> A
         return otov3.HESSO(params=groups, variant="adamw", **settings)
 
 
+# target, start step, pruning steps, periods, and the share of channels that are zero from the beginning
 SCHEDULES = {
-    "one cut at the first step": (0.6, 0, 1, 1),
-    "one cut after warm-up": (0.6, 3, 1, 1),
-    "one period of steps": (0.8, 2, 5, 1),
-    "three periods": (0.7, 2, 9, 3),
-    "uneven periods": (0.5, 1, 7, 2),
-    "cuts one after the other": (0.8, 2, 3, 3),
-    "down to single channels": (0.97, 2, 6, 2),
+    "one cut at the first step": (0.6, 0, 1, 1, 0.0),
+    "one cut after warm-up": (0.6, 3, 1, 1, 0.0),
+    "one period of steps": (0.8, 2, 5, 1, 0.0),
+    "three periods": (0.7, 2, 9, 3, 0.0),
+    "uneven periods": (0.5, 1, 7, 2, 0.0),
+    "cuts one after the other": (0.8, 2, 3, 3, 0.0),
+    "down to single channels": (0.97, 2, 6, 2, 0.0),
+    "dead channels": (0.5, 0, 3, 3, 0.85),
 }
 
 
 @pytest.mark.filterwarnings("ignore:optimizer contains a parameter group with duplicate parameters")
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
 @pytest.mark.usefixtures("cuda_stays_here")
-def test_hesso_equals_the_librarys(schedule: tuple[float, int, int, int]) -> None:
+def test_hesso_equals_the_librarys(schedule: tuple[float, int, int, int, float]) -> None:
     """After every step, within the schedule and beyond, the same channels are zero and the weights agree."""
-    target, start, steps, periods = schedule
+    target, start, steps, periods, dead = schedule
     theirs, ours = small_convnext(widths=(8, 12, 16, 20)), small_convnext(widths=(8, 12, 16, 20))
+    zero_channels(theirs, dead)
+    zero_channels(ours, dead)
     reference = original(
         theirs,
         lr=1e-3,
