@@ -92,6 +92,17 @@ class Run:
         self.verdicts[name] = verdict
         return verdict
 
+    def rejudge(self) -> None:
+        """Judge, by what was recorded alone, every claim that trained models tell of."""
+        for name, paper, claim in [(p.full_name(c), p, c) for p in self.papers for c in p.claims]:
+            if "weights" in claim.needs and "edge" not in claim.needs:
+                try:
+                    rows = self.trained.recorded_rows(claim, paper)
+                    self.verdicts[name] = judge(claim, rows)
+                except ConditionMissing as missing:
+                    beside = self.trained.beside(claim, paper)
+                    self.verdicts[name] = untestable(claim, missing.condition, missing.remedy, beside)
+
     def _kept(self, paper: Paper, claim: Claim) -> Kept | None:
         """Return what is known of accuracy at the values of a claim's free choice."""
         if claim.choice is None or claim.choice.kept_by is None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeai_repro.claims import Claim, FullScale, Paper
-from edgeai_repro.documents import sha256
+from edgeai_repro.documents import sha256, write_text
 from edgeai_repro.errors import ConditionMissing, UserError
 from edgeai_repro.evidence import Measurement, Parameter
 from edgeai_repro.metrics import NO_DEVICE
@@ -154,34 +154,43 @@ class TrainedModels:
 
     def rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
         """Return a claim's rows at full scale, live or else recorded. Raises ConditionMissing if there are none."""
-        assert paper.full_scale is not None, "checked where the claims were read"
         if "edge" in claim.needs:
             raise ConditionMissing("edge", NO_DEVICE)
-        missing = None
         try:
-            if rows := _full(self.live, claim, paper.full_scale):
+            if rows := _full(self.live, claim, paper):
                 return rows
-        except ConditionMissing as error:
-            missing = error
-        if rows := _full(self.recorded, claim, paper.full_scale):
+        except ConditionMissing as missing:
+            if rows := _full(self.recorded, claim, paper):
+                return rows
+            raise missing from None
+        return self.recorded_rows(claim, paper)
+
+    def recorded_rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
+        """Return a claim's recorded rows at full scale. Raises ConditionMissing if there are none."""
+        if rows := _full(self.recorded, claim, paper):
             return rows
-        full = paper.full_scale
-        raise missing or ConditionMissing(
+        assert paper.full_scale is not None, "checked where the claims were read"
+        model, full = claim.models[0], paper.full_scale
+        raise ConditionMissing(
             "weights",
-            f"no {claim.models[0]} trained at full scale is here; train it, dense and pruned, by "
-            f"`edgeai-repro train {claim.models[0]} --init {full.init} --epochs {full.epochs} [--structured 0.8]`",
+            f"no {model} trained at full scale is here; train it, dense and with --structured 0.8, by "
+            f"`edgeai-repro train {model} --init {full.init} --epochs {full.epochs}`",
         )
 
     def beside(self, claim: Claim, paper: Paper) -> list[Measurement]:
         """Return what was recorded of a claim at reduced scale: findings beside it."""
-        if paper.full_scale is None or "edge" in claim.needs:
+        if "weights" not in claim.needs or "edge" in claim.needs:
             return []
-        rows = [row for study in self.recorded for row in study.rows(claim, paper.full_scale)]
-        return [row for row in rows if row.scale == "reduced"]
+        return [row for row in _rows(self.recorded, claim, paper) if row.scale == "reduced"]
 
 
-def _full(studies: Iterable[Study], claim: Claim, full: FullScale) -> list[Measurement]:
-    return [row for study in studies for row in study.rows(claim, full) if row.scale == "full"]
+def _rows(studies: Iterable[Study], claim: Claim, paper: Paper) -> list[Measurement]:
+    full = paper.full_scale
+    return [] if full is None else [row for study in studies for row in study.rows(claim, full)]
+
+
+def _full(studies: Iterable[Study], claim: Claim, paper: Paper) -> list[Measurement]:
+    return [row for row in _rows(studies, claim, paper) if row.scale == "full"]
 
 
 def recorded(run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
@@ -220,6 +229,19 @@ def live_studies(root: Path, data: Path) -> list[Study]:
     folders = sorted(path.parent for path in root.glob(f"*/{RESULT}"))
     runs = [TrainedRun(folder.name, folder, load_record(folder / RESULT)) for folder in folders]
     return _studies(runs, "live", Grader(data)) if runs else []
+
+
+def keep_record(path: Path, folder: Path, name: str) -> Path:
+    """Check a training run's record, copy it into an evidence folder as `name`, and list its sha256.
+
+    Raises UserError where the file is no such record.
+    """
+    load_record(path)
+    kept = folder / f"{name}.json"
+    write_text(kept, path.read_text(encoding="utf-8"))
+    sums = {**dict(_sums(folder / SUMS)), kept.name: sha256(kept)}
+    write_text(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+    return kept
 
 
 def _studies(runs: Sequence[TrainedRun], source: Literal["live", "recorded"], grade: Grade) -> list[Study]:

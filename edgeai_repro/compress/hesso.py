@@ -7,7 +7,7 @@ library; the library's step, which measures every group at every step, is replac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,25 @@ def choose(
         room = len(layer) - int(gone.sum()) - 1
         layer[layer.nonzero()[room:]] = False
     return chosen, active
+
+
+class _Lazy(Mapping[str, Tensor]):
+    """Values made when they are read: the directions of all groups at once would take half a model's memory."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter], make: Callable[[nn.Parameter], Tensor]) -> None:
+        self._parameters, self._make = parameters, make
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._make(self._parameters[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._parameters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
 
 
 class Hesso(torch.optim.AdamW):
@@ -103,7 +122,7 @@ class Hesso(torch.optim.AdamW):
         self._begin_moments()
         for group in self._groups:
             named = zip(group["p_names"], group["params"], strict=True)
-            group["grad_variant"] = {name: self._direction(p) for name, p in named if p.grad is not None}
+            group["grad_variant"] = _Lazy({name: p for name, p in named if p.grad is not None}, self._direction)
             if not group["grad_variant"]:
                 raise RuntimeError("HESSO scores groups by their gradients: call backward() before step()")
         self._planner.compute_importance_scores()

@@ -155,23 +155,24 @@ def prune(
     _check_kind(model, scope)
     for target in targets:
         _check_target(target, hidden_widths(model))
-    return _cuts(model, targets, resolution, seed, recipe)
+    return _cuts(model, targets, resolution, seed, recipe) if targets else iter(())
 
 
 def _cuts(
     model: ConvNeXt, targets: Sequence[float], resolution: int, seed: int, recipe: Recipe
 ) -> Iterator[tuple[float, ConvNeXt]]:
     pruner = StructuredPruner(copy.deepcopy(model).eval(), resolution=resolution)
-    saliency = _settle(pruner, resolution, seed, recipe)
+    saliency = _settle(pruner, targets[0], resolution, seed, recipe)
     for target in targets:
         yield target, pruner.cut(saliency, target)
 
 
 @torch.enable_grad()
-def _settle(pruner: StructuredPruner, resolution: int, seed: int, recipe: Recipe) -> Tensor:
-    """Run the recipe's steps, all but the cut; return the saliency at the last one."""
-    # Due one step too late: no target is ever applied, any would do.
-    optimizer = pruner.optimizer(0.5, lr=recipe.lr, weight_decay=recipe.weight_decay, start_step=recipe.steps + 1)
+def _settle(pruner: StructuredPruner, target: float, resolution: int, seed: int, recipe: Recipe) -> Tensor:
+    """Run the recipe's steps without the cut, which would be due one step later; return the last one's saliency."""
+    optimizer = pruner.optimizer(
+        target, lr=recipe.lr, weight_decay=recipe.weight_decay, start_step=recipe.steps + 1
+    )
     for step, own in enumerate(seeds(seed, recipe.steps), start=1):
         images, labels = generated_batch(pruner.model, recipe.batch_size, resolution, own)
         optimizer.zero_grad()

@@ -1,0 +1,69 @@
+"""`edgeai-repro evidence`, `rejudge` and `report`: what was measured before, without torch and without data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeai_repro.commands.claims import CLAIMS, Folder
+
+app = typer.Typer(no_args_is_help=True, help="Keep the records of training runs.")
+DRIFT = 1
+
+
+@app.command("add")
+def add(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="a training run's folder, or its result.json")],
+    name: Annotated[str, typer.Option(help="Name in the evidence folder (default: the run folder's).")] = "",
+    folder: Annotated[Path, typer.Option("--evidence", metavar="DIR", help="Evidence folder.")] = Path("evidence"),
+) -> None:
+    """Check a training run's record and keep it as evidence, with its sha256.
+
+    Example: edgeai-repro evidence add runs/atto-dense-s0
+    """
+    from edgeai_repro.studies import keep_record
+    from edgeai_repro.training.record import RESULT
+
+    path = run / RESULT if run.is_dir() else run
+    typer.echo(keep_record(path, folder, name or path.absolute().parent.name))
+
+
+def rejudge(
+    folder: Folder = CLAIMS,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the verdicts there.")
+    ] = None,
+) -> None:
+    """Judge the recorded evidence again: no torch, no data, no training. Exit status 1 where a verdict drifted."""
+    from edgeai_repro.report import document, terminal
+    from edgeai_repro.run import Run
+
+    run = Run.prepare(folder, json_path=json_file)
+    run.rejudge()
+    found = run.document()
+    typer.echo(terminal.render(found, colour=sys.stdout.isatty()), nl=False)
+    if json_file is not None:
+        document.write(found, json_file)
+    failures = [failure for verdict in run.verdicts.values() if (failure := run.fails(verdict))]
+    for failure in failures:
+        typer.echo(f"edgeai-repro: {failure}", err=True)
+    raise typer.Exit(DRIFT if failures else 0)
+
+
+def report(
+    json_file: Annotated[Path, typer.Argument(metavar="JSON", help="what --claims-json wrote")],
+    folder: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the report.")] = Path(
+        "claims-report"
+    ),
+) -> None:
+    """Write report.html and report.md from a run's JSON, without torch.
+
+    Example: edgeai-repro report verdicts.json -o claims-report
+    """
+    from edgeai_repro.report import files
+
+    for path in files.build(json_file, folder):
+        typer.echo(path)
