@@ -10,6 +10,17 @@ pytest_plugins = ["pytester"]
 WITHOUT_CLAIMS = ("unit", "properties", "meta", "benchmarks")
 
 
+@pytest.fixture(scope="session")
+def atto_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of convnext_atto with random weights, made once; not to be changed."""
+    from edgeai_repro.edge import build
+
+    folder = tmp_path_factory.mktemp("atto") / "bundle"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("EDGEAI_DATA", raising=False)
+        return build.build(build.read_source("convnext_atto"), folder, target=0.8, test_split=False).folder
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave the other tests out of `-m claims`: importing all that they test takes longer than a small run."""
     if config.option.markexpr != "claims" or collection_path.parent != config.rootpath / "tests":
