@@ -93,6 +93,8 @@ class Claim(Record):
         _known("technique", self.technique, [*TECHNIQUES, UNCOMPRESSED])
         for model in [*self.models, *self.neighbours, *(self.choice.swept_on if self.choice else ())]:
             _known("model", model, MODELS)
+        if METRICS[self.metric].deployed and "edge" not in self.needs:
+            raise ValueError(f"'needs' must list 'edge' for {self.metric!r}, which is measured on what is deployed")
         if self.quantifier == "named" and len(self.models) != 1:
             raise ValueError(f"'models' must be the one model of quantifier 'named' (got {len(self.models)})")
         if self.choice:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -48,6 +48,16 @@ class Source:
     params: Mapping[str, Parameter]
     resolution: int
     origin: Origin
+
+    @property
+    def stem_stride(self) -> int:
+        """The stride of the stem."""
+        return int(cast(Any, self.network).features[0][0].stride[0])
+
+    @property
+    def num_classes(self) -> int:
+        """The number of logits."""
+        return int(cast(Any, self.network).classifier[2].out_features)
 
 
 def read_source(given: str) -> Source:
@@ -93,7 +103,8 @@ def build(source: Source, folder: Path, *, dense: Source | None = None, target: 
         digest = None if images is None else _write_split(folder, *images)
         return {
             "model": source.name,
-            "num_classes": len(described["fp32"].expected[0]),
+            "num_classes": source.num_classes,
+            "stem_stride": source.stem_stride,
             "input": wanted,
             "models": described,
             "data_sha256": digest,
@@ -235,9 +246,7 @@ def _artefact(folder: Path) -> Source:
 
 def _random(name: str, like: Source | None = None) -> Source:
     """Return a dense model with random weights, each of which shows in the outputs."""
-    stem: Any = None if like is None else like.network
-    stride = 4 if stem is None else stem.features[0][0].stride[0]
-    classes = 10 if stem is None else stem.classifier[2].out_features
+    classes, stride = (10, 4) if like is None else (like.num_classes, like.stem_stride)
     network = models.build(name, num_classes=classes, stem_stride=stride)
     for parameter_name, parameter in network.named_parameters():
         if parameter_name.endswith("layer_scale"):

@@ -92,6 +92,7 @@ class Manifest(Record):
     schema_version: Literal[1] = VERSION
     model: str
     num_classes: PositiveInt
+    stem_stride: PositiveInt
     input: Input
     models: dict[Variant, Model] = Field(min_length=1)
     files: dict[str, File]
