@@ -93,8 +93,9 @@ class Claim(Record):
         _known("technique", self.technique, [*TECHNIQUES, UNCOMPRESSED])
         for model in [*self.models, *self.neighbours, *(self.choice.swept_on if self.choice else ())]:
             _known("model", model, MODELS)
-        if METRICS[self.metric].deployed and "edge" not in self.needs:
-            raise ValueError(f"'needs' must list 'edge' for {self.metric!r}, which is measured on what is deployed")
+        named = [*self.models, *self.neighbours]
+        for repeated in sorted({model for model in named if named.count(model) > 1}):
+            raise ValueError(f"'models' and 'neighbours' must name each model once (got {repeated!r} twice)")
         if self.quantifier == "named" and len(self.models) != 1:
             raise ValueError(f"'models' must be the one model of quantifier 'named' (got {len(self.models)})")
         if self.choice:
@@ -118,6 +119,11 @@ class Claim(Record):
         if self.choice and model not in self.choice.swept_on:
             values[self.choice.name] = [self.choice.recipe]
         return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
+
+    @property
+    def deployed(self) -> bool:
+        """Whether it is measured on what is deployed, by an edge lab."""
+        return "edge" in self.needs or METRICS[self.metric].deployed
 
     @property
     def edges(self) -> tuple[float, float]:
@@ -202,6 +208,11 @@ class Paper(Record):
                 _known(f"{claim.id}: assumption", name, unstated)
             if claim.choice and claim.choice.kept_by is not None:
                 _known(f"{claim.id}: choice.kept_by", claim.choice.kept_by, claims)
+                if "weights" not in self.claims[claims.index(claim.choice.kept_by)].needs:
+                    raise ValueError(
+                        f"{claim.id}: choice.kept_by must name a claim that needs weights "
+                        f"(got {claim.choice.kept_by!r}, which doesn't)"
+                    )
             if "weights" in claim.needs and self.full_scale is None:
                 raise ValueError(
                     f"'full_scale' must be given where a claim needs weights (got none; {claim.id} does)"

@@ -70,6 +70,8 @@ class Run:
             writable(json_path)
         if report_folder is not None:
             files.check(report_folder)
+        if threads is not None and threads < 1:
+            raise UserError(f"--edge-threads must be 1 or more (got {threads}); leave it out for one a usable core")
         devices = load_devices(folder) if (folder / FILE).exists() else {}
         only = None if models is None else tuple(_names("--claims-models", models, MODELS))
         return cls(
@@ -113,7 +115,7 @@ class Run:
 
     def _rows(self, paper: Paper, claim: Claim, lab: Lab) -> list[Measurement]:
         """Measure a claim by whom it takes: the edge lab, trained models, or the lab."""
-        if "edge" in claim.needs:
+        if claim.deployed:
             return self.edge.rows(claim, paper.full_scale)
         return self.trained.rows(claim, paper) if "weights" in claim.needs else lab.measure(claim)
 
@@ -137,6 +139,7 @@ class Run:
             update={
                 "technique": claim.technique,
                 "models": claim.models,
+                "quantifier": "every",
                 "settings": {claim.choice.name: claim.settings[claim.choice.name]},
             }
         )

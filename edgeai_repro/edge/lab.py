@@ -75,6 +75,11 @@ class EdgeLab:
         self._correct: dict[Variant, NDArray[np.bool_]] = {}
 
     @property
+    def model(self) -> str | None:
+        """The model that the bundle is of."""
+        return None if self.bundle is None else self.bundle.manifest.model
+
+    @property
     def contenders(self) -> list[Contender]:
         """All that can be timed here: each model of the bundle in each runtime that is installed."""
         if self.bundle is None:

@@ -20,6 +20,7 @@ from tests.factories import PAPER, claim, claim_entry, paper_entry, paper_yaml
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 FILES = sorted(CLAIMS.glob("*.yaml"))
+PAPERS = {paper.paper.id: paper for paper in load_claims(CLAIMS)}
 TINY, SMALL = "convnext_tiny", "convnext_small"
 CHOICE = {"name": "target", "recipe": 0.8, "swept_on": [TINY]}
 
@@ -42,8 +43,8 @@ class TestOurs:
     """The files of this repository."""
 
     def test_paper(self) -> None:
-        """The folder holds one paper with all claims of the design's table, in its order."""
-        (paper,) = load_claims(CLAIMS)
+        """The folder holds the paper with all claims of the design's table, in its order."""
+        paper = PAPERS["francy2024"]
 
         assert [paper.full_name(entry).removeprefix("francy2024/") for entry in paper.claims] == [
             "structured-size",
@@ -67,10 +68,18 @@ class TestOurs:
 
     def test_assumptions_are_used(self) -> None:
         """Everything listed as unstated is what some claim's verdict rests on."""
-        (paper,) = load_claims(CLAIMS)
+        paper = PAPERS["francy2024"]
         used = {name for entry in paper.claims for name in entry.assumes}
 
         assert {entry.id for entry in paper.unstated} == used
+
+    def test_edge(self) -> None:
+        """What is claimed of deployment is ours, and is measured on what is deployed."""
+        claims = PAPERS["edge"].claims
+
+        assert [entry.id for entry in claims] == ["quantized-faster", "pruned-faster", "bundle-faster"]
+        assert all(entry.source == "ours" and entry.metric == "speedup" for entry in claims)
+        assert all(entry.edges == (1.0, math.inf) for entry in claims)
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
     def test_all_load(self, file: Path) -> None:
@@ -203,6 +212,11 @@ class TestSettings:
             {"neighbours": ["vgg"]},
             "model must be known (got 'vgg'; known are alexnet, convnext_atto, convnext_base",
         ),
+        (
+            {"neighbours": [TINY]},
+            "'models' and 'neighbours' must name each model once (got 'convnext_tiny' twice)",
+        ),
+        ({"models": ["tiny"]}, "model must be known (got 'tiny'; did you mean 'convnext_tiny'?)"),
         ({"quantifier": "upto"}, "'quantifier' must be known (got 'upto'; did you mean 'up_to'?)"),
         ({"needs": ["wieghts"]}, "needs number 1 must be known (got 'wieghts'; did you mean 'weights'?)"),
         ({"models": []}, "'models' must fit: list should have at least 1 item"),
@@ -253,7 +267,10 @@ def test_refused_claim(tmp_path: Path, fields: dict[str, Any], complaint: str) -
     [
         (paper_entry(claim_entry(), claim_entry()), "claim 'id' must be unique (got 'a-claim' twice)"),
         (paper_entry(claims=[]), "'claims' must fit: list should have at least 1 item"),
-        (paper_entry(claim_entry(assumes=["size"])), "a-claim: assumption must be known (got 'size'; known are )"),
+        (
+            paper_entry(claim_entry(assumes=["size"])),
+            "a-claim: assumption must be known (got 'size'; none is known)",
+        ),
         (
             paper_entry(unstated=[{"id": "size", "what": "w", "assumed": "a"}] * 2),
             "unstated 'id' must be unique (got 'size' twice)",
@@ -348,6 +365,6 @@ class TestFolder:
 
 def test_metrics_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim may name any metric that was registered."""
-    monkeypatch.setitem(METRICS, "of-ones-own", METRICS["latency"])
+    monkeypatch.setitem(METRICS, "of-ones-own", METRICS["accuracy"])
 
     assert claim(metric="of-ones-own").metric == "of-ones-own"

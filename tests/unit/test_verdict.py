@@ -268,10 +268,17 @@ class TestAccuracyKept:
             ([(0.7, -3.0), (0.8, (-1.5, 0.5))], "attainable"),
             ([(0.5, 0.5)], "attainable"),
             ([], "attainable"),
+            ([(0.8, 0.5), (0.8, -3.0)], "attainable"),
+            ([(0.8, -3.0), (0.8, 0.5)], "attainable"),
+            ([(0.8, 0.5), (0.8, -0.5)], "reproduced"),
+            ([(0.7, -3.0), (0.8, 0.5), (0.8, -3.0)], "contradicted"),
         ],
     )
     def test_decides(self, changes: list[tuple[float, Any]], expected: str) -> None:
-        """Kept at one value that holds, the claim is reproduced; lost at all of them, contradicted; else open."""
+        """Kept at one value that holds, the claim is reproduced; lost at all of them, contradicted; else open.
+
+        Of several models of one value the worst counts, in whatever order they come.
+        """
         assert self._judge(*changes).verdict == expected
 
     def test_reduced(self) -> None:
@@ -279,7 +286,60 @@ class TestAccuracyKept:
         found = self._judge((0.8, 0.5), scale="reduced")
 
         assert found.verdict == "attainable"
-        assert "at reduced scale 0.5 points (convnext_tiny" in found.reason
+        assert found.reason.endswith("isn't shown at full scale; at reduced scale 0.5 points (convnext_tiny)")
+
+    def test_apart(self) -> None:
+        """Rows of accuracy stand apart from those of the claim, which are in another unit."""
+        found = self._judge((0.8, 0.5))
+
+        assert found.rows == tuple(self.ROWS)
+        assert [kept.reported.value for kept in found.kept] == [0.5]
+
+    def test_row_that_keeps_it(self) -> None:
+        """The row of a value that keeps the accuracy stands for the claim, though our own choice doesn't."""
+        found = self._judge((0.7, 0.5), (0.8, -3.0))
+
+        assert found.row is not None
+        assert found.row.params["target"] == 0.7
+        assert found.reason.endswith("and accuracy is kept at target 0.7")
+
+    @pytest.mark.parametrize(
+        ("changes", "of", "amount", "text"),
+        [
+            (
+                [(0.8, -0.75)],
+                "value",
+                0.25,
+                "maintained: the reported value is 0.25 points from an edge (target 0.8)",
+            ),
+            ([(0.8, 9.0)], "value", 0.5, "the reported value is 0.5 points from an edge (target 0.8)"),
+            ([(0.7, 0.0), (0.8, -0.75)], "value", 1.0, "the reported value is 1 points from an edge (target 0.7)"),
+            (
+                [(0.7, -3.0), (0.8, -1.5)],
+                "band",
+                0.5,
+                "maintained: a band wider by 0.5 points would reach it (target 0.8)",
+            ),
+            ([(0.7, -9.0), (0.8, -9.0)], "band", 1.0, "a band wider by 1 points would reach it (target 0.5)"),
+            (
+                [(0.5, -9.0), (0.7, -9.0), (0.8, -9.0)],
+                "band",
+                8.0,
+                "maintained: a band wider by 8 points would reach it (target 0.7)",
+            ),
+            ([(0.8, (-1.5, 0.5))], "choice", 0.3, "fails with target 0.5 instead of 0.8"),
+        ],
+    )
+    def test_margin(self, changes: list[tuple[float, Any]], of: str, amount: float, text: str) -> None:
+        """What would turn it is what is nearest to an edge: the claim's value or the accuracy, where one is enough.
+
+        Kept at several values, all must fail; lost at all, one that is kept, or another that holds, is enough.
+        """
+        margin = self._judge(*changes).flip_margin
+
+        assert margin is not None
+        assert (of, text) == (margin.of, margin.text)
+        assert amount == pytest.approx(margin.amount)
 
 
 class TestNoise:
