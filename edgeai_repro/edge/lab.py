@@ -103,7 +103,8 @@ class EdgeLab:
         if "weights" in claim.needs:
             origin = self.bundle.model(self._variant(claim.technique)).origin
             scale = "full" if full is not None and _reaches(origin.recipe, claim.technique, full) else "reduced"
-            rows = [row.model_copy(update={"scale": scale}) for row in rows]
+            said = {"scale": scale, "evidence": self.bundle.sha256(self._variant(claim.technique))}
+            rows = [row.model_copy(update=said) for row in rows]
         return rows
 
     @cached_property
