@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from edgeai_repro import __version__, environment
+from edgeai_repro.edge.device import fingerprint
 from edgeai_repro.errors import UserError, nearest
 from edgeai_repro.report import terminal
 from edgeai_repro.run import Run
@@ -78,6 +79,12 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+    run = config.stash[RUN]
+    if run and config.pluginmanager.hasplugin("benchmark"):
+        from edgeai_repro.benchmark_store import Store
+
+        store = Store(config, fingerprint(run.edge.threads))
+        config.pluginmanager.register(store, "edgeai-benchmark-store")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
