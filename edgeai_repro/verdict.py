@@ -167,7 +167,7 @@ def _choice_margin(outcome: Outcome, outcomes: Outcomes, choice: str) -> FlipMar
         return 1.0 if isinstance(value, str) or isinstance(here, str) else abs(float(value) - here)
 
     nearest = min((value for value, other in outcomes.items() if other.verdict in FAILING), key=step)
-    text = f"fails with {choice} {nearest} instead of {here}"
+    text = f"{choice} {nearest} instead of {here}"
     return FlipMargin(of="choice", amount=step(nearest), text=text)
 
 
