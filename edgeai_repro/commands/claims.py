@@ -41,7 +41,7 @@ def show_claim(
     """Show one claim as its file has it, with what it assumes where the paper is silent."""
     import yaml
 
-    paper, claim = _find(load_claims(folder), name)
+    paper, claim = find(load_claims(folder), name)
     assumed = [entry.model_dump() for entry in paper.unstated if entry.id in claim.assumes]
     document = {**claim.model_dump(mode="json", exclude_defaults=True), "assumes": assumed}
     typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
@@ -63,7 +63,8 @@ def print_schema() -> None:
     typer.echo(json_schema(), nl=False)
 
 
-def _find(papers: list[Paper], name: str) -> tuple[Paper, Claim]:
+def find(papers: list[Paper], name: str) -> tuple[Paper, Claim]:
+    """Return the claim of a full or a short name. Raises UserError unless it names exactly one."""
     by_name = {paper.full_name(claim): (paper, claim) for paper in papers for claim in paper.claims}
     matches = [full for full in by_name if name in (full, full.partition("/")[2])]
     if len(matches) != 1:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgeai_repro.report import cells
+from edgeai_repro.report.diff import Difference, change
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 
 PIPED_WIDTH = 132  # a pipe has no width; this one holds the table without a wrapped column
@@ -26,6 +27,28 @@ STYLES = {
 
 def render(document: Document, *, colour: bool, width: int | None = None) -> str:
     """Return the document as text, with ANSI colours or plain; `width` in columns."""
+    return _text([_paper(paper) for paper in document.papers], colour=colour, width=width)
+
+
+def render_diff(found: Difference, *, colour: bool, width: int | None = None) -> str:
+    """Return what moved between two runs as text, one table for each kind of move."""
+    parts: list[RenderableType] = []
+    for title, moves in [
+        ("stack", found.environment),
+        ("verdicts", found.verdicts),
+        ("rows", found.rows),
+        ("what would turn it", found.flip_margins),
+    ]:
+        table = Table(box=SIMPLE_HEAD, title=f"{title}: {len(moves) or 'none'} moved", title_justify="left")
+        for heading in ("claim", "what", "before", "after", "change"):
+            table.add_column(heading, overflow="fold")
+        for move in moves:
+            table.add_row(move.claim, move.what, move.before, move.after, change(move))
+        parts.append(table if moves else Text(f"{title}: none moved"))
+    return _text(parts, colour=colour, width=width)
+
+
+def _text(parts: Iterable[RenderableType], *, colour: bool, width: int | None) -> str:
     stream = StringIO()
     console = Console(
         file=stream,
@@ -37,8 +60,8 @@ def render(document: Document, *, colour: bool, width: int | None = None) -> str
         markup=False,  # titles and units may have brackets
         emoji=False,
     )
-    for paper in document.papers:
-        console.print(_paper(paper))
+    for part in parts:
+        console.print(part)
     return stream.getvalue()
 
 
