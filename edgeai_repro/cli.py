@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeai_repro import __version__
-from edgeai_repro.commands import arguments, claims, data, evidence, training
+from edgeai_repro.commands import arguments, audit, claims, data, evidence, training
 from edgeai_repro.errors import ConditionMissing, UserError
 
 USAGE, MISSING = 2, 3
@@ -27,6 +27,7 @@ app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
 app.command("rejudge")(evidence.rejudge)
 app.command("report")(evidence.report)
+app.command("audit")(audit.audit)
 app.command("reproduce")(arguments.reproduce)
 app.command("diff")(arguments.diff)
 

@@ -77,6 +77,12 @@ def logical(model: nn.Module, resolution: int = 32) -> Counts:
     return sum(by_kind(model, resolution).values(), Counts())
 
 
+def stored(model: nn.Module) -> Counts:
+    """Count what `model` holds, without running it: parameters and those that aren't 0; no work."""
+    values = [values for values in _stored(share(model)) if not values.seen]
+    return Counts(sum(value.size for value in values), sum(value.nonzero for value in values))
+
+
 def linear_share(model: nn.Module) -> float:
     """Return the share of the parameters that stand in layers of the very type nn.Linear, 0 to 1.
 

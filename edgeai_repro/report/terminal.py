@@ -27,7 +27,7 @@ STYLES = {
 
 def render(document: Document, *, colour: bool, width: int | None = None) -> str:
     """Return the document as text, with ANSI colours or plain; `width` in columns."""
-    return _text([_paper(paper) for paper in document.papers], colour=colour, width=width)
+    return to_text([_paper(paper) for paper in document.papers], colour=colour, width=width)
 
 
 def render_diff(found: Difference, *, colour: bool, width: int | None = None) -> str:
@@ -45,10 +45,11 @@ def render_diff(found: Difference, *, colour: bool, width: int | None = None) ->
         for move in moves:
             table.add_row(move.claim, move.what, move.before, move.after, change(move))
         parts.append(table if moves else Text(f"{title}: none moved"))
-    return _text(parts, colour=colour, width=width)
+    return to_text(parts, colour=colour, width=width)
 
 
-def _text(parts: Iterable[RenderableType], *, colour: bool, width: int | None) -> str:
+def to_text(parts: Iterable[RenderableType], *, colour: bool, width: int | None = None) -> str:
+    """Return what rich can draw as text, with ANSI colours or plain; `width` in columns."""
     stream = StringIO()
     console = Console(
         file=stream,
