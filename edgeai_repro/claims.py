@@ -94,6 +94,9 @@ class Claim(Record):
         _known("technique", self.technique, [*TECHNIQUES, UNCOMPRESSED])
         for model in [*self.models, *self.neighbours, *(self.choice.swept_on if self.choice else ())]:
             _known("model", model, MODELS)
+        named = [*self.models, *self.neighbours]
+        for repeated in sorted({model for model in named if named.count(model) > 1}):
+            raise ValueError(f"'models' and 'neighbours' must name each model once (got {repeated!r} twice)")
         if self.quantifier == "named" and len(self.models) != 1:
             raise ValueError(f"'models' must be the one model of quantifier 'named' (got {len(self.models)})")
         if self.choice:
@@ -201,6 +204,11 @@ class Paper(Record):
                 _known(f"{claim.id}: assumption", name, unstated)
             if claim.choice and claim.choice.kept_by is not None:
                 _known(f"{claim.id}: choice.kept_by", claim.choice.kept_by, claims)
+                if "weights" not in self.claims[claims.index(claim.choice.kept_by)].needs:
+                    raise ValueError(
+                        f"{claim.id}: choice.kept_by must name a claim that needs weights "
+                        f"(got {claim.choice.kept_by!r}, which doesn't)"
+                    )
             if "weights" in claim.needs and self.full_scale is None:
                 raise ValueError(
                     f"'full_scale' must be given where a claim needs weights (got none; {claim.id} does)"

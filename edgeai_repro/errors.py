@@ -26,7 +26,10 @@ class ConditionMissing(Exception):  # noqa: N818 - no error: a claim waits for s
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown name: the nearest known one, else all of them."""
+    """Return a hint for an unknown name: the only one that it is a part of, else the nearest, else all."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+    longer = [other for other in names if name and name in other]
+    close = longer if len(longer) == 1 else difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known are {', '.join(names)}" if names else "none is known"

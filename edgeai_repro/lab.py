@@ -6,6 +6,7 @@ their compressed forms need little more memory than the largest of them.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ class Lab:
     ) -> None:
         self.resolution = resolution
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._claims = claims
+        self._claims = [claim for claim in claims if not claim.needs]  # others are told of trained models
         self._models = models
         self._profiles: dict[tuple[str, str, tuple[tuple[str, object], ...]], Profile] = {}
 
@@ -104,6 +105,8 @@ class Lab:
             {claim.technique: claim.settings_for(model)} for claim in self._claims if model in self._admitted(claim)
         ]
         self._branch(model, network, UNCOMPRESSED, _union([asked, *planned]))
+        del network
+        gc.collect()  # only_train_once's graph is cyclic and holds the model that it was traced from
 
     def _build(self, model: str) -> nn.Module:
         from edgeai_repro import models
@@ -124,6 +127,7 @@ class Lab:
                     result = next(compressed)
                 self._keep(model, name, settings, result, start)
                 self._branch(model, result, name, {t: [s for s in wanted[t] if s == settings] for t in wanted})
+                del result  # before the next is made: a compressed Large is 0.8 GB
 
     def _keep(
         self, model: str, technique: str, settings: Settings, network: nn.Module, start: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from edgeai_repro.errors import ConditionMissing
@@ -17,15 +18,20 @@ if TYPE_CHECKING:
     from edgeai_repro.lab import Lab, Profile
 
 NO_DEVICE = "it is told on an edge device only, with the deployed model; this version doesn't deploy yet"
+LEAST_OF_A_TREND = 3  # values: of two, the second always is more or less
 Quantity = Callable[["Profile"], float]
 Graded = Mapping[int, "NDArray[np.bool_]"]  # by seed: which images were right, bool (n,)
+
+
+class UntoldError(LookupError):
+    """No trained model tells what was asked; a metric then has no row of it."""
 
 
 class Grades(Protocol):
     """What tells which test images a trained model gets right: a reading of live or recorded runs."""
 
     def correct(self, model: str, technique: str, settings: Settings) -> Graded:
-        """Return the answer under a technique and its settings, by seed."""
+        """Return the answer under a technique and its settings, by seed. Raises UntoldError if there is none."""
 
 
 @metric("size_reduction", unit="%")
@@ -168,9 +174,10 @@ def accuracy(grades: Grades, claim: Claim, model: str) -> Iterator[Measurement]:
     from edgeai_repro.statistics import wilson
 
     for settings in claim.settings_for(model):
-        correct = grades.correct(model, claim.technique, settings)
-        intervals = [wilson(int(graded.sum()), len(graded)) for graded in correct.values()]
-        yield _estimate(claim, model, settings, intervals, _images(correct))
+        with suppress(UntoldError):
+            correct = grades.correct(model, claim.technique, settings)
+            intervals = [wilson(int(graded.sum()), len(graded)) for graded in correct.values()]
+            yield _estimate(claim, model, settings, intervals, _images(correct))
 
 
 @metric("accuracy_change", unit="points")
@@ -178,12 +185,14 @@ def accuracy_change(grades: Grades, claim: Claim, model: str) -> Iterator[Measur
     """Top-1 accuracy less the uncompressed model's, on the same images; in points, or relative to it."""
     from edgeai_repro.statistics import paired_difference, relative_difference
 
-    baseline = grades.correct(model, UNCOMPRESSED, {})
     for settings in claim.settings_for(model):
         compression = {name: value for name, value in settings.items() if name != "reading"}
-        compressed = grades.correct(model, claim.technique, compression)
         difference = relative_difference if settings.get("reading") == "relative" else paired_difference
-        yield _estimate(claim, model, settings, _paired(difference, baseline, compressed), _images(compressed))
+        with suppress(UntoldError):
+            baseline = grades.correct(model, UNCOMPRESSED, {})
+            compressed = grades.correct(model, claim.technique, compression)
+            changes = _paired(difference, baseline, compressed)
+            yield _estimate(claim, model, settings, changes, _images(compressed))
 
 
 @metric("accuracy_trend", unit="τ")
@@ -192,13 +201,17 @@ def accuracy_trend(grades: Grades, claim: Claim, model: str) -> Iterator[Measure
     from edgeai_repro.statistics import kendall_trend
 
     grid = claim.settings_for(model)
-    graded = [grades.correct(model, claim.technique, settings) for settings in grid]
+    if len(grid) < LEAST_OF_A_TREND:
+        return
     sparsities = [float(settings["sparsity"]) for settings in grid]
-    taus = [
-        Interval.exact(-kendall_trend(sparsities, [float(correct[seed].mean()) for correct in graded]).tau)
-        for seed in _common(*graded)
-    ]
-    yield _estimate(claim, model, {}, taus, _images(graded[0]))
+    with suppress(UntoldError):
+        graded = [grades.correct(model, claim.technique, settings) for settings in grid]
+        taus = [
+            Interval.exact(-kendall_trend(sparsities, [float(correct[seed].mean()) for correct in graded]).tau)
+            for seed in _common(*graded)
+        ]
+        seen = f"{len(grid)} from {min(sparsities)} to {max(sparsities)}"
+        yield _estimate(claim, model, {"sparsities": seen}, taus, _images(graded[0]))
 
 
 @metric("pretraining_gain", unit="points")
@@ -207,10 +220,11 @@ def pretraining_gain(grades: Grades, claim: Claim, model: str) -> Iterator[Measu
     from edgeai_repro.statistics import paired_difference
 
     for settings in claim.settings_for(model):
-        scratch = grades.correct(model, claim.technique, {**settings, "init": "scratch"})
-        pretrained = grades.correct(model, claim.technique, {**settings, "init": "pretrained"})
-        gains = _paired(paired_difference, scratch, pretrained)
-        yield _estimate(claim, model, settings, gains, _images(pretrained))
+        with suppress(UntoldError):
+            scratch = grades.correct(model, claim.technique, {**settings, "init": "scratch"})
+            pretrained = grades.correct(model, claim.technique, {**settings, "init": "pretrained"})
+            gains = _paired(paired_difference, scratch, pretrained)
+            yield _estimate(claim, model, settings, gains, _images(pretrained))
 
 
 @metric("latency", unit="ms")
@@ -220,10 +234,10 @@ def latency(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
 
 
 def _common(*graded: Graded) -> list[int]:
-    """Return the seeds that all have, at least one."""
+    """Return the seeds that all have. Raises UntoldError where there is none: only equal seeds are compared."""
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in graded)))
     if not seeds:
-        raise ValueError("models that are compared must share a seed (got none)")
+        raise UntoldError("no seed that all have")
     return seeds
 
 

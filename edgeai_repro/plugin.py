@@ -54,7 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
         name for name in ("models", "json", "report", "require") if config.getoption(f"claims_{name}") is not None
     ]
     if given and folder is None:
-        raise pytest.UsageError(f"--claims-{given[0]} must come with a claims folder (got none); add --claims-dir")
+        raise pytest.UsageError(
+            f"--claims-{given[0]} must come with a claims folder (got none); add --claims-dir, or write "
+            f"--claims-{given[0]}=… in one word: else pytest may take its value for the path of tests"
+        )
     try:
         config.stash[RUN] = folder and Run.prepare(
             folder,

@@ -112,6 +112,7 @@ class Run:
             update={
                 "technique": claim.technique,
                 "models": claim.models,
+                "quantifier": "every",
                 "settings": {claim.choice.name: claim.settings[claim.choice.name]},
             }
         )

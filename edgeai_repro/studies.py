@@ -8,17 +8,17 @@ torch nor data.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeai_repro.claims import Claim, FullScale, Paper
-from edgeai_repro.documents import sha256, write_text
-from edgeai_repro.errors import ConditionMissing, UserError
+from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.evidence import Measurement, Parameter
-from edgeai_repro.metrics import NO_DEVICE
+from edgeai_repro.evidence_folder import read_folder
+from edgeai_repro.metrics import NO_DEVICE, UntoldError
 from edgeai_repro.registry import METRICS, Settings
 from edgeai_repro.training.record import RESULT, TrainingRecord, load_record
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SUMS = "SHA256SUMS"
 VARIED = ("structured", "unstructured", "seed", "init", "prune_from", "prune_until", "prune_periods")
+SCRATCH, IMAGENET = "scratch", "imagenet"
 # Which test images a run's model gets right under a technique and its settings; None where that can't be told.
 Grade = Callable[["TrainedRun", str, Settings], "NDArray[np.bool_] | None"]
 
@@ -41,14 +41,26 @@ class TrainedRun:
     record: TrainingRecord
 
     @property
-    def started(self) -> str:
-        """Whether it started from "scratch" or "pretrained"."""
-        return "scratch" if self.record.recipe["init"] == "scratch" else "pretrained"
+    def seed(self) -> int:
+        """The seed of weights, order and augmentation."""
+        return int(self.record.recipe["seed"] or 0)
 
     @property
-    def common(self) -> tuple[tuple[str, Any], ...]:
-        """The part of the recipe that all runs of a study share."""
-        return tuple((name, value) for name, value in sorted(self.record.recipe.items()) if name not in VARIED)
+    def started(self) -> str:
+        """Where it started: from "scratch", from those of "imagenet", or from other "weights"."""
+        init = str(self.record.recipe["init"])
+        return init if init in (SCRATCH, IMAGENET) else "weights"
+
+    @property
+    def finetuned(self) -> bool:
+        """Whether single weights were cut and the others trained on: a budget beyond that of the dense model."""
+        return self.record.recipe["unstructured"] is not None
+
+    @property
+    def common(self) -> tuple[Any, ...]:
+        """What all runs of a study share: the recipe but for what is varied, and the data."""
+        recipe = sorted((name, value) for name, value in self.record.recipe.items() if name not in VARIED)
+        return *recipe, self.finetuned, *sorted(self.record.data_sha256.items())
 
 
 @dataclass(frozen=True)
@@ -62,36 +74,38 @@ class Study:
     def rows(self, claim: Claim, full: FullScale) -> list[Measurement]:
         """Return a claim's rows by this study, none where it lacks what the claim asks for."""
         recipe = self.runs[0].record.recipe
-        model = str(recipe["model"])
-        is_full = model in claim.models and self._reaches(full)
-        asked = claim.model_copy(update={"settings": self._settings(claim, is_full), "choice": None})
-        # The paper fine-tuned; at reduced scale what is compared starts from scratch, where there is such a run.
-        scratch = any(run.started == "scratch" for run in self.runs)
-        reading = _Reading(self, "scratch" if scratch and not is_full else "pretrained")
-        try:
-            rows = list(METRICS[claim.metric].measure(reading, asked, model))
-        except _UntoldError:
-            return []
-        used = [run for run in self.runs if run.name in reading.used]
-        noted = {
-            "source": self.source,
-            "scale": "full" if is_full else "reduced",
-            "evidence": ", ".join(run.name for run in used),
-            "seconds": sum(run.record.seconds for run in used),
-        }
-        budget = {"epochs": recipe["epochs"], "seeds": len({run.record.recipe["seed"] for run in used})}
-        return [row.model_copy(update={**noted, "params": {**row.params, **budget}}) for row in rows]
+        is_full = self.is_full(claim, full)
+        settings = claim.settings if is_full else self._recorded_settings(claim)
+        asked = claim.model_copy(update={"settings": settings, "choice": None})
+        reading = self._reading(full if is_full else None)
+        budget: dict[str, Parameter] = {"epochs": int(recipe["epochs"] or 0)}
+        if self.runs[0].finetuned:
+            budget = {"finetuned": f"{recipe['epochs']} epoch{'s' if recipe['epochs'] != 1 else ''}"}
+        rows = []
+        for row in METRICS[claim.metric].measure(reading, asked, str(recipe["model"])):
+            used = reading.taken()
+            noted = {
+                "params": {**row.params, **budget, "seeds": len({run.seed for run in used})},
+                "source": self.source,
+                "scale": "full" if is_full else "reduced",
+                "evidence": ", ".join(run.name for run in used),
+                "seconds": sum(run.record.seconds for run in used),
+            }
+            rows.append(row.model_copy(update=noted))
+        return rows
 
-    def _reaches(self, full: FullScale) -> bool:
+    def is_full(self, claim: Claim, full: FullScale) -> bool:
+        """Tell whether the study is at the scale of the paper: a model of the claim, trained as asked or longer."""
         recipe: Mapping[str, Any] = self.runs[0].record.recipe
         return (
-            any(run.record.recipe["init"] == full.init for run in self.runs)
+            recipe["model"] in claim.models
+            and any(run.started == full.init for run in self.runs)
             and recipe["epochs"] >= full.epochs
             and recipe["resolution"] >= full.resolution
             and recipe["stem_stride"] == full.stem_stride
         )
 
-    def _settings(self, claim: Claim, is_full: bool) -> dict[str, list[Parameter]]:
+    def _recorded_settings(self, claim: Claim) -> dict[str, list[Parameter]]:
         """Return the claim's settings, with what was recorded in the place of what should be measured."""
         recorded: defaultdict[str, set[float]] = defaultdict(set)
         for run in self.runs:
@@ -100,9 +114,18 @@ class Study:
                     for name, value in evaluation.params.items():
                         recorded[name].add(value)
         return {
-            name: [v for v in sorted(recorded[name]) if not is_full or v in values] if name in recorded else values
+            name: [*sorted(recorded[name])] if name in recorded else values
             for name, values in claim.settings.items()
         }
+
+    def _reading(self, full: FullScale | None) -> _Reading:
+        """Return the answers of runs that started as the paper's; below full scale from scratch, where some did."""
+        starts = {run.started for run in self.runs}
+        wanted = [full.init, IMAGENET] if full else [IMAGENET]
+        pretrained = next((start for start in wanted if start in starts - {SCRATCH}), "weights")
+        if full:
+            return _Reading(self, full.init, pretrained)
+        return _Reading(self, SCRATCH if SCRATCH in starts else pretrained, pretrained)
 
 
 @dataclass(frozen=True)
@@ -111,26 +134,35 @@ class _Reading:
 
     study: Study
     started: str
-    used: set[str] = field(default_factory=set)
+    pretrained: str
+    answers: list[dict[int, TrainedRun]] = field(default_factory=list)
 
     def correct(self, model: str, technique: str, settings: Settings) -> dict[int, NDArray[np.bool_]]:
-        """Return which test images were right, bool (n,), by seed. Raises _UntoldError if no run tells."""
+        """Return which test images were right, bool (n,), by seed. Raises UntoldError if no run tells.
+
+        Of two runs with one seed, which differ in when they pruned, the worse counts.
+        """
         params = {name: value for name, value in settings.items() if name != "init"}
-        found = {}
+        starts = {SCRATCH: SCRATCH, "pretrained": self.pretrained}
+        started = starts.get(str(settings.get("init")), self.started)
+        found: dict[int, NDArray[np.bool_]] = {}
+        by: dict[int, TrainedRun] = {}
         for run in self.study.runs:
-            if run.started != settings.get("init", self.started):
-                continue
-            graded = self.study.grade(run, technique, params)
-            if graded is not None:
-                found[int(run.record.recipe["seed"] or 0)] = graded
-                self.used.add(run.name)
+            graded = self.study.grade(run, technique, params) if run.started == started else None
+            if graded is not None and (run.seed not in found or graded.sum() < found[run.seed].sum()):
+                found[run.seed], by[run.seed] = graded, run
         if not found:
-            raise _UntoldError(f"{technique} {params} of {model}")
+            self.answers.clear()
+            raise UntoldError(f"{technique} {params} of {model}")
+        self.answers.append(by)
         return found
 
-
-class _UntoldError(LookupError):
-    """No run of a study tells what a metric asks for."""
+    def taken(self) -> list[TrainedRun]:
+        """Return the runs behind a row that was just made: of each answer those with the seeds that all have."""
+        seeds = set.intersection(*(set(by) for by in self.answers))
+        used = {by[seed].name: by[seed] for by in self.answers for seed in sorted(seeds)}
+        self.answers.clear()
+        return list(used.values())
 
 
 class TrainedModels:
@@ -153,44 +185,51 @@ class TrainedModels:
         return live_studies(default_root(), data_folder())
 
     def rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
-        """Return a claim's rows at full scale, live or else recorded. Raises ConditionMissing if there are none."""
+        """Return a claim's rows at full scale, live or else recorded, and those beside it.
+
+        Raises ConditionMissing if there are none at full scale.
+        """
         if "edge" in claim.needs:
             raise ConditionMissing("edge", NO_DEVICE)
         try:
             if rows := _full(self.live, claim, paper):
-                return rows
+                return [*rows, *self.beside(claim, paper)]
         except ConditionMissing as missing:
-            if rows := _full(self.recorded, claim, paper):
-                return rows
-            raise missing from None
+            if not _full(self.recorded, claim, paper):
+                raise missing from None
         return self.recorded_rows(claim, paper)
 
     def recorded_rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
-        """Return a claim's recorded rows at full scale. Raises ConditionMissing if there are none."""
+        """Return a claim's recorded rows. Raises ConditionMissing if there are none at full scale."""
         if rows := _full(self.recorded, claim, paper):
-            return rows
+            return [*rows, *self.beside(claim, paper)]
         assert paper.full_scale is not None, "checked where the claims were read"
         model, full = claim.models[0], paper.full_scale
+        pruned = " or ".join(map(str, claim.settings.get("target", [])))
+        both = f", dense and with --structured {pruned}," if pruned else ""
+        sweep = " --sweep" if "sparsity" in claim.settings else ""
         raise ConditionMissing(
             "weights",
-            f"no {model} trained at full scale is here; train it, dense and with --structured 0.8, by "
-            f"`edgeai-repro train {model} --init {full.init} --epochs {full.epochs}`",
+            f"no {model} trained at full scale is here; train it{both} by "
+            f"`edgeai-repro train {model} --init {full.init} --epochs {full.epochs}{sweep}`",
         )
 
     def beside(self, claim: Claim, paper: Paper) -> list[Measurement]:
         """Return what was recorded of a claim at reduced scale: findings beside it."""
         if "weights" not in claim.needs or "edge" in claim.needs:
             return []
-        return [row for row in _rows(self.recorded, claim, paper) if row.scale == "reduced"]
-
-
-def _rows(studies: Iterable[Study], claim: Claim, paper: Paper) -> list[Measurement]:
-    full = paper.full_scale
-    return [] if full is None else [row for study in studies for row in study.rows(claim, full)]
+        return _rows(self.recorded, claim, paper, at_full_scale=False)
 
 
 def _full(studies: Iterable[Study], claim: Claim, paper: Paper) -> list[Measurement]:
-    return [row for row in _rows(studies, claim, paper) if row.scale == "full"]
+    return _rows(studies, claim, paper, at_full_scale=True)
+
+
+def _rows(studies: Iterable[Study], claim: Claim, paper: Paper, *, at_full_scale: bool) -> list[Measurement]:
+    full = paper.full_scale
+    assert full is not None, "checked where the claims were read"
+    chosen = [study for study in studies if study.is_full(claim, full) == at_full_scale]
+    return [row for study in chosen for row in study.rows(claim, full)]
 
 
 def recorded(run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
@@ -202,23 +241,8 @@ def recorded(run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.
 
 
 def recorded_studies(folder: Path) -> list[Study]:
-    """Return the studies of an evidence folder; none where there is no folder.
-
-    Raises UserError, in one line, where a file was altered since its sum was listed, isn't
-    listed, or is missing.
-    """
-    if not folder.is_dir():
-        return []
-    listed = dict(_sums(folder / SUMS))
-    runs = []
-    for path in sorted(folder.glob("*.json")):
-        if (found := sha256(path)) != listed.pop(path.name, None):
-            raise UserError(
-                f"{path}: must have the sha256 that {SUMS} lists (got {found[:12]}…); restore it, or record it anew"
-            )
-        runs.append(TrainedRun(path.stem, folder, load_record(path)))
-    for name in listed:
-        raise UserError(f"{folder / name}: must be here, for {SUMS} lists it (got no file); restore it")
+    """Return the studies of an evidence folder. Raises UserError where one of its files isn't what was listed."""
+    runs = [TrainedRun(name, folder, record) for name, record in read_folder(folder).items()]
     return _studies(runs, "recorded", recorded)
 
 
@@ -231,29 +255,8 @@ def live_studies(root: Path, data: Path) -> list[Study]:
     return _studies(runs, "live", Grader(data)) if runs else []
 
 
-def keep_record(path: Path, folder: Path, name: str) -> Path:
-    """Check a training run's record, copy it into an evidence folder as `name`, and list its sha256.
-
-    Raises UserError where the file is no such record.
-    """
-    load_record(path)
-    kept = folder / f"{name}.json"
-    write_text(kept, path.read_text(encoding="utf-8"))
-    sums = {**dict(_sums(folder / SUMS)), kept.name: sha256(kept)}
-    write_text(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
-    return kept
-
-
 def _studies(runs: Sequence[TrainedRun], source: Literal["live", "recorded"], grade: Grade) -> list[Study]:
     by_recipe: defaultdict[Any, list[TrainedRun]] = defaultdict(list)
     for run in runs:
         by_recipe[run.common].append(run)
     return [Study(group, source, grade) for group in by_recipe.values()]
-
-
-def _sums(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield names and sums of a file in sha256sum's form."""
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            digest, _, name = line.partition("  ")
-            yield name, digest

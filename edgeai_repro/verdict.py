@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
-from edgeai_repro.claims import Choice, Claim, Decided
+from edgeai_repro.claims import Choice, Claim
 from edgeai_repro.errors import Condition
 from edgeai_repro.evidence import Measurement, Parameter, Record
+from edgeai_repro.outcome import (
+    DECIDED,
+    FlipMargin,
+    Outcome,
+    Outcomes,
+    VerdictName,
+    least,
+    outcome_of,
+    row_margin,
+)
 from edgeai_repro.registry import METRICS
-from edgeai_repro.wording import difference_unit, show, show_band, show_interval, show_range, where
+from edgeai_repro.wording import show_interval, show_range, where
 
-VerdictName = Literal["reproduced", "attainable", "artefact", "contradicted", "inconclusive", "not_testable"]
-DECIDED: tuple[str, ...] = get_args(Decided)
-# An A/A comparison times the same file against itself: where its ratio isn't 1 within 5 %, nothing else is told.
-CONTROL = (0.95, 1.05)
 # Of a free choice the first of these that a value gives is said; attainable where some hold and some fail.
 UNSETTLED: tuple[VerdictName, ...] = ("inconclusive", "not_testable")
 FAILING: tuple[VerdictName, ...] = ("artefact", "contradicted")
-
-
-class FlipMargin(Record):
-    """The least change that would turn a verdict: of the measured value, the band's width, or a free choice."""
-
-    of: Literal["value", "band", "choice"]
-    amount: float
-    text: str
 
 
 class Choices(Record):
@@ -39,13 +35,17 @@ class Choices(Record):
 
 
 class Verdict(Record):
-    """What is to be said of a claim. `row` is the measurement that decided, `rows` are all."""
+    """What is to be said of a claim. `row` is the measurement that decided, `rows` are all of the claim.
+
+    `kept` are rows of the claim, in its own unit, that tells whether a free choice keeps the accuracy.
+    """
 
     claim: Claim
     verdict: VerdictName
     reason: str
     row: Measurement | None = None
     rows: tuple[Measurement, ...] = ()
+    kept: tuple[Measurement, ...] = ()
     flip_margin: FlipMargin | None = None
     choices: Choices | None = None
     condition: Condition | None = None
@@ -64,24 +64,18 @@ class Kept:
     rows: tuple[Measurement, ...]
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """What the rows of one value of the free choice say; without one, what all rows say."""
-
-    verdict: VerdictName
-    row: Measurement
-    reason: str
-
-
 def untestable(claim: Claim, condition: Condition, remedy: str, rows: Iterable[Measurement] = ()) -> Verdict:
     """Return the verdict of a claim that waits for a condition; `remedy` says how to supply it.
 
-    Rows at reduced scale are a finding beside it: the reason tells what they would say.
+    Rows at reduced scale are a finding beside it: the reason tells what each would say.
     """
     rows = tuple(rows)
-    reduced = [row for row in rows if row.scale == "reduced"]
-    findings = [_outcome(claim, [row], [row.model]) for row in reduced]
-    beside = "".join(f"; at reduced scale it would be {found.verdict}: {found.reason}" for found in findings)
+    findings = [
+        f"{_at_its_budget(claim, row)} would be {outcome_of(claim, [row], [row.model]).verdict}"
+        for row in rows
+        if row.scale == "reduced"
+    ]
+    beside = f"; at reduced scale {'; '.join(findings)}" if findings else ""
     return Verdict(claim=claim, verdict="not_testable", reason=remedy + beside, condition=condition, rows=rows)
 
 
@@ -98,9 +92,10 @@ def judge(claim: Claim, rows: Sequence[Measurement], kept: Kept | None = None) -
     counting = [row for row in rows if row.scale == "full" and row.model in claim.models]
     if not counting:
         return untestable(claim, *_nothing_counts(claim, rows), rows)
+    choices = None
     if claim.choice is None:
-        outcome = _outcome(claim, counting, claim.models)
-        name, margin, choices = outcome.verdict, _row_margin(claim, outcome), None
+        outcome = outcome_of(claim, counting, claim.models)
+        margin = row_margin(claim, outcome)
     else:
         outcomes = _outcomes(claim, claim.choice, counting)
         choices = Choices(
@@ -109,93 +104,53 @@ def judge(claim: Claim, rows: Sequence[Measurement], kept: Kept | None = None) -
             holding=tuple(value for value, outcome in outcomes.items() if outcome.verdict == "reproduced"),
         )
         name, outcome = _combined(claim, outcomes, claim.choice)
-        margins = [_row_margin(claim, other, choices.name) for other in outcomes.values() if other.verdict == name]
-        margin = min(filter(None, margins), key=lambda margin: margin.amount, default=None)
         if name == "attainable":
-            margin = _choice_margin(outcome, outcomes, choices.name)
-    reason = outcome.reason
-    if name == "attainable" and choices is not None:
-        name, reason = _accuracy_at(choices, kept)
+            outcome, margin = _by_accuracy(claim, outcomes, outcome, choices, kept)
+        else:
+            same = [other for other in outcomes.values() if other.verdict == name]
+            margin = least(row_margin(claim, other, choices.name) for other in same)
     return Verdict(
         claim=claim,
-        verdict=name,
-        reason=reason,
+        verdict=outcome.verdict,
+        reason=outcome.reason,
         row=outcome.row,
-        rows=(*rows, *(kept.rows if kept else ())),
+        rows=tuple(rows),
+        kept=kept.rows if kept else (),
         flip_margin=margin,
         choices=choices,
-        condition="models" if name == "not_testable" else None,
+        condition="models" if outcome.verdict == "not_testable" else None,
     )
 
 
-def _outcomes(claim: Claim, choice: Choice, rows: Sequence[Measurement]) -> dict[Parameter, _Outcome]:
+def _outcomes(claim: Claim, choice: Choice, rows: Sequence[Measurement]) -> Outcomes:
     """Judge each value of a free choice on its own: all models at the recipe's, elsewhere those that sweep."""
     outcomes = {}
     for value in claim.settings[choice.name]:
         swept = claim.models if value == choice.recipe else choice.swept_on
         of_value = [row for row in rows if row.params.get(choice.name) == value and row.model in swept]
         if of_value:
-            outcomes[value] = _outcome(claim, of_value, [model for model in claim.models if model in swept])
+            outcomes[value] = outcome_of(claim, of_value, [model for model in claim.models if model in swept])
     if not outcomes:
         raise ValueError(f"'params' of a row of {claim.id!r} must hold its {choice.name!r} (got none that does)")
     return outcomes
 
 
-def _combined(claim: Claim, outcomes: dict[Parameter, _Outcome], choice: Choice) -> tuple[VerdictName, _Outcome]:
+def _combined(claim: Claim, outcomes: Outcomes, choice: Choice) -> tuple[VerdictName, Outcome]:
     """Return what the values of a free choice say together, and the value's outcome that stands for it.
 
     Where some hold and some fail, it is the choice that makes the claim true. As long as that is open, because a
     value is undecided or wasn't tried, so is the verdict.
     """
-    standing: dict[VerdictName, _Outcome] = {}
+    standing: dict[VerdictName, Outcome] = {}
     for value in sorted(outcomes, key=lambda value: value != choice.recipe):
         standing.setdefault(outcomes[value].verdict, outcomes[value])
     if "reproduced" in standing and not standing.keys().isdisjoint(FAILING):
         return "attainable", standing["reproduced"]
     if untried := [value for value in claim.settings[choice.name] if value not in outcomes]:
         text = f"{choice.name} {', '.join(map(str, untried))} not tried; run without --claims-models"
-        standing.setdefault("not_testable", _Outcome("not_testable", next(iter(standing.values())).row, text))
+        standing.setdefault("not_testable", Outcome("not_testable", next(iter(standing.values())).row, text))
     name = next(verdict for verdict in (*UNSETTLED, "reproduced", *FAILING) if verdict in standing)
     return name, standing[name]
-
-
-def _outcome(claim: Claim, rows: Sequence[Measurement], models: Sequence[str]) -> _Outcome:
-    unit = METRICS[claim.metric].unit
-    # Of what is said to be at most something, the least is best; of all else the most.
-    highest = (claim.quantifier == "up_to") == (claim.band.side != "at_most")
-    row = (max if highest else min)(rows, key=_extent)
-    missing = [model for model in models if model not in {row.model for row in rows}]
-    # A model that wasn't measured could only move the best (worst) row further the same way, without limit.
-    low = -math.inf if missing and not highest else row.reported.low
-    high = math.inf if missing and highest else row.reported.high
-    reported, logical = claim.locate(low, high), "inside"
-    if row.logical is not None:
-        logical = "straddles" if missing else claim.locate(row.logical.low, row.logical.high)
-    says = f"{show_interval(row.reported, unit)} ({where(claim, row)})"
-    band = show_band(claim, unit)
-    if row.control is not None and not CONTROL[0] <= row.control.low <= row.control.high <= CONTROL[1]:
-        control = f"{row.control.low:.2f} … {row.control.high:.2f}"
-        return _Outcome("inconclusive", row, f"too noisy: the A/A control gives {control}, not 1 ± 0.05; try again")
-    if reported == "outside":
-        edge = claim.nearest_edge(row.reported.value)
-        side = "under" if row.reported.value < edge else "over"
-        off = show(abs(row.reported.value - edge), difference_unit(claim))
-        return _Outcome("contradicted", row, f"{says} lies {off} {side} the band, {band}")
-    if missing and "straddles" in (reported, logical):
-        text = f"{says} alone can't settle it: {', '.join(missing)} left out; run without --claims-models"
-        return _Outcome("not_testable", row, text)
-    if "straddles" in (reported, logical):
-        return _Outcome("inconclusive", row, f"{says} straddles an edge of the band, {band}; measure more")
-    if logical == "outside":
-        assert row.logical is not None
-        real = show_interval(row.logical, unit)
-        return _Outcome("artefact", row, f"{says} is what counters report, {real} is what was removed")
-    return _Outcome("reproduced", row, f"{says} lies in the band, {band}")
-
-
-def _extent(row: Measurement) -> tuple[float, float]:
-    """Return what rows are ranked by: the reported value, and between equals the logical one."""
-    return row.reported.value, 0.0 if row.logical is None else row.logical.value
 
 
 def _nothing_counts(claim: Claim, rows: Sequence[Measurement]) -> tuple[Condition, str]:
@@ -204,28 +159,7 @@ def _nothing_counts(claim: Claim, rows: Sequence[Measurement]) -> tuple[Conditio
     return "models", f"{', '.join(claim.models)} left out; run without --claims-models"
 
 
-def _row_margin(claim: Claim, outcome: _Outcome, choice: str | None = None) -> FlipMargin | None:
-    """Return the least shift of an interval that moves it across an edge of the band, at a value of the choice."""
-    if outcome.verdict not in DECIDED:
-        return None
-    unit = difference_unit(claim)
-    low, high = claim.edges
-    shifts = []
-    for name, interval in [("reported", outcome.row.reported), ("logical", outcome.row.logical)]:
-        if interval is None or (outcome.verdict == "contradicted" and name == "logical"):
-            continue
-        if claim.locate(interval.low, interval.high) == "inside":
-            shifts.append((min(interval.low - low, high - interval.high), name))
-        else:
-            shifts.append((max(low - interval.high, interval.low - high), name))
-    amount, name = min(shifts)
-    at = f" ({choice} {outcome.row.params[choice]})" if choice else ""
-    if outcome.verdict == "contradicted":
-        return FlipMargin(of="band", amount=amount, text=f"a band wider by {show(amount, unit)} would reach it{at}")
-    return FlipMargin(of="value", amount=amount, text=f"the {name} value is {show(amount, unit)} from an edge{at}")
-
-
-def _choice_margin(outcome: _Outcome, outcomes: dict[Parameter, _Outcome], choice: str) -> FlipMargin:
+def _choice_margin(outcome: Outcome, outcomes: Outcomes, choice: str) -> FlipMargin:
     """Return the step of the free choice, from the row that stands for it, to the nearest value that fails."""
     here = outcome.row.params[choice]
 
@@ -233,37 +167,82 @@ def _choice_margin(outcome: _Outcome, outcomes: dict[Parameter, _Outcome], choic
         return 1.0 if isinstance(value, str) or isinstance(here, str) else abs(float(value) - here)
 
     nearest = min((value for value, other in outcomes.items() if other.verdict in FAILING), key=step)
-    text = f"fails with {choice} {nearest} instead of {here}"
+    text = f"{choice} {nearest} instead of {here}"
     return FlipMargin(of="choice", amount=step(nearest), text=text)
 
 
-def _accuracy_at(choices: Choices, kept: Kept | None) -> tuple[VerdictName, str]:
-    """Return the verdict on a claim that some values of a choice make true, and why, by the accuracy they leave."""
-    first = choices.tried.index(choices.holding[0])
-    unbroken = choices.holding == choices.tried[first : first + len(choices.holding)]
-    holding = show_range(choices.holding) if unbroken else ", ".join(map(str, choices.holding))
-    tried = f"(tried {show_range(choices.tried)})"
-    says = f"holds with {choices.name} {holding} {tried}, a choice that the paper doesn't state"
-    if kept is None:
-        return "attainable", f"{says}; accuracy at that choice isn't shown here"
-    places = {
-        row.params[choices.name]: kept.claim.locate(row.reported.low, row.reported.high)
-        for row in kept.rows
-        if row.scale == "full" and row.params[choices.name] in choices.holding
-    }
-    good = [value for value, place in places.items() if place == "inside"]
-    if good:
-        return "reproduced", f"{says}, and accuracy is kept at {choices.name} {show_range(good)}"
-    if set(places) == set(choices.holding) and set(places.values()) == {"outside"}:
-        return "contradicted", f"{says}, but accuracy isn't kept at any of these"
-    return "attainable", f"{says}; accuracy at that choice isn't shown at full scale{_at_reduced_scale(kept)}"
+def _by_accuracy(
+    claim: Claim, outcomes: Outcomes, standing: Outcome, choices: Choices, kept: Kept | None
+) -> tuple[Outcome, FlipMargin | None]:
+    """Return what is to be said of a claim that some values of a choice make true, by the accuracy they leave.
+
+    `standing` is the outcome that stands for those values. Of several rows of one value the worst counts.
+    """
+    name = choices.name
+    says = (
+        f"holds with {name} {_listed(choices.holding, choices.tried)} (tried {show_range(choices.tried)}), "
+        "a choice that the paper doesn't state"
+    )
+    left = {} if kept is None else _accuracy_left(kept, choices)
+    good = [value for value in choices.holding if value in left and left[value].verdict == "reproduced"]
+    lost = [value for value in choices.tried if value in left and left[value].verdict == "contradicted"]
+    if kept and good:
+        row = standing.row if standing.row.params[name] in good else outcomes[good[0]].row
+        reason = f"{says}, and accuracy is kept at {name} {_listed(good, choices.tried)}"
+        margins = [
+            least([row_margin(claim, outcomes[value], name), _accuracy_margin(kept, left[value], name)])
+            for value in good
+        ]
+        # It turns when the last of these values fails.
+        return Outcome("reproduced", row, reason), max(filter(None, margins), key=lambda margin: margin.amount)
+    if kept and set(choices.holding) <= set(lost):
+        failing = [outcomes[v] for v in choices.tried if outcomes[v].verdict == "contradicted" and v not in lost]
+        margin = least(
+            [
+                *(_accuracy_margin(kept, left[value], name) for value in choices.holding),
+                *(row_margin(claim, other, name) for other in failing),
+            ]
+        )
+        reason = f"{says}, but accuracy isn't kept at any of these"
+        return Outcome("contradicted", standing.row, reason), margin
+    if "weights" not in claim.needs:  # else it is trained models that tell of it
+        shown = f"at full scale{_at_reduced_scale(kept)}" if kept else "here"
+        says = f"{says}; accuracy at that choice isn't shown {shown}"
+    return Outcome("attainable", standing.row, says), _choice_margin(standing, outcomes, name)
+
+
+def _accuracy_left(kept: Kept, choices: Choices) -> Outcomes:
+    """Judge the accuracy at each value of a free choice of which a model was trained at full scale."""
+    left = {}
+    for value in choices.tried:
+        rows = [row for row in kept.rows if row.scale == "full" and row.params[choices.name] == value]
+        if rows:
+            left[value] = outcome_of(kept.claim, rows, kept.claim.models)
+    return left
+
+
+def _accuracy_margin(kept: Kept, outcome: Outcome, choice: str) -> FlipMargin | None:
+    margin = row_margin(kept.claim, outcome, choice)
+    return margin and margin.model_copy(update={"text": f"{kept.claim.id}: {margin.text}"})
+
+
+def _listed(values: Sequence[Parameter], tried: Sequence[Parameter]) -> str:
+    """Return the first and the last of some values of a choice, or where others lie between, all of them."""
+    first = tried.index(values[0])
+    unbroken = tuple(values) == tuple(tried[first : first + len(values)])
+    return show_range(values) if unbroken else ", ".join(map(str, values))
 
 
 def _at_reduced_scale(kept: Kept) -> str:
     rows = [row for row in kept.rows if row.scale == "reduced"]
-    if not rows:
-        return ""
-    unit = METRICS[kept.claim.metric].unit
-    return "; at reduced scale " + ", ".join(
-        f"{show_interval(row.reported, unit)} ({where(kept.claim, row)})" for row in rows
-    )
+    told = "; ".join(_at_its_budget(kept.claim, row) for row in rows)
+    return f"; at reduced scale {told}" if told else ""
+
+
+def _at_its_budget(claim: Claim, row: Measurement) -> str:
+    """Return a row's value, and in brackets what it is of and what its training took."""
+    of = [where(claim, row)]
+    for name in ("epochs", "seeds"):
+        if name in row.params:
+            of.append(f"{row.params[name]} {name if row.params[name] != 1 else name.removesuffix('s')}")
+    return f"{show_interval(row.reported, METRICS[claim.metric].unit)} ({', '.join(of)})"

@@ -24,7 +24,7 @@ def add(
 
     Example: edgeai-repro evidence add runs/atto-dense-s0
     """
-    from edgeai_repro.studies import keep_record
+    from edgeai_repro.evidence_folder import keep_record
     from edgeai_repro.training.record import RESULT
 
     path = run / RESULT if run.is_dir() else run

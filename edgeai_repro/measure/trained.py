@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgeai_repro import models
-from edgeai_repro.cifar.data import load_split
+from edgeai_repro.cifar.data import CIFAR10, load_split
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.registry import TECHNIQUES, UNCOMPRESSED, Settings
 from edgeai_repro.training.record import WEIGHTS
@@ -18,6 +18,8 @@ from edgeai_repro.training.weights import read_weights
 
 if TYPE_CHECKING:
     from edgeai_repro.studies import TrainedRun
+
+STRUCTURED = "structured_pruning"  # by OTOv3 it is a way of training: cut afterwards, a model would be another
 
 
 class Grader:
@@ -40,17 +42,20 @@ class Grader:
 
 
 def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Module | None:
-    """Return the run's model under a technique; what wasn't trained in is applied to its weights."""
+    """Return the run's model under a technique: as it was trained, or with what needs no training applied to it."""
+    recipe = run.record.recipe
+    if recipe["dataset"] != CIFAR10.name:
+        return None
     trained, trained_settings = UNCOMPRESSED, {}
-    if run.record.recipe["structured"] is not None:
-        trained, trained_settings = "structured_pruning", {"target": run.record.recipe["structured"]}
-    elif run.record.recipe["unstructured"] is not None:
-        trained, trained_settings = "unstructured_pruning", {"sparsity": run.record.recipe["unstructured"]}
+    if recipe["structured"] is not None:
+        trained, trained_settings = STRUCTURED, {"target": recipe["structured"]}
+    elif recipe["unstructured"] is not None:
+        trained, trained_settings = "unstructured_pruning", {"sparsity": recipe["unstructured"]}
     if trained != UNCOMPRESSED and trained_settings != settings:
         return None
     if technique == trained:
         return load(run)
-    if technique == UNCOMPRESSED or TECHNIQUES[technique].base != trained:
+    if technique in (UNCOMPRESSED, STRUCTURED) or TECHNIQUES[technique].base != trained:
         return None
     return next(TECHNIQUES[technique].apply(load(run), [settings]))
 

@@ -8,8 +8,8 @@ from typing import get_args
 
 from edgeai_repro.claims import MODELS
 from edgeai_repro.evidence import Interval, Measurement
+from edgeai_repro.outcome import VerdictName
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
-from edgeai_repro.verdict import VerdictName
 from edgeai_repro.wording import show, show_interval
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)

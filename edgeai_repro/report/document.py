@@ -15,9 +15,10 @@ from edgeai_repro.devices import Device
 from edgeai_repro.documents import read_json, validated, write_text
 from edgeai_repro.errors import Condition
 from edgeai_repro.evidence import Environment, Measurement, Record
+from edgeai_repro.outcome import FlipMargin, VerdictName
 from edgeai_repro.registry import METRICS, TECHNIQUES
 from edgeai_repro.roofline import Estimate, estimates
-from edgeai_repro.verdict import Choices, FlipMargin, Verdict, VerdictName
+from edgeai_repro.verdict import Choices, Verdict
 
 SCHEMA_VERSION: Literal[1] = 1
 LATENCY_RULE = "latency-feasible"  # the rule of `plausibility` that asks the roofline
@@ -34,7 +35,8 @@ class BandEdges(Record):
 class ClaimEntry(Record):
     """A claim, its verdict, and every row that was measured. `row` is the index of the one that decided.
 
-    `derivation` says where the band comes from, `method` what is measured of what; `models` are those judged.
+    `kept` are rows of another claim, in its own unit: the accuracy that a free choice leaves. `derivation` says
+    where the band comes from, `method` what is measured of what; `models` are those judged.
     """
 
     id: str
@@ -55,6 +57,7 @@ class ClaimEntry(Record):
     assumptions: list[str]
     row: int | None
     rows: list[Measurement]
+    kept: list[Measurement] = Field(default_factory=list)
     locator: str = ""
     derivation: str = ""
     method: str = ""
@@ -151,6 +154,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         assumptions=claim.assumes,
         row=None if verdict.row is None else verdict.rows.index(verdict.row),
         rows=list(verdict.rows),
+        kept=list(verdict.kept),
         locator=claim.locator,
         derivation=claim.band.derivation,
         method=_method(claim),

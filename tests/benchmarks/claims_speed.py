@@ -43,7 +43,7 @@ def claims(models: tuple[str, ...]) -> Outcome:
     """Run `pytest -m claims` restricted to some models."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "claims.json"
-        options = ["-q", "-m", "claims", "--claims-models", ",".join(models), "--claims-json", str(path)]
+        options = ["-q", "-m", "claims", f"--claims-models={','.join(models)}", f"--claims-json={path}"]
         wall, peak = measured([sys.executable, "-m", "pytest", *options], Path(folder) / "log")
         return Outcome(wall, peak, json.loads(path.read_text())["seconds"])
 

@@ -35,6 +35,7 @@ INTERVALS = st.tuples(NUMBERS, NUMBERS).map(sorted)
 def claims(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a claim as its file has it."""
     models = draw(st.lists(st.sampled_from(MODELS), min_size=1, unique=True))
+    others = [model for model in MODELS if model not in models]
     metric = draw(st.sampled_from(sorted(METRICS)))
     values = draw(SETTINGS)
     choosable = [name for name in values if len(values[name]) > 1]
@@ -47,7 +48,7 @@ def claims(draw: st.DrawFn) -> dict[str, Any]:
         "metric": metric,
         "technique": draw(st.sampled_from(sorted(TECHNIQUES))),
         "models": models,
-        "neighbours": draw(st.lists(st.sampled_from(MODELS), max_size=2)),
+        "neighbours": draw(st.lists(st.sampled_from(others), max_size=2, unique=True)) if others else [],
         "quantifier": "named" if len(models) == 1 else draw(st.sampled_from(["up_to", "every"])),
         "value": draw(NUMBERS),
         "band": draw(BANDS),

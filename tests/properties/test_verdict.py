@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from edgeai_repro.claims import Claim
 from edgeai_repro.evidence import Interval, Measurement
-from edgeai_repro.verdict import DECIDED, Verdict, judge
+from edgeai_repro.outcome import DECIDED
+from edgeai_repro.verdict import Verdict, judge
 from tests.factories import claim, row
 
 TINY, SMALL, BASE, NEIGHBOUR = "convnext_tiny", "convnext_small", "convnext_base", "convnext_large"
@@ -26,10 +27,10 @@ TABLE = {
     **{("straddles", logical): "inconclusive" for logical in ("none", "inside", "outside", "straddles")},
 }
 # The factory's band is 9 … 11. Values are quarters, so that they often fall on its edges; what a model that
-# wasn't measured might have given lies off that grid, so that no two values tie.
+# wasn't measured might have given lies off that grid, so that no two values tie, and in the band beyond all of it.
 QUARTERS = st.integers(28, 52).map(lambda quarters: quarters / 4)
 WIDTHS = st.sampled_from([0.0, 0.0, 0.25, 1.0])
-UNSEEN = (5.1, 10.1, 15.1)
+UNSEEN = (5.1, 9.1, 10.9, 15.1)
 
 
 def _where(asked: Claim, interval: Interval | None) -> str:

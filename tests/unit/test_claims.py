@@ -203,6 +203,11 @@ class TestSettings:
             {"neighbours": ["darknet"]},
             "model must be known (got 'darknet'; known are alexnet, convnext_atto, convnext_base",
         ),
+        (
+            {"neighbours": [TINY]},
+            "'models' and 'neighbours' must name each model once (got 'convnext_tiny' twice)",
+        ),
+        ({"models": ["tiny"]}, "model must be known (got 'tiny'; did you mean 'convnext_tiny'?)"),
         ({"quantifier": "upto"}, "'quantifier' must be known (got 'upto'; did you mean 'up_to'?)"),
         ({"needs": ["wieghts"]}, "needs number 1 must be known (got 'wieghts'; did you mean 'weights'?)"),
         ({"models": []}, "'models' must fit: list should have at least 1 item"),
@@ -253,7 +258,10 @@ def test_refused_claim(tmp_path: Path, fields: dict[str, Any], complaint: str) -
     [
         (paper_entry(claim_entry(), claim_entry()), "claim 'id' must be unique (got 'a-claim' twice)"),
         (paper_entry(claims=[]), "'claims' must fit: list should have at least 1 item"),
-        (paper_entry(claim_entry(assumes=["size"])), "a-claim: assumption must be known (got 'size'; known are )"),
+        (
+            paper_entry(claim_entry(assumes=["size"])),
+            "a-claim: assumption must be known (got 'size'; none is known)",
+        ),
         (
             paper_entry(unstated=[{"id": "size", "what": "w", "assumed": "a"}] * 2),
             "unstated 'id' must be unique (got 'size' twice)",

@@ -227,12 +227,14 @@ def test_convolutions_in_one_dimension() -> None:
 
 
 def test_attention_is_counted() -> None:
-    """In a vision transformer the projections and the products of activations are counted as torch counts them."""
+    """In a vision transformer the projections are counted as torch counts them, and the products of activations."""
     net = torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=10).eval()
     kinds = by_kind(net)
 
-    assert logical(net).macs == flop_counter_macs(net, 32)
-    assert kinds["attention"].macs == 2 * (17 * 3 * 16 * 16 + 2 * 17 * 17 * 16)
+    products = 2 * (2 * 17 * 17 * 16)  # in two blocks: queries by keys, and the result by values
+    # FlopCounterMode sees these products in torch 2.15, and not in 2.10.
+    assert logical(net).macs - flop_counter_macs(net, 32) in (0, products)
+    assert kinds["attention"].macs == 2 * (17 * 3 * 16 * 16) + products
     assert logical(net).parameters == sum(parameter.numel() for parameter in net.parameters())
 
 

@@ -366,6 +366,11 @@ def test_prune_leaves_the_model_alone() -> None:
     assert_same_tensors(snapshot(model), before)
 
 
+def test_prune_to_no_target_does_nothing() -> None:
+    """Without a target nothing is run and nothing yielded."""
+    assert list(prune(small_convnext(), [])) == []
+
+
 def test_prune_is_seeded() -> None:
     """The same seed gives the same weights and widths, another seed others."""
     model = models.build("convnext_atto")

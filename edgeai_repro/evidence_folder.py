@@ -1,0 +1,55 @@
+"""The records of training runs that are kept: a folder of JSON files, and the list of their sha256. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeai_repro.documents import sha256, write_text
+from edgeai_repro.errors import UserError
+from edgeai_repro.training.record import TrainingRecord, load_record
+
+SUMS = "SHA256SUMS"
+
+
+def read_folder(folder: Path) -> dict[str, TrainingRecord]:
+    """Return the records of an evidence folder by their names; none where there is no folder.
+
+    Raises UserError, in one line, where a file was altered since its sum was listed, isn't listed, or is missing.
+    """
+    if not folder.is_dir():
+        return {}
+    listed = _sums(folder)
+    records = {}
+    for path in sorted(folder.glob("*.json")):
+        expected, found = listed.pop(path.name, None), sha256(path)
+        if expected is None:
+            raise UserError(f"{path}: must be listed in {SUMS} (got no sum); `edgeai-repro evidence add` does that")
+        if found != expected:
+            raise UserError(
+                f"{path}: must have the sha256 {expected[:12]}… that {SUMS} lists (got {found[:12]}…); "
+                "restore it, or record it anew"
+            )
+        records[path.stem] = load_record(path)
+    for name in listed:
+        raise UserError(f"{folder / name}: must be here, for {SUMS} lists it (got no file); restore it")
+    return records
+
+
+def keep_record(path: Path, folder: Path, name: str) -> Path:
+    """Check a training run's record, copy it into an evidence folder as `name`, and list its sha256.
+
+    Raises UserError where the file is no such record.
+    """
+    load_record(path)
+    kept = folder / f"{name}.json"
+    write_text(kept, path.read_text(encoding="utf-8"))
+    sums = {**_sums(folder), kept.name: sha256(kept)}
+    write_text(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+    return kept
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """Return the listed sums by file, from a list in sha256sum's form; none where there is no list."""
+    path = folder / SUMS
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
