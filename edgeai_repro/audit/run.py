@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -32,14 +32,16 @@ def audit(
     resolution: int | None = None,
     classes: int = IMAGENET_CLASSES,
     settings: Mapping[str, Sequence[Settings]] | None = None,
+    each: Callable[[Row], object] | None = None,
 ) -> Audit:
     """Return what every known technique buys for a model, and where the usual counters would mislead.
 
     `model` is a module that takes images (1, 3, resolution, resolution), or what `subject.find` knows, or the path
     of an ONNX file, which is counted as it is. `resolution` is in pixels (None: the model's own, else 224);
     `classes` are those of a model that is built by its name. `settings` are tried instead of `SETTINGS`, by
-    technique: an empty list leaves it out. The model is left as it is. What can't be compressed or counted has a
-    row that says why. Raises UserError where there is no such model.
+    technique: an empty list leaves it out. `each` is called with every row when it is done. The model is left as
+    it is. What can't be compressed or counted has a row that says why. Raises UserError where there is no such
+    model.
     """
     if isinstance(model, str) and Path(model).suffix == ".onnx":
         from edgeai_repro.audit.onnx_file import audit_file
@@ -50,7 +52,11 @@ def audit(
     else:
         subject = Subject(type(model).__name__, "a module", model, IMAGENET_RESOLUTION)
     side = resolution or subject.resolution
-    rows = list(_rows(subject.model, side, {**SETTINGS, **(settings or {})}))
+    rows = []
+    for row in _rows(subject.model, side, {**SETTINGS, **(settings or {})}):
+        rows.append(row)
+        if each is not None:
+            each(row)
     shares = _shares(subject.model)
     return Audit(
         model=subject.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,12 +39,12 @@ def diff(
 
     Example: edgeai-repro diff torch-2.10.json torch-2.15.json
     """
-    from edgeai_repro.report import document, terminal
+    from edgeai_repro.report import document, screen, terminal
     from edgeai_repro.report.diff import compare
 
     found = compare(document.read(before), document.read(after))
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
-        typer.echo(terminal.render_diff(found, colour=sys.stdout.isatty()), nl=False)
+        typer.echo(terminal.render_diff(found, colour=screen.coloured(), width=screen.width()), nl=False)
     raise typer.Exit(DRIFT if found.verdicts else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -29,12 +28,15 @@ def audit(
 
     Each figure is given twice, as reported and as it is. Example: edgeai-repro audit resnet50
     """
-    from edgeai_repro.audit.run import audit as run
-    from edgeai_repro.report import audit_table
+    from tqdm import tqdm
 
-    found = run(model, resolution=resolution, classes=classes)
+    from edgeai_repro.audit.run import audit as run
+    from edgeai_repro.registry import TECHNIQUES
+    from edgeai_repro.report import audit_table, screen
+
+    with tqdm(total=1 + len(TECHNIQUES), desc=model, leave=False, disable=None) as bar:  # None: not in a pipe
+        found = run(model, resolution=resolution, classes=classes, each=lambda _: bar.update())
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:
-        colour = sys.stdout.isatty()
-        typer.echo(audit_table.render(found, colour=colour), nl=False)
+        typer.echo(audit_table.render(found, colour=screen.coloured(), width=screen.width()), nl=False)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edgeai_repro.audit.record import Audit, Row, Twice, saved
 from edgeai_repro.report.cells import words
-from edgeai_repro.report.terminal import to_text
+from edgeai_repro.report.screen import to_text
 from edgeai_repro.wording import show
 
 HEADINGS = ("parameters()", "stored", "not 0", "thop MACs", "computed", "bit operations", "bytes", "deflated")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from io import StringIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from edgeai_repro.report import cells
 from edgeai_repro.report.diff import Difference, change
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
+from edgeai_repro.report.screen import to_text
 
-PIPED_WIDTH = 132  # a pipe has no width; this one holds the table without a wrapped column
 STYLES = {
     "reproduced": "green",
     "attainable": "cyan",
@@ -46,24 +45,6 @@ def render_diff(found: Difference, *, colour: bool, width: int | None = None) ->
             table.add_row(move.claim, move.what, move.before, move.after, change(move))
         parts.append(table if moves else Text(f"{title}: none moved"))
     return to_text(parts, colour=colour, width=width)
-
-
-def to_text(parts: Iterable[RenderableType], *, colour: bool, width: int | None = None) -> str:
-    """Return what rich can draw as text, with ANSI colours or plain; `width` in columns."""
-    stream = StringIO()
-    console = Console(
-        file=stream,
-        force_terminal=colour,
-        color_system="standard" if colour else None,  # whatever TERM says: whoever asks for colour gets it
-        no_color=not colour,
-        width=width or PIPED_WIDTH,
-        highlight=False,
-        markup=False,  # titles and units may have brackets
-        emoji=False,
-    )
-    for part in parts:
-        console.print(part)
-    return stream.getvalue()
 
 
 def _paper(paper: PaperEntry) -> RenderableType:
