@@ -66,7 +66,7 @@ def _standalone(plot: Plot) -> str:
     """Return a figure as a file: its colours are the page's variables, which a file has to give itself."""
     variables = "".join(f"--{role}:{colour};" for role, colour in COLOURS.items())
     style = f"<style>svg{{{variables}background:#fff;font-family:sans-serif}}</style>"
-    head, rest = plot.svg.split("</desc>", 1)
+    head, rest = str(plot.svg).split("</desc>", 1)
     opened = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     return f"{opened}</desc>{style}{rest}\n"
 

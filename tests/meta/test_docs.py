@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import pytest
 from typer.main import get_command
@@ -60,6 +61,17 @@ def test_figures_and_tables_are_those_of_the_json(build: ModuleType) -> None:
     for path, text in build.built().items():
         assert path.exists(), f"{path.name} isn't there; run python docs/build.py"
         assert path.read_text(encoding="utf-8") == text, f"{path.name} isn't up to date; run python docs/build.py"
+
+
+def test_figures_are_drawings(build: ModuleType) -> None:
+    """Each figure is well-formed SVG by itself, with a title for who can't see it and its colours in it."""
+    for path in build.FIGURES.glob("*.svg"):
+        root = ElementTree.parse(path).getroot()
+        space = "{http://www.w3.org/2000/svg}"
+        assert root.tag == f"{space}svg"
+        assert root.findtext(f"{space}title")
+        used = set(re.findall(r"var\((--[a-z0-9-]+)\)", path.read_text(encoding="utf-8")))
+        assert used <= set(re.findall(r"(--[a-z0-9-]+):#", root.findtext(f"{space}style") or ""))
 
 
 def test_another_number_is_noticed(build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
