@@ -60,10 +60,13 @@ class Run:
             writable(json_path)
         if report_folder is not None:
             files.check(report_folder)
+        papers = load_claims(folder)
+        trained = TrainedModels(folder.absolute().parent / EVIDENCE)
+        trained.check()
         return cls(
             folder=folder,
-            papers=load_claims(folder),
-            trained=TrainedModels(folder.absolute().parent / EVIDENCE),
+            papers=papers,
+            trained=trained,
             devices=list(load_devices(folder).values()) if (folder / FILE).exists() else [],
             models=None if models is None else tuple(_names("--claims-models", models, MODELS)),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),

@@ -32,20 +32,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return claims
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs the command line and returns its status, output and errors."""
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["edgeai-repro", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        return code if isinstance(code, int) else 0, *capsys.readouterr()
-
-    return run
-
-
 def test_list(folder: Path, command: Command) -> None:
     """Lists all claims with full name, metric, technique, the paper's value and the expected verdict."""
     status, out, _ = command("claims", "list")

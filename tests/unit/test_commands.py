@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from edgeai_repro import artefacts, cli, models
 from edgeai_repro.cifar import data, packing
@@ -21,6 +20,8 @@ from tests import reports, small_cifar
 from tests.factories import claim_entry, paper_yaml
 from tests.helpers import awaken
 from tests.records import FULL, FULL_SCALE, dense, keep, pruned
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 Outcome = tuple[int, str, str]
 Command = Callable[..., Outcome]
@@ -35,15 +36,6 @@ CLAIM = claim_entry(
     settings={"target": [0.8]},
     needs=["data", "weights"],
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing by threads, and lose much where other processes run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -66,20 +58,6 @@ def here(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEAI_DATA", str(images))
     monkeypatch.setenv("EDGEAI_ARTEFACTS", "artefacts")
     return tmp_path
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs the command line and returns its status, output and errors."""
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["edgeai-repro", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        return code if isinstance(code, int) else 0, *capsys.readouterr()
-
-    return run
 
 
 class TestTrain:

@@ -246,9 +246,9 @@ class TestTrend:
 
     def test_a_fine_tuned_run_of_the_dense_budget(self) -> None:
         """Even with the recipe of the dense run, a fine-tuned one doesn't stand in for its sweep."""
-        tuned = _tuned(900, 0.5, epochs=12, lr=2e-3)
+        tuned = _tuned(100, 0.5, epochs=12, lr=2e-3)
 
-        (found,) = _rows(claim(**TREND), dense=_swept(890, 800, 300), tuned=tuned)
+        (found,) = _rows(claim(**TREND), dense=_swept(890, 800, 300, init=WEIGHTS), tuned=tuned)
 
         assert found.evidence == "dense"
 
