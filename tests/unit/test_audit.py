@@ -20,7 +20,7 @@ from edgeai_repro.errors import UserError
 from edgeai_repro.measure import counts, size
 from edgeai_repro.registry import TECHNIQUES, Settings, technique
 from edgeai_repro.report import audit_table
-from tests.unit.test_cli import Command, command  # noqa: F401 - a fixture
+from tests.unit.test_cli import Command
 
 FACTORY = """
 import torch
@@ -254,7 +254,7 @@ def test_terminal(atto: Audit) -> None:
     assert "\x1b" not in text
 
 
-def test_command(factory: Path, command: Command) -> None:  # noqa: F811
+def test_command(factory: Path, command: Command) -> None:
     """--json prints the audit as data, which reads back; without it, a table; a mistake is status 2."""
     status, out, _ = command("audit", f"{factory}:make", "--resolution", "8", "--json")
     assert status == 0

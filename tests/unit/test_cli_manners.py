@@ -18,7 +18,7 @@ from typer.main import get_command
 from edgeai_repro import __version__, cli
 from edgeai_repro.report import document, screen
 from tests import reports
-from tests.unit.test_cli import Command, command  # noqa: F401 - a fixture
+from tests.unit.test_cli import Command
 
 ROOT = Path(__file__).parents[2]
 RUN = "import sys; from edgeai_repro.cli import main; sys.argv[0] = 'edgeai-repro'; main()"
@@ -58,7 +58,7 @@ def on_terminal(*arguments: str, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("words", list(leaves(get_command(cli.app))), ids=" ".join)
-def test_help_has_an_example(command: Command, words: tuple[str, ...]) -> None:  # noqa: F811
+def test_help_has_an_example(command: Command, words: tuple[str, ...]) -> None:
     """Each command's help shows a command line that begins with its own name."""
     status, out, _ = command(*words, "--help")
 
@@ -67,7 +67,7 @@ def test_help_has_an_example(command: Command, words: tuple[str, ...]) -> None: 
     assert re.search(rf"Example.*: edgeai-repro {' '.join(words)}\b", text), text
 
 
-def test_help_tells_the_exit_statuses(command: Command) -> None:  # noqa: F811
+def test_help_tells_the_exit_statuses(command: Command) -> None:
     """The help of all has examples, line by line, and the exit statuses."""
     out = command("--help")[1]
 
@@ -75,12 +75,30 @@ def test_help_tells_the_exit_statuses(command: Command) -> None:  # noqa: F811
     assert "Exit status: 0 as expected, 1 drift, 2 usage, 3 a condition is missing." in out
 
 
-def test_version(command: Command) -> None:  # noqa: F811
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        ("--help", {"torch", "pydantic", "rich", "scipy", "pytest"}),
+        ("audit --help", {"torch", "scipy", "pytest"}),
+        ("reproduce dq-params", {"torch", "scipy", "pytest"}),
+        ("diff docs/verdicts.json docs/verdicts.json", {"torch", "scipy", "pytest"}),
+    ],
+)
+def test_light(arguments: str, heavy: set[str]) -> None:
+    """What needs no torch doesn't import it, and the help of all nothing that takes long."""
+    script = f"{RUN.replace('main()', '')}\ntry:\n    main()\nfinally:\n    print('loaded:', *sorted(sys.modules))"
+    command = [sys.executable, "-c", script, *arguments.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert not heavy & set(done.stdout.splitlines()[-1].split())
+
+
+def test_version(command: Command) -> None:
     """--version is the package's."""
     assert command("--version") == (0, f"edgeai-repro {__version__}\n", "")
 
 
-def test_list_json(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_list_json(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """--json lists the claims as data."""
     monkeypatch.chdir(ROOT)
     status, out, _ = command("claims", "list", "--json")
@@ -101,7 +119,7 @@ def test_every_table_has_json() -> None:
         assert "--json" in options, words
 
 
-def test_bar_on_a_terminal(tmp_path: Path, command: Command) -> None:  # noqa: F811
+def test_bar_on_a_terminal(tmp_path: Path, command: Command) -> None:
     """The audit shows how far it is on a terminal, and in a pipe nothing but its table."""
     (tmp_path / "mine.py").write_text("from torch import nn\n\n\ndef make():\n    return nn.Conv2d(3, 4, 3)\n")
     arguments = ("audit", f"{tmp_path / 'mine.py'}:make", "--resolution", "8")
@@ -133,7 +151,7 @@ def test_coloured(terminal: bool, no_color: str, expected: bool, monkeypatch: py
     assert screen.coloured() is expected
 
 
-def test_report_folder_that_cannot_be_written(tmp_path: Path, command: Command) -> None:  # noqa: F811
+def test_report_folder_that_cannot_be_written(tmp_path: Path, command: Command) -> None:
     """A report can't go where a file is: one line, status 2, and the file is as it was."""
     found, taken = tmp_path / "found.json", tmp_path / "taken"
     document.write(reports.run(), found)

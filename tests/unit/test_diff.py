@@ -13,7 +13,7 @@ from edgeai_repro.report.document import Document
 from edgeai_repro.verdict import judge
 from tests import reports
 from tests.factories import claim, paper_entry, row
-from tests.unit.test_cli import Command, command  # noqa: F401 - a fixture
+from tests.unit.test_cli import Command
 
 NAME = "paper/a-claim"
 
@@ -46,8 +46,8 @@ def test_moved() -> None:
     ]
     assert found.environment == [Move(claim="", what="torch", before="2.15.0", after="2.16.0")]
     (margin,) = found.flip_margins
-    assert (margin.before, margin.change) == ("the reported value is 1 points from an edge", None)
-    assert margin.after == "a band wider by 1.5 points would reach it"
+    assert (margin.before, margin.change) == ("reported value by 1 points", None)
+    assert margin.after == "a band wider by 1.5 points"
 
 
 def test_margin_of_a_kind() -> None:
@@ -98,7 +98,7 @@ def test_terminal() -> None:
     assert "\x1b" not in text
 
 
-def test_command(tmp_path: Path, command: Command) -> None:  # noqa: F811
+def test_command(tmp_path: Path, command: Command) -> None:
     """Exit status 1 where a verdict moved, 0 where not; --json prints the same as data."""
     files = []
     for name, value in {"a": 10.0, "b": 10.5, "c": 20.0}.items():
@@ -112,7 +112,7 @@ def test_command(tmp_path: Path, command: Command) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"papers": 1}'])
-def test_foreign(tmp_path: Path, command: Command, text: str) -> None:  # noqa: F811
+def test_foreign(tmp_path: Path, command: Command, text: str) -> None:
     """A broken or foreign file is one line and status 2."""
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     document.write(run(10.0), good)
