@@ -22,8 +22,9 @@ test: $(READY) ## linters, types and all tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(READY) ## time and memory of a claims run beside the bare steps; with EDGEAI_DATA, of training too
+bench: $(READY) ## time and memory of claims and command line; with EDGEAI_DATA, of training too
 	$(BIN)/python -m tests.benchmarks.claims_speed
+	$(BIN)/python -m tests.benchmarks.cli_speed
 ifneq ($(EDGEAI_DATA),)
 	$(BIN)/python -m tests.benchmarks.training_speed
 endif

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -42,14 +41,17 @@ def rejudge(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the verdicts there.")
     ] = None,
 ) -> None:
-    """Judge the recorded evidence again: no torch, no data, no training. Exit status 1 where a verdict drifted."""
-    from edgeai_repro.report import document, terminal
+    """Judge the recorded evidence again: no torch, no data, no training. Exit status 1 where a verdict drifted.
+
+    Example: edgeai-repro rejudge --json verdicts.json
+    """
+    from edgeai_repro.report import document, screen, terminal
     from edgeai_repro.run import Run
 
     run = Run.prepare(folder, json_path=json_file)
     run.rejudge()
     found = run.document()
-    typer.echo(terminal.render(found, colour=sys.stdout.isatty()), nl=False)
+    typer.echo(terminal.render(found, colour=screen.coloured(), width=screen.width()), nl=False)
     if json_file is not None:
         document.write(found, json_file)
     failures = [failure for verdict in run.verdicts.values() if (failure := run.fails(verdict))]
