@@ -26,7 +26,7 @@ def test_the_evidence_gives_the_recorded_verdicts() -> None:
 
     recorded = {paper.id: paper for paper in document.read(VERDICTS).papers}
     for paper in run.document().papers:
-        assert recorded[paper.id].claims == paper.claims, f"{VERDICTS.name} must be what rejudge gives; write it anew"
+        assert recorded[paper.id].claims == paper.claims, "write it anew by `edgeai-repro rejudge`"
 
 
 def test_every_reference_run_is_at_reduced_scale() -> None:
