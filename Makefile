@@ -22,8 +22,12 @@ test: $(READY) ## linters, types and all tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(READY) ## time and memory of a claims run, beside the bare steps
+bench: $(READY) ## time and memory of claims and command line; with EDGEAI_DATA, of training too
 	$(BIN)/python -m tests.benchmarks.claims_speed
+	$(BIN)/python -m tests.benchmarks.cli_speed
+ifneq ($(EDGEAI_DATA),)
+	$(BIN)/python -m tests.benchmarks.training_speed
+endif
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'

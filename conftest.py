@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from edgeai_repro import cli
 
 pytest_plugins = ["pytester"]
 OTHERS = ("unit", "properties", "meta")
@@ -31,3 +35,30 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     left_out = OTHERS if "claims" not in marks else (*OTHERS, "benchmarks")
     return True if collection_path.name in left_out else None
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Models as small as in tests gain nothing by threads, and lose much where other processes run."""
+    import torch  # here, for tests without it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the command line and returns its status, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["edgeai-repro", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        return code if isinstance(code, int) else 0, *capsys.readouterr()
+
+    return run

@@ -37,7 +37,11 @@ ARCHITECTURES = {
     "convnext_small": Architecture((96, 192, 384, 768), (3, 3, 27, 3), 0.4),
     "convnext_base": Architecture((128, 256, 512, 1024), (3, 3, 27, 3), 0.5),
     "convnext_large": Architecture((192, 384, 768, 1536), (3, 3, 27, 3), 0.5),
+    "convnext_xlarge": Architecture((256, 512, 1024, 2048), (3, 3, 27, 3), 0.5),
 }
+# Others that claims can name, by torchvision's names, in the order of their size; built as published, for ImageNet.
+OTHERS = ("efficientnet_b0", "mobilenet_v3_large", "resnet18", "resnet50", "alexnet", "vit_b_16", "vgg16")
+IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, FiniteFloat, PositiveInt, TypeAdapter, model_validator
 
 import edgeai_repro.metrics
-import edgeai_repro.techniques  # noqa: F401 - both are imported for what they register
+import edgeai_repro.model_metrics
+import edgeai_repro.techniques  # noqa: F401 - all three are imported for what they register
 from edgeai_repro import plausibility
-from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.architecture import ARCHITECTURES, OTHERS
 from edgeai_repro.devices import DevicesFile
 from edgeai_repro.documents import LONGEST, read_yaml, validated
 from edgeai_repro.errors import UserError, nearest
@@ -23,7 +24,7 @@ from edgeai_repro.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 Side = Literal["both", "at_least", "at_most"]
 Need = Literal["data", "weights", "edge"]
 Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
-MODELS = (*ARCHITECTURES, "alexnet")
+MODELS = (*ARCHITECTURES, *OTHERS)
 Width = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
@@ -70,7 +71,7 @@ class Claim(Record):
 
     id: str = Field(pattern=NAME)
     quote: str = Field(min_length=1)
-    source: Literal["abstract", "summary", "figure", "ours"]
+    source: Literal["abstract", "summary", "figure", "table", "ours"]
     locator: str
     metric: str
     technique: str

@@ -8,17 +8,26 @@ from typing import Annotated
 import typer
 
 from edgeai_repro import __version__
-from edgeai_repro.commands import claims, data, edge, evidence, training
+from edgeai_repro.commands import arguments, audit, claims, data, edge, evidence, training
 from edgeai_repro.errors import ConditionMissing, UserError
 
 USAGE, MISSING = 2, 3
+# A line of \b keeps click from filling the paragraph.
+EPILOG = """\b
+Examples:
+  pytest -m claims --claims-json verdicts.json    judge every claim on this machine
+  edgeai-repro report verdicts.json               make a page of it
+  edgeai-repro audit resnet50                     what compression buys for another model
+  edgeai-repro reproduce dq-params                a claim as a script in plain torch
+
+Exit status: 0 as expected, 1 drift, 2 usage, 3 a condition is missing."""
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Find out whether published network-compression savings are real. The verdicts: pytest -m claims",
-    epilog="Exit status: 0 as expected, 1 drift, 2 usage, 3 a condition is missing.",
+    epilog=EPILOG,
 )
 app.add_typer(claims.app, name="claims")
 app.add_typer(data.app, name="data")
@@ -29,6 +38,9 @@ app.command("bundle")(edge.bundle)
 app.command("classify")(edge.classify)
 app.command("rejudge")(evidence.rejudge)
 app.command("report")(evidence.report)
+app.command("audit")(audit.audit)
+app.command("reproduce")(arguments.reproduce)
+app.command("diff")(arguments.diff)
 
 
 def main() -> None:

@@ -36,13 +36,18 @@ def read_folder(folder: Path) -> dict[str, TrainingRecord]:
 
 
 def keep_record(path: Path, folder: Path, name: str) -> Path:
-    """Check a training run's record, copy it into an evidence folder as `name`, and list its sha256.
+    """Check a training run's record, keep it in an evidence folder as `name`, with intervals, and list its sha256.
 
     Raises UserError where the file is no such record.
     """
-    load_record(path)
+    from edgeai_repro.statistics import wilson
+
+    record = load_record(path)
+    evaluations = tuple(
+        found.model_copy(update={"interval": wilson(found.successes, found.n)}) for found in record.evaluations
+    )
     kept = folder / f"{name}.json"
-    write_text(kept, path.read_text(encoding="utf-8"))
+    write_text(kept, record.model_copy(update={"evaluations": evaluations}).model_dump_json(indent=1) + "\n")
     sums = {**_sums(folder), kept.name: sha256(kept)}
     write_text(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
     return kept

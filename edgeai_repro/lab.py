@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.architecture import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 from edgeai_repro.claims import Claim
 from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.evidence import Measurement
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from edgeai_repro.measure.counts import Counts, Kind, Reported
 
-IMAGENET_RESOLUTION = 224  # for what isn't CIFAR-10's: AlexNet takes no image of less than 63 pixels
+CLASSES = 10  # CIFAR-10's
 Wanted = Mapping[str, Sequence[Settings]]
 
 
@@ -46,8 +46,8 @@ class Profile:
 class Lab:
     """Measures claims. `claims` are those that will be asked for, so that each model is worked on just once.
 
-    `models` restricts the run to some models; `resolution` is the input's side in pixels. `seconds` adds up where
-    the time goes, by step.
+    `models` restricts the run to some models; `resolution` is the input's side in pixels, of the ConvNeXts with
+    CIFAR-10's classes; all others are as published, for ImageNet. `seconds` adds up where the time goes, by step.
     """
 
     def __init__(
@@ -80,10 +80,19 @@ class Lab:
         """Return the logical counts of an uncompressed model by kind of layer."""
         from edgeai_repro.measure import counts
 
-        resolution = self.resolution if model in ARCHITECTURES else IMAGENET_RESOLUTION
         network = self._build(model)
         with self._timed("count"):
-            return counts.by_kind(network, resolution)
+            return counts.by_kind(network, self._resolution(model))
+
+    def skeleton(self, model: str, classes: int | None = None) -> nn.Module:
+        """Return an uncompressed model on the meta device: all its layers, and no memory for their values."""
+        from edgeai_repro import models
+
+        with self._timed("build"):
+            return models.skeleton(model, num_classes=classes or _classes(model))
+
+    def _resolution(self, model: str) -> int:
+        return self.resolution if model in ARCHITECTURES else IMAGENET_RESOLUTION
 
     def _admitted(self, claim: Claim) -> list[str]:
         named = [*claim.models, *claim.neighbours]
@@ -103,7 +112,8 @@ class Lab:
         from edgeai_repro import models
 
         with self._timed("build"):
-            return models.build(model) if model in ARCHITECTURES else models.build_torchvision(model)
+            build = models.build if model in ARCHITECTURES else models.build_torchvision
+            return build(model, num_classes=_classes(model))
 
     def _branch(self, model: str, network: nn.Module, base: str, wanted: Wanted) -> None:
         """Apply to a network every technique that starts from `base`, and to what comes out those that follow."""
@@ -126,8 +136,8 @@ class Lab:
 
         start = time.perf_counter() if start is None else start
         with self._timed("count"):
-            reported = counts.reported(network, self.resolution)
-            logical = counts.logical(network, self.resolution)
+            reported = counts.reported(network, self._resolution(model))
+            logical = counts.logical(network, self._resolution(model))
         with self._timed("save"):
             stored = size.state_dict_bytes(network)
         with self._timed("deflate"):
@@ -147,6 +157,10 @@ class Lab:
         start = time.perf_counter()
         yield
         self.seconds[step] += time.perf_counter() - start
+
+
+def _classes(model: str) -> int:
+    return CLASSES if model in ARCHITECTURES else IMAGENET_CLASSES
 
 
 def _key(model: str, technique: str, settings: Settings) -> tuple[str, str, tuple[tuple[str, object], ...]]:

@@ -45,6 +45,21 @@ def build(
     return model.eval()
 
 
+def skeleton(name: str, *, num_classes: int = 10) -> nn.Module:
+    """Build a ConvNeXt, or any other of torchvision's classification models, on the meta device, in eval mode.
+
+    It has layers and shapes and no values: what is counted by shapes alone takes a fraction of a second.
+    """
+    with torch.device("meta"):
+        architecture = ARCHITECTURES.get(name)
+        model: nn.Module = (
+            _skeleton(architecture, num_classes, 4)
+            if architecture
+            else get_model(name, weights=None, num_classes=num_classes)
+        )
+    return model.eval()
+
+
 def build_timm(name: str, *, num_classes: int = 10, seed: int | None = 0) -> nn.Module:
     """Build timm's implementation of the ConvNeXt `name`, with Linear layers in its MLPs, in eval mode.
 

@@ -98,8 +98,8 @@ def row_margin(claim: Claim, outcome: Outcome, choice: str | None = None) -> Fli
     amount, name = min(shifts)
     at = f" ({choice} {outcome.row.params[choice]})" if choice else ""
     if outcome.verdict == "contradicted":
-        return FlipMargin(of="band", amount=amount, text=f"a band wider by {show(amount, unit)} would reach it{at}")
-    return FlipMargin(of="value", amount=amount, text=f"the {name} value is {show(amount, unit)} from an edge{at}")
+        return FlipMargin(of="band", amount=amount, text=f"a band wider by {show(amount, unit)}{at}")
+    return FlipMargin(of="value", amount=amount, text=f"{name} value by {show(amount, unit)}{at}")
 
 
 def least(margins: Iterable[FlipMargin | None]) -> FlipMargin | None:

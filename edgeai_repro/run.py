@@ -74,10 +74,13 @@ class Run:
             raise UserError(f"--edge-threads must be 1 or more (got {threads}); leave it out for one a usable core")
         devices = load_devices(folder) if (folder / FILE).exists() else {}
         only = None if models is None else tuple(_names("--claims-models", models, MODELS))
+        papers = load_claims(folder)
+        trained = TrainedModels(folder.absolute().parent / EVIDENCE)
+        trained.check()
         return cls(
             folder=folder,
-            papers=load_claims(folder),
-            trained=TrainedModels(folder.absolute().parent / EVIDENCE),
+            papers=papers,
+            trained=trained,
             devices=list(devices.values()),
             edge=EdgeLab(
                 None if bundle is None else load_bundle(bundle),

@@ -171,6 +171,10 @@ class TrainedModels:
     def __init__(self, evidence: Path) -> None:
         self._evidence = evidence
 
+    def check(self) -> None:
+        """Read the evidence. Raises UserError where a file was altered: better before anything runs than after."""
+        _ = self.recorded
+
     @cached_property
     def recorded(self) -> list[Study]:
         """The recorded studies. Raises UserError where a file of the evidence was altered."""

@@ -167,7 +167,7 @@ def _choice_margin(outcome: Outcome, outcomes: Outcomes, choice: str) -> FlipMar
         return 1.0 if isinstance(value, str) or isinstance(here, str) else abs(float(value) - here)
 
     nearest = min((value for value, other in outcomes.items() if other.verdict in FAILING), key=step)
-    text = f"fails with {choice} {nearest} instead of {here}"
+    text = f"{choice} {nearest} instead of {here}"
     return FlipMargin(of="choice", amount=step(nearest), text=text)
 
 
@@ -205,9 +205,10 @@ def _by_accuracy(
         )
         reason = f"{says}, but accuracy isn't kept at any of these"
         return Outcome("contradicted", standing.row, reason), margin
-    shown = f"at full scale{_at_reduced_scale(kept)}" if kept else "here"
-    reason = f"{says}; accuracy at that choice isn't shown {shown}"
-    return Outcome("attainable", standing.row, reason), _choice_margin(standing, outcomes, name)
+    if "weights" not in claim.needs:  # else it is trained models that tell of it
+        shown = f"at full scale{_at_reduced_scale(kept)}" if kept else "here"
+        says = f"{says}; accuracy at that choice isn't shown {shown}"
+    return Outcome("attainable", standing.row, says), _choice_margin(standing, outcomes, name)
 
 
 def _accuracy_left(kept: Kept, choices: Choices) -> Outcomes:

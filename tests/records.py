@@ -15,20 +15,20 @@ from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.record import RESULT, Evaluation, TrainingRecord
 from tests.factories import paper_entry
 
-IMAGES = 1000  # of a test split, so that one image is 0.1 points
+IMAGES = 1000  # of the test split where a test doesn't say: one image is 0.1 points
 FULL_SCALE = FullScale(init="imagenet", epochs=30, resolution=32, stem_stride=4)
 FULL: dict[str, Any] = {"model": "convnext_small", "epochs": 30, "stem_stride": 4, "init": "imagenet"}
 HERE = Environment(python="3.11", machine="x86_64", cpu="cpu", cores=2, versions={})
 
 
-def right(count: int) -> NDArray[np.bool_]:
+def right(count: int, images: int = IMAGES) -> NDArray[np.bool_]:
     """Return which images were right: the first `count`."""
-    return np.arange(IMAGES) < count
+    return np.arange(images) < count
 
 
-def evaluated(technique: str, count: int, **params: float) -> Evaluation:
+def evaluated(technique: str, count: int, *, images: int = IMAGES, **params: float) -> Evaluation:
     """Return an evaluation in which the first `count` images were right."""
-    return Evaluation.of(technique, right(count), **params)
+    return Evaluation.of(technique, right(count, images), **params)
 
 
 def record(*evaluations: Evaluation, test_split: str = "test", **recipe: Any) -> TrainingRecord:

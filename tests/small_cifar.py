@@ -13,18 +13,19 @@ from edgeai_repro.cifar import data, packing
 
 GRID = 10  # a mosaic of 10 × 10 images
 IMAGES = GRID * GRID
+BLOCKS = 4  # an image is 4 × 4 blocks of one colour: packing noise of single pixels takes seconds
 
 
 def write(root: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Write batch files of noise under `root`, have the package take their sizes and md5 for the real ones, and
-    return `root`."""
+    """Write batch files under `root`, which it returns; the package takes their sizes and md5 for the real ones."""
     folder = root / data.BATCHES_FOLDER
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     digests: dict[str, dict[str, str]] = {"train": {}, "test": {}}
     for part, names in data.BATCHES.items():
         for name in names:
-            images = rng.integers(256, size=(IMAGES, 3 * data.SIDE**2), dtype=np.uint8)
+            coarse = rng.integers(256, size=(IMAGES, 3, BLOCKS, BLOCKS), dtype=np.uint8)
+            images = coarse.repeat(data.SIDE // BLOCKS, 2).repeat(data.SIDE // BLOCKS, 3).reshape(IMAGES, -1)
             labels = [int(label) for label in rng.permutation(np.arange(IMAGES) % 10)]
             content = pickle.dumps({b"data": images, b"labels": labels}, protocol=4)
             (folder / name).write_bytes(content)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +18,7 @@ def add(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="a training run's folder, or its result.json")],
     name: Annotated[str, typer.Option(help="Name in the evidence folder (default: the run folder's).")] = "",
     folder: Annotated[Path, typer.Option("--evidence", metavar="DIR", help="Evidence folder.")] = Path("evidence"),
+    model: Annotated[bool, typer.Option(help="Keep the run's model too, in int8, under DIR/models.")] = False,
 ) -> None:
     """Check a training run's record and keep it as evidence, with its sha256.
 
@@ -29,6 +29,10 @@ def add(
 
     path = run / RESULT if run.is_dir() else run
     typer.echo(keep_record(path, folder, name or path.absolute().parent.name))
+    if model:
+        from edgeai_repro.measure.trained import keep_quantized
+
+        typer.echo(keep_quantized(path.parent, folder / "models"))
 
 
 def rejudge(
@@ -37,14 +41,17 @@ def rejudge(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the verdicts there.")
     ] = None,
 ) -> None:
-    """Judge the recorded evidence again: no torch, no data, no training. Exit status 1 where a verdict drifted."""
-    from edgeai_repro.report import document, terminal
+    """Judge the recorded evidence again: no torch, no data, no training. Exit status 1 where a verdict drifted.
+
+    Example: edgeai-repro rejudge --json verdicts.json
+    """
+    from edgeai_repro.report import document, screen, terminal
     from edgeai_repro.run import Run
 
     run = Run.prepare(folder, json_path=json_file)
     run.rejudge()
     found = run.document()
-    typer.echo(terminal.render(found, colour=sys.stdout.isatty()), nl=False)
+    typer.echo(terminal.render(found, colour=screen.coloured(), width=screen.width()), nl=False)
     if json_file is not None:
         document.write(found, json_file)
     failures = [failure for verdict in run.verdicts.values() if (failure := run.fails(verdict))]

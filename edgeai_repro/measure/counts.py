@@ -68,13 +68,29 @@ def reported(model: nn.Module, resolution: int = 32) -> Reported:
         import thop
 
     # On a copy, for thop leaves its buffers total_ops and total_params behind, and they would be saved as well.
-    macs, _ = thop.profile(share(model), (random_images(1, resolution),), verbose=False)
+    macs, _ = thop.profile(share(model), (_image(model, resolution),), verbose=False)
     return Reported(sum(parameter.numel() for parameter in model.parameters()), int(macs))
 
 
 def logical(model: nn.Module, resolution: int = 32) -> Counts:
     """Count what `model` holds and what it computes for an RGB image of that many pixels a side."""
     return sum(by_kind(model, resolution).values(), Counts())
+
+
+def stored(model: nn.Module) -> Counts:
+    """Count what `model` holds, without running it: parameters and those that aren't 0; no work."""
+    values = [values for values in _stored(share(model)) if not values.seen]
+    return Counts(sum(value.size for value in values), sum(value.nonzero for value in values))
+
+
+def linear_share(model: nn.Module) -> float:
+    """Return the share of the parameters that stand in layers of the very type nn.Linear, 0 to 1.
+
+    Those are what torch's dynamic quantization replaces; attention's projections are of types of their own.
+    """
+    layers = {module: None for module in model.modules() if type(module) is nn.Linear}
+    inside = {id(parameter): parameter.numel() for layer in layers for parameter in layer.parameters()}
+    return sum(inside.values()) / sum(parameter.numel() for parameter in model.parameters())
 
 
 def by_kind(model: nn.Module, resolution: int = 32) -> dict[Kind, Counts]:
@@ -123,7 +139,9 @@ def _stored(model: nn.Module) -> Iterator[_Stored]:
 
 
 def _count_nonzero(tensor: Tensor) -> int:
-    """Count the values that aren't 0; a quantized one is 0 where it equals its zero point."""
+    """Count the values that aren't 0; a quantized one is 0 where it equals its zero point, on meta it isn't."""
+    if tensor.is_meta:
+        return tensor.numel()
     if not tensor.is_quantized:
         return int(torch.count_nonzero(tensor))
     per_tensor = tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric)
@@ -149,8 +167,14 @@ def _uses(model: nn.Module, resolution: int) -> list[_Use]:
                 module.register_forward_hook(lambda *call, rule=rule: uses.extend(rule(*call)))
                 break
     with torch.inference_mode():
-        model(random_images(1, resolution))
+        model(_image(model, resolution))
     return uses
+
+
+def _image(model: nn.Module, resolution: int) -> Tensor:
+    """Return an image where the model is; what has no parameters, quantized layers alone, is on the CPU."""
+    on_meta = any(parameter.is_meta for parameter in model.parameters())
+    return random_images(1, resolution).to("meta") if on_meta else random_images(1, resolution)
 
 
 def _conv(layer: _ConvNd, inputs: tuple[Tensor, ...], output: Tensor) -> Iterator[_Use]:

@@ -53,7 +53,7 @@ def render(document: Document) -> str:
         environment.get_template("report.html.j2").render(
             document=document,
             environment=document.environment,
-            title=" · ".join(paper.title for paper in document.papers) or "No claim was judged",
+            title=_title(document),
             drifted=[(p, claim) for p in document.papers for claim in p.claims if cells.drifted(claim)],
             drawings={paper.id: _Drawings.of(paper) for paper in document.papers},
             script=Markup(script),
@@ -61,6 +61,13 @@ def render(document: Document) -> str:
         )
         + "\n"
     )
+
+
+def _title(document: Document) -> str:
+    """Return the paper's title; of several papers, how many there are, as each has its title over its claims."""
+    titles = [paper.title for paper in document.papers]
+    several = f"{len(titles)} papers, claim by claim" if titles else "No claim was judged"
+    return titles[0] if len(titles) == 1 else several
 
 
 def _environment() -> Environment:

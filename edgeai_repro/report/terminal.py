@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from io import StringIO
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from edgeai_repro.report import cells
+from edgeai_repro.report.diff import Difference, change
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
+from edgeai_repro.report.screen import to_text
 
-PIPED_WIDTH = 132  # a pipe has no width; this one holds the table without a wrapped column
 STYLES = {
     "reproduced": "green",
     "attainable": "cyan",
@@ -26,20 +26,25 @@ STYLES = {
 
 def render(document: Document, *, colour: bool, width: int | None = None) -> str:
     """Return the document as text, with ANSI colours or plain; `width` in columns."""
-    stream = StringIO()
-    console = Console(
-        file=stream,
-        force_terminal=colour,
-        color_system="standard" if colour else None,  # whatever TERM says: whoever asks for colour gets it
-        no_color=not colour,
-        width=width or PIPED_WIDTH,
-        highlight=False,
-        markup=False,  # titles and units may have brackets
-        emoji=False,
-    )
-    for paper in document.papers:
-        console.print(_paper(paper))
-    return stream.getvalue()
+    return to_text([_paper(paper) for paper in document.papers], colour=colour, width=width)
+
+
+def render_diff(found: Difference, *, colour: bool, width: int | None = None) -> str:
+    """Return what moved between two runs as text, one table for each kind of move."""
+    parts: list[RenderableType] = []
+    for title, moves in [
+        ("stack", found.environment),
+        ("verdicts", found.verdicts),
+        ("rows", found.rows),
+        ("what would turn it", found.flip_margins),
+    ]:
+        table = Table(box=SIMPLE_HEAD, title=f"{title}: {len(moves) or 'none'} moved", title_justify="left")
+        for heading in ("claim", "what", "before", "after", "change"):
+            table.add_column(heading, overflow="fold")
+        for move in moves:
+            table.add_row(move.claim, move.what, move.before, move.after, change(move))
+        parts.append(table if moves else Text(f"{title}: none moved"))
+    return to_text(parts, colour=colour, width=width)
 
 
 def _paper(paper: PaperEntry) -> RenderableType:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from edgeai_repro.documents import read_json, validated
-from edgeai_repro.evidence import Environment, Record
+from edgeai_repro.evidence import Environment, Interval, Record
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
@@ -27,13 +28,17 @@ class Point(Record):
 
 
 class Evaluation(Record):
-    """One technique on the test split: which of the `n` images were right, as a bitmap in the split's order."""
+    """One technique on the test split: which of the `n` images were right, as a bitmap in the split's order.
+
+    `interval` is top-1 in percent with Wilson's 95 % interval, once the record is kept as evidence.
+    """
 
     technique: str
     params: dict[str, float] = Field(default_factory=dict)
     n: PositiveInt
     successes: int
     correct: str
+    interval: Interval | None = None
 
     @classmethod
     def of(cls, technique: str, correct: NDArray[np.bool_], **params: float) -> Evaluation:
@@ -47,6 +52,8 @@ class Evaluation(Record):
             raise ValueError(
                 f"'successes' must be the bitmap's ones, {int(self.bits().sum())} (got {self.successes})"
             )
+        if self.interval is not None and not math.isclose(self.interval.value, self.top1):
+            raise ValueError(f"'interval' must be of the bitmap's {self.top1} % (got {self.interval.value})")
         return self
 
     def bits(self) -> NDArray[np.bool_]:

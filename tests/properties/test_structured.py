@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +18,8 @@ from edgeai_repro.compress.hesso import choose
 from edgeai_repro.compress.structured import StructuredPruner, compressed, generated_batch
 from tests.helpers import assert_same_outputs, difference, small_convnext, zero_one_more
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 IMAGES = models.random_images(2)
 CONTROL = 1e-4  # what a control must differ by, ten times the tolerance of the equality
 
@@ -29,15 +30,6 @@ convnexts = st.builds(
     depths=st.lists(st.integers(1, 2), min_size=4, max_size=4),
     seed=st.integers(0, 1000),
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Run on one thread: so small layers gain nothing from more, and wait for them on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pruned(model: ConvNeXt, target: float) -> tuple[ConvNeXt, StructuredPruner]:

@@ -33,20 +33,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return claims
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs the command line and returns its status, output and errors."""
-
-    def run(*arguments: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["edgeai-repro", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        code = ended.value.code
-        return code if isinstance(code, int) else 0, *capsys.readouterr()
-
-    return run
-
-
 def test_list(folder: Path, command: Command) -> None:
     """Lists all claims with full name, metric, technique, the paper's value and the expected verdict."""
     status, out, _ = command("claims", "list")
@@ -101,13 +87,13 @@ def test_schema(command: Command) -> None:
         (["check", "nowhere.yaml"], "nowhere.yaml: must be a readable UTF-8 file (got No such file or directory)"),
         (["check", "claims"], "claims: must be a readable UTF-8 file (got Is a directory)"),
         (["check", "broken.yaml"], "broken.yaml, line 2: must be valid YAML ("),
-        (["check", "unknown.yaml"], "unknown.yaml: claims a-claim: metric must be known (got 'speed'; known are "),
+        (["check", "unknown.yaml"], "unknown.yaml: claims a-claim: metric must be known (got 'wit'; known are "),
     ],
 )
 def test_usage(folder: Path, command: Command, arguments: list[str], complaint: str) -> None:
     """A user's mistake is one line on standard error, without a traceback, and status 2."""
     Path("broken.yaml").write_text("paper: [", encoding="utf-8")
-    Path("unknown.yaml").write_text(paper_yaml(claim_entry(metric="speed")), encoding="utf-8")
+    Path("unknown.yaml").write_text(paper_yaml(claim_entry(metric="wit")), encoding="utf-8")
 
     status, out, err = command("claims", *arguments)
 

@@ -140,7 +140,7 @@ class TestTable:
         line = next(line for line in lines if line.split()[:1] == ["artefact-claim"])
         assert re.split(r"\s{2,}", line.strip()) == [
             *("artefact-claim", "10 %", "10 %", "0 %", "9 … 11", "artefact"),
-            "the reported value is 1 points from an edge",
+            "reported value by 1 points",
         ]
 
     @pytest.mark.parametrize(("side", "shown"), [("at_least", "≥ 9"), ("at_most", "≤ 11")])

@@ -225,6 +225,7 @@ class TestContent:
 
         page = _Page(html.render(run().model_copy(update={"papers": [paper, second]})))
 
+        assert "2 papers, claim by claim" in page.text
         assert {"paper/fast", "second/fast", "paper-overview", "second-overview"} <= set(page.ids)
         assert len(page.ids) == len(set(page.ids))
 

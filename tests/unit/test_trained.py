@@ -30,6 +30,8 @@ from tests.factories import claim, claim_entry
 from tests.helpers import awaken
 from tests.records import keep, paper, record
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ATTO = Recipe("convnext_atto", epochs=30)
 NARROW = [40, 40, 80, 80, *[160] * 6, 320, 320]  # a quarter of the hidden widths
 SPARSITY = 0.5
@@ -42,15 +44,6 @@ CLAIM = {
     "settings": {"target": [0.8]},
     "needs": ["data", "weights"],
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing by threads, and lose much where other processes run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

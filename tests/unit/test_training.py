@@ -22,21 +22,14 @@ from edgeai_repro.training.record import Evaluation, load_record
 from edgeai_repro.training.run import train
 from edgeai_repro.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BASE = Recipe("convnext_atto", epochs=2, batch_size=8, structured=None, precision="fp32", lr=1e-3)
 RECIPES = {
     "dense": BASE,
     "bf16": replace(BASE, precision="bf16"),
     "pruned": replace(BASE, structured=0.5, prune_from=0.25, prune_until=0.75, prune_periods=2),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing by threads, and lose much where other processes run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -310,24 +310,24 @@ class TestAccuracyKept:
                 [(0.8, -0.75)],
                 "value",
                 0.25,
-                "maintained: the reported value is 0.25 points from an edge (target 0.8)",
+                "maintained: reported value by 0.25 points (target 0.8)",
             ),
-            ([(0.8, 9.0)], "value", 0.5, "the reported value is 0.5 points from an edge (target 0.8)"),
-            ([(0.7, 0.0), (0.8, -0.75)], "value", 1.0, "the reported value is 1 points from an edge (target 0.7)"),
+            ([(0.8, 9.0)], "value", 0.5, "reported value by 0.5 points (target 0.8)"),
+            ([(0.7, 0.0), (0.8, -0.75)], "value", 1.0, "reported value by 1 points (target 0.7)"),
             (
                 [(0.7, -3.0), (0.8, -1.5)],
                 "band",
                 0.5,
-                "maintained: a band wider by 0.5 points would reach it (target 0.8)",
+                "maintained: a band wider by 0.5 points (target 0.8)",
             ),
-            ([(0.7, -9.0), (0.8, -9.0)], "band", 1.0, "a band wider by 1 points would reach it (target 0.5)"),
+            ([(0.7, -9.0), (0.8, -9.0)], "band", 1.0, "a band wider by 1 points (target 0.5)"),
             (
                 [(0.5, -9.0), (0.7, -9.0), (0.8, -9.0)],
                 "band",
                 8.0,
-                "maintained: a band wider by 8 points would reach it (target 0.7)",
+                "maintained: a band wider by 8 points (target 0.7)",
             ),
-            ([(0.8, (-1.5, 0.5))], "choice", 0.3, "fails with target 0.5 instead of 0.8"),
+            ([(0.8, (-1.5, 0.5))], "choice", 0.3, "target 0.5 instead of 0.8"),
         ],
     )
     def test_margin(self, changes: list[tuple[float, Any]], of: str, amount: float, text: str) -> None:
@@ -387,14 +387,14 @@ class TestMargin:
     @pytest.mark.parametrize(
         ("reported", "logical", "of", "amount", "text"),
         [
-            (10.25, None, "value", 0.75, "the reported value is 0.75 points from an edge"),
-            (10.25, 9.5, "value", 0.5, "the logical value is 0.5 points from an edge"),
-            (10.25, 0.0, "value", 0.75, "the reported value is 0.75 points from an edge"),
-            (10.25, 8.5, "value", 0.5, "the logical value is 0.5 points from an edge"),
-            (11.5, None, "band", 0.5, "a band wider by 0.5 points would reach it"),
-            (11.5, 10.9, "band", 0.5, "a band wider by 0.5 points would reach it"),
-            ((9.25, 10.5), None, "value", 0.25, "the reported value is 0.25 points from an edge"),
-            ((11.25, 12.0), None, "band", 0.25, "a band wider by 0.25 points would reach it"),
+            (10.25, None, "value", 0.75, "reported value by 0.75 points"),
+            (10.25, 9.5, "value", 0.5, "logical value by 0.5 points"),
+            (10.25, 0.0, "value", 0.75, "reported value by 0.75 points"),
+            (10.25, 8.5, "value", 0.5, "logical value by 0.5 points"),
+            (11.5, None, "band", 0.5, "a band wider by 0.5 points"),
+            (11.5, 10.9, "band", 0.5, "a band wider by 0.5 points"),
+            ((9.25, 10.5), None, "value", 0.25, "reported value by 0.25 points"),
+            ((11.25, 12.0), None, "band", 0.25, "a band wider by 0.25 points"),
         ],
     )
     def test_decided(self, reported: Any, logical: Any, of: str, amount: float, text: str) -> None:
@@ -423,7 +423,7 @@ class TestMargin:
         assert margin is not None
         assert margin.of == "choice"
         assert pytest.approx(0.1) == margin.amount
-        assert margin.text == "fails with target 0.7 instead of 0.8"
+        assert margin.text == "target 0.7 instead of 0.8"
 
     def test_choice_by_name(self) -> None:
         """Where the values of a choice are names, one step away is any other."""
@@ -434,14 +434,14 @@ class TestMargin:
         margin = judge(asked, rows).flip_margin
 
         assert margin is not None
-        assert (margin.amount, margin.text) == (1.0, "fails with reading relative instead of points")
+        assert (margin.amount, margin.text) == (1.0, "reading relative instead of points")
 
     def test_all_values_of_a_choice(self) -> None:
         """Where all values of a choice hold, the one nearest to an edge turns the verdict, and is named."""
         margin = judge(_free(), _swept(10.75, 10.5, 10.0)).flip_margin
 
         assert margin is not None
-        assert margin.text == "the reported value is 0.25 points from an edge (target 0.5)"
+        assert margin.text == "reported value by 0.25 points (target 0.5)"
 
     def test_near_miss(self) -> None:
         """A near miss stays a miss, and the reason says by how much and on which side."""

@@ -1,0 +1,180 @@
+"""Figures and tables of the documentation, from `docs/verdicts.json`: `python docs/build.py`. No torch.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; what is between them is replaced. After a run of
+`pytest -m claims --claims-json docs/verdicts.json` this brings the pages up to date.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.evidence import Measurement
+from edgeai_repro.report import cells, document, plots
+from edgeai_repro.report.document import ClaimEntry, PaperEntry
+from edgeai_repro.report.svg import COLOURS, Plot
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/verdicts.md", "docs/method.md", "docs/findings.md")
+VERDICTS = ROOT / "docs" / "verdicts.json"
+FIGURES = ROOT / "docs" / "figures"
+PAPER, GENERALITY, CONVNEXT = "francy2024", "generality", "liu2022"
+MARKED = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NAMES = {
+    "alexnet": "AlexNet",
+    "efficientnet_b0": "EfficientNet-B0",
+    "mobilenet_v3_large": "MobileNetV3-Large",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "vgg16": "VGG-16",
+    "vit_b_16": "ViT-B/16",
+    **{name: f"ConvNeXt-{name.removeprefix('convnext_').capitalize()}" for name in ARCHITECTURES},
+}
+Papers = dict[str, PaperEntry]
+
+
+def main() -> int:
+    """Write what has changed, and name it."""
+    for path, text in built().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(path.relative_to(ROOT))
+    return 0
+
+
+def built() -> dict[Path, str]:
+    """Return every page and figure as it must be. Raises UserError where the JSON is broken."""
+    papers = {paper.id: paper for paper in document.read(VERDICTS).papers}
+    drawn = {name: draw(papers[PAPER]) for name, draw in DRAWINGS.items()}
+    figures = {FIGURES / f"{name}.svg": _standalone(plot) for name, plot in drawn.items() if plot}
+    pages = {ROOT / page: _filled((ROOT / page).read_text(encoding="utf-8"), papers) for page in PAGES}
+    return {**figures, **pages}
+
+
+def _filled(page: str, papers: Papers) -> str:
+    def table(found: re.Match[str]) -> str:
+        return "\n".join([found[1].rstrip(), *TABLES[found[2]](papers), found[3]])
+
+    return MARKED.sub(table, page)
+
+
+def _standalone(plot: Plot) -> str:
+    """Return a figure as a file: its colours are the page's variables, which a file has to give itself."""
+    variables = "".join(f"--{role}:{colour};" for role, colour in COLOURS.items())
+    style = f"<style>svg{{{variables}background:#fff;font-family:sans-serif}}</style>"
+    head, rest = str(plot.svg).split("</desc>", 1)
+    opened = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return f"{opened}</desc>{style}{rest}\n"
+
+
+def _table(headings: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield f"|:--|{'--:|' * (len(headings) - 1)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+def verdicts(papers: Papers, paper: str = PAPER) -> Iterator[str]:
+    """Yield the table of a paper's verdicts."""
+    headings = ("claim", "verdict", "paper", "reported", "logical", "band")
+    yield from _table(
+        headings,
+        (
+            (
+                f"`{claim.id}`",
+                f"{cells.SIGNS[claim.verdict]} {cells.words(claim.verdict)}",
+                cells.paper_value(claim),
+                cells.reported(claim) or "–",
+                cells.logical(claim) or "–",
+                cells.band(claim),
+            )
+            for claim in papers[paper].claims
+        ),
+    )
+
+
+def generality(papers: Papers) -> Iterator[str]:
+    """Yield what dynamic quantization does to other networks, the one with the most nn.Linear last."""
+    claim = _claim(papers, GENERALITY, "dq-size-is-linear-share")
+    rows = sorted(claim.rows, key=lambda row: float(row.params["share_of_linear"]))
+    names = ("share_of_linear", "reported_parameters_saved", "reported_macs_saved", "bytes_saved")
+    headings = ("network", "share of nn.Linear", "parameters, reported", "MACs, reported", "bytes saved")
+    yield from _table(
+        headings, ((NAMES[row.model], *(_percent(row.params[name]) for name in names)) for row in rows)
+    )
+
+
+def counted(papers: Papers) -> Iterator[str]:
+    """Yield, model by model, what counters report after dynamic quantization, and what was removed."""
+    parameters = _by_model(_claim(papers, PAPER, "dq-params"))
+    macs, sizes = (_by_model(_claim(papers, PAPER, name)) for name in ("dq-macs", "dq-size"))
+    headings = ("model", "parameters, reported", "removed", "MACs, reported", "removed", "bytes saved")
+    yield from _table(
+        headings,
+        (
+            (NAMES[model], *_twice(row), *_twice(macs[model]), _percent(sizes[model].reported.value))
+            for model, row in parameters.items()
+        ),
+    )
+
+
+def targets(papers: Papers) -> Iterator[str]:
+    """Yield what ConvNeXt-Small saves at each pruning target: by pruning, with int8, and as reported."""
+    pruned, both, counted = (
+        {
+            float(row.params["target"]): row
+            for row in _claim(papers, PAPER, name).rows
+            if row.model == "convnext_small"
+        }
+        for name in ("structured-size", "combined-size", "combined-params")
+    )
+    headings = ("target", "bytes, pruned", "bytes, pruned + int8", "parameters, reported", "removed")
+    yield from _table(
+        headings,
+        (
+            (
+                f"{target:g}",
+                _percent(row.reported.value),
+                _percent(both[target].reported.value),
+                *_twice(counted[target]),
+            )
+            for target, row in pruned.items()
+        ),
+    )
+
+
+TABLES: dict[str, Callable[[Papers], Iterator[str]]] = {
+    "verdicts": verdicts,
+    "convnext": lambda papers: verdicts(papers, CONVNEXT),
+    "generality": generality,
+    "counted": counted,
+    "targets": targets,
+}
+DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
+    "overview": plots.overview,
+    "counted": plots.counted,
+    "sweeps": plots.sweeps,
+}
+
+
+def _claim(papers: Papers, paper: str, name: str) -> ClaimEntry:
+    return next(claim for claim in papers[paper].claims if claim.id == name)
+
+
+def _by_model(claim: ClaimEntry) -> dict[str, Measurement]:
+    return {row.model: row for row in claim.rows}
+
+
+def _twice(row: Measurement) -> tuple[str, str]:
+    return _percent(row.reported.value), _percent(row.logical.value if row.logical else None)
+
+
+def _percent(value: object) -> str:
+    return f"{float(value):.2f} %".replace("-0.00", "0.00") if isinstance(value, int | float) else "–"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

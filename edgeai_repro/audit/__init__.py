@@ -1,0 +1,1 @@
+"""What each technique really buys for anyone's model: `run.audit` makes it, `record.Audit` is what it says."""

@@ -1,0 +1,111 @@
+"""Whose model is audited: a name of torchvision's or timm's, an artefact's folder, or a function in a file."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from edgeai_repro import artefacts, models
+from edgeai_repro.architecture import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION
+from edgeai_repro.errors import UserError, nearest
+
+TIMM = "timm:"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model in eval mode, what it is called, where it is from, and the side of its images in pixels."""
+
+    name: str
+    source: str
+    model: nn.Module
+    resolution: int
+
+
+def find(text: str, *, classes: int = IMAGENET_CLASSES) -> Subject:
+    """Return the model that a text means; what comes from a name has that many classes and random weights.
+
+    `timm:NAME` takes timm's where torchvision has one of that name too. Raises UserError, in one line, for a name
+    that nobody has, a broken artefact, and a function that isn't there, fails, or returns no nn.Module.
+    """
+    path, _, function = text.rpartition(":")
+    if path.endswith(".py"):
+        return Subject(text, "a function", _called(Path(path), function), IMAGENET_RESOLUTION)
+    if Path(text).is_dir():
+        artefact = artefacts.read(Path(text))
+        return Subject(artefact.folder, "an artefact", artefacts.load(Path(text)), artefact.resolution)
+    if text in ARCHITECTURES:
+        source = "torchvision's ConvNeXt, random weights"
+        return Subject(text, source, models.build(text, num_classes=classes), IMAGENET_RESOLUTION)
+    from torchvision.models import list_models
+
+    if text in list_models():
+        built = models.build_torchvision(text, num_classes=classes)
+        return Subject(text, "torchvision, random weights", built, IMAGENET_RESOLUTION)
+    return _from_timm(text, list_models(), classes)
+
+
+def _from_timm(text: str, torchvisions: list[str], classes: int) -> Subject:
+    import timm  # here, for it takes seconds
+
+    name = text.removeprefix(TIMM)
+    timms = timm.list_models()
+    if name not in timms:
+        known = timms if text.startswith(TIMM) else [*ARCHITECTURES, *torchvisions, *timms]
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "give the path of a module.py:function that returns one"
+        raise UserError(
+            f"'model' must be a name of torchvision's or timm's, an artefact's folder, an ONNX file or "
+            f"module.py:function (got {text!r}); {hint}"
+        )
+    model: Any = timm.create_model(name, num_classes=classes)
+    return Subject(name, "timm, random weights", model.eval(), int(model.default_cfg["input_size"][-1]))
+
+
+def _called(path: Path, function: str) -> nn.Module:
+    """Import a file and return what one of its functions returns."""
+    module = _imported(path)
+    make = getattr(module, function, None)
+    if not callable(make):
+        known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        hint = nearest(function, known) if known else "it has none; write one that returns the model"
+        raise UserError(f"'{path}' must have a function {function!r} (got none of that name); {hint}")
+    try:
+        model = make()
+    except Exception as error:  # whatever a stranger's code raises
+        raise UserError(
+            f"'{path}:{function}' must return a model when it is called without arguments (got {_brief(error)}); "
+            "mend it"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"'{path}:{function}' must return an nn.Module (got {type(model).__name__}); return the model itself"
+        )
+    return model.eval()
+
+
+def _imported(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise UserError(f"'{path}' must be a Python file (got no such file); check the path")
+    module = importlib.util.module_from_spec(spec)
+    folder = str(path.absolute().parent)
+    sys.path.insert(0, folder)  # what stands beside it can be imported, as when it is run
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a stranger's code raises
+        raise UserError(f"'{path}' must be importable (got {_brief(error)}); mend it") from error
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

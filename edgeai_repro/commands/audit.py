@@ -1,0 +1,42 @@
+"""`edgeai-repro audit`: what each technique really buys for anyone's model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from edgeai_repro.architecture import IMAGENET_CLASSES
+
+
+def audit(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="a name of torchvision's or timm's (timm:NAME takes timm's), an artefact's folder, an ONNX file, "
+            "or module.py:function that returns an nn.Module",
+        ),
+    ],
+    resolution: Annotated[
+        int | None, typer.Option(min=1, help="Side of the image in pixels (default: the model's own, else 224).")
+    ] = None,
+    classes: Annotated[int, typer.Option(min=1, help="Classes of a model that is named.")] = IMAGENET_CLASSES,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show what each compression technique really buys for a model, and where the usual counters mislead.
+
+    Each figure is given twice, as reported and as it is. Example: edgeai-repro audit resnet50
+    """
+    from tqdm import tqdm
+
+    from edgeai_repro.audit.run import audit as run
+    from edgeai_repro.registry import TECHNIQUES
+    from edgeai_repro.report import audit_table, screen
+
+    with tqdm(total=1 + len(TECHNIQUES), desc=model, leave=False, disable=None) as bar:  # None: not in a pipe
+        found = run(model, resolution=resolution, classes=classes, each=lambda _: bar.update())
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+    else:
+        typer.echo(audit_table.render(found, colour=screen.coloured(), width=screen.width()), nl=False)

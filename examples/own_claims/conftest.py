@@ -1,0 +1,42 @@
+"""A metric and a technique of one's own: one decorated function each, in the conftest.py beside the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from edgeai_repro.claims import Claim
+from edgeai_repro.evidence import Interval, Measurement
+from edgeai_repro.lab import Lab
+from edgeai_repro.models import share
+from edgeai_repro.registry import Settings, metric, technique
+
+
+@technique("ternary_weights")
+def ternary_weights(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """Weights of -a, 0 and a: zero under a share of the layer's mean magnitude (after arXiv 1605.04711)."""
+    for setting in settings:
+        ternary = share(model)  # new modules over the same tensors: the given model stays as it is
+        for layer in ternary.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                magnitude = layer.weight.detach().abs()
+                kept = magnitude > float(setting["threshold"]) * magnitude.mean()
+                layer.weight = nn.Parameter(torch.sign(layer.weight) * kept * magnitude[kept].mean())
+        yield ternary
+
+
+@metric("zero_weights", unit="%")
+def zero_weights(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Share of the parameters that are zero, beyond those that were before."""
+    before = lab.profile(model).logical
+    for settings in claim.settings_for(model):
+        counts = lab.profile(model, claim.technique, settings).logical
+        share_of_zeros = 100 * (before.nonzero_parameters - counts.nonzero_parameters) / before.nonzero_parameters
+        yield Measurement(
+            model=model,
+            technique=claim.technique,
+            params=settings,
+            reported=Interval.exact(share_of_zeros),
+        )

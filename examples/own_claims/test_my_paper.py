@@ -1,0 +1,15 @@
+"""Runs once for each claim under claims/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from edgeai_repro.verdict import Verdict
+
+
+@pytest.mark.claims
+def test_claim(verdict: Verdict, settle: Callable[[Verdict], None]) -> None:
+    """A claim gets the verdict that its file expects."""
+    settle(verdict)

@@ -1,0 +1,102 @@
+"""Metrics of models as published: what they count, and what keeps them from counting something else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import get_model
+
+from edgeai_repro import models
+from edgeai_repro.architecture import ARCHITECTURES, OTHERS, layers
+from edgeai_repro.claims import Claim
+from edgeai_repro.lab import Lab
+from edgeai_repro.measure import counts
+from tests.factories import claim
+
+AT_224 = {"resolution": [224], "classes": [1000]}
+
+
+def published(metric: str, model: str, **fields: object) -> Claim:
+    """Return a claim on an uncompressed model."""
+    return claim(metric=metric, technique="none", models=[model], settings=AT_224, **fields)
+
+
+def test_params_are_those_of_the_classes_asked_for() -> None:
+    """Millions of parameters, as torchvision's own module of 1000 classes has them."""
+    (row,) = Lab().measure(published("params", "convnext_tiny"))
+
+    theirs = sum(p.numel() for p in get_model("convnext_tiny", num_classes=1000).parameters())
+    assert row.reported.value == pytest.approx(theirs / 1e6)
+    assert row.logical is None
+
+
+@pytest.mark.parametrize("model", ARCHITECTURES)
+def test_macs_are_the_closed_forms(model: str) -> None:
+    """Billions of products of weights; thop's count has the work of LayerNorm in it, and is larger by under 1 %."""
+    (row,) = Lab().measure(published("macs", model))
+
+    on_paper = sum(layer.macs for layer in layers(ARCHITECTURES[model], resolution=224, num_classes=1000)) / 1e9
+    assert row.logical is not None
+    assert row.logical.value == pytest.approx(on_paper)
+    assert 1.0 < row.reported.value / on_paper < 1.01
+
+
+@pytest.mark.parametrize("model", ["convnext_atto", "resnet18", "vit_b_16"])
+def test_skeletons_count_as_models_do(model: str) -> None:
+    """What is counted by shapes alone is what a model with values gives: parameters, MACs, and thop's report."""
+    skeleton = models.skeleton(model)
+    built = models.build(model) if model in ARCHITECTURES else models.build_torchvision(model)
+
+    found, expected = counts.logical(skeleton, 224), counts.logical(built, 224)
+    assert (found.parameters, found.macs) == (expected.parameters, expected.macs)
+    assert counts.reported(skeleton, 224) == counts.reported(built, 224)
+
+
+@pytest.mark.parametrize("model", OTHERS)
+def test_every_other_model_is_torchvisions(model: str) -> None:
+    """Each name that a claim may give is one of torchvision's, and has an nn.Linear at least."""
+    assert 0 < counts.linear_share(models.skeleton(model, num_classes=1000)) < 1
+
+
+def test_linear_share_is_of_the_very_type() -> None:
+    """Weights and biases of nn.Linear, each once however often it stands there; attention's projections aren't."""
+    shared = nn.Linear(3, 3)
+    assert counts.linear_share(nn.Sequential(shared, shared, nn.Conv2d(3, 4, 1, bias=False))) == 12 / 24
+    assert counts.linear_share(nn.MultiheadAttention(4, 1)) == 0.0
+
+
+def test_linear_share_is_what_is_lost_from_view() -> None:
+    """The reported drop after dynamic quantization is the share of nn.Linear; each figure is in the row."""
+    lab = Lab()
+    (row,) = lab.measure(claim(metric="linear_share_params", models=["convnext_atto"]))
+    (of_bytes,) = lab.measure(claim(metric="linear_share_bytes", models=["convnext_atto"]))
+
+    dense, quantized = lab.profile("convnext_atto"), lab.profile("convnext_atto", "dynamic_quantization")
+    drop = 100 * (1 - quantized.reported.parameters / dense.reported.parameters)
+    assert row.params["reported_parameters_saved"] == row.params["share_of_linear"] == round(drop, 2)
+    assert row.reported.value == 0.0
+    bytes_saved = 100 * (1 - quantized.state_dict_bytes / dense.state_dict_bytes)
+    assert of_bytes.reported.value == pytest.approx(abs(bytes_saved - 0.75 * drop))
+
+
+def test_distance_sees_a_layer_that_is_not_linear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were another share lost from view than that of nn.Linear, the distance would say so."""
+    monkeypatch.setattr(counts, "linear_share", lambda _: 0.5)
+
+    (row,) = Lab().measure(claim(metric="linear_share_params", models=["convnext_atto"]))
+
+    assert row.reported.value > 1
+
+
+def test_others_are_profiled_as_published() -> None:
+    """What isn't a ConvNeXt is counted at 224 pixels with 1000 classes."""
+    profile = Lab().profile("mobilenet_v3_large")
+
+    theirs = get_model("mobilenet_v3_large", num_classes=1000)
+    assert profile.reported.parameters == sum(p.numel() for p in theirs.parameters())
+    with torch.device("meta"):
+        assert (
+            profile.logical.macs
+            == counts.logical(models.skeleton("mobilenet_v3_large", num_classes=1000), 224).macs
+        )

@@ -1,0 +1,142 @@
+"""Claims as scripts: every one runs, shows what it is to show, is short, and needs nothing of this package."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeai_repro.claims import Claim, Paper, load_claims
+from edgeai_repro.errors import ConditionMissing, UserError
+from edgeai_repro.reproduce import script
+from tests.factories import claim
+
+CLAIMS = {
+    paper.full_name(entry): (paper, entry)
+    for paper in load_claims(Path(__file__).parents[2] / "claims")
+    for entry in paper.claims
+}
+TRAINED = [name for name, (_, entry) in CLAIMS.items() if "weights" in entry.needs]
+TINY = "convnext_tiny"
+LONGEST = 32  # lines of code; the heading says what the claim is
+# Of each kind of script a claim, the settings to try, and what stands in its output.
+SHOWN = {
+    "francy2024/dq-params": ({}, r"27,827,818 -> 1,908,480, 93\.14% fewer\n.* 0\.00% fewer"),
+    "francy2024/dq-macs": ({}, r"91,097,856 -> 6,155,520, 93\.24% fewer\n.* 0\.00% fewer"),
+    "francy2024/dq-size": ({}, r"111\.4 -> 33\.7 MB, 69\.70% smaller\n.* 6\.86% of the parameters"),
+    "francy2024/unstructured-macs": (
+        {"sparsity": [0.9]},
+        r"24,987,312 weights are 0, MACs 91,097,856 -> 91,097,856",
+    ),
+    "francy2024/unstructured-compression": ({"sparsity": [0.9]}, r"2,791,152 not 0, \d\d\.\d MB .*, 111\.4 MB as"),
+    "francy2024/structured-size": ({"target": [0.8]}, r"111\.4 -> 28\.5 MB, 74\.44% smaller"),
+    "francy2024/combined-size": ({"target": [0.8]}, r"111\.4 -> 13\.0 MB, 88\.37% smaller"),
+    "francy2024/combined-params": ({"target": [0.5, 0.8]}, r"93\.14% fewer, 46\.55% .*\n.* 93\.14% fewer, 74\.48%"),
+    "francy2024/combined-macs": ({"target": [0.5, 0.8]}, r"93\.24% fewer, 46\.62% .*\n.* 93\.24% fewer, 74\.58%"),
+    "francy2024/combined-additive": ({"target": [0.8]}, r"74\.44% smaller by the better alone, 88\.37% by both"),
+    "francy2024/edge-latency": ({}, r"median of 50 \d+\.\d ms in eager torch, on this machine"),
+    "francy2024/alexnet-imbalance": ({}, r"91\.8% of the MACs, .* 96\.0% of the parameters"),
+    "generality/dq-params-is-linear-share": ({}, r"45\.80% fewer by parameters\(\); 45\.80% stand in nn\.Linear"),
+    "generality/dq-size-is-linear-share": ({}, r"34\.00% smaller; 3/4 of the share of nn\.Linear is 34\.35%"),
+    "liu2022/xlarge-params": ({}, r"350\.20 M parameters with 1000 classes"),
+    "liu2022/tiny-macs": ({}, r"4\.46 G as thop .*, 4\.46 G"),
+    "liu2022/xlarge-macs": ({}, r"60\.96 G as thop .*, 60\.92 G"),
+}
+
+
+def quickest(entry: Claim) -> str:
+    """Return the model of a claim that takes the least time."""
+    named = [*entry.models, *entry.neighbours]
+    return next((model for model in (TINY, "mobilenet_v3_large") if model in named), named[0])
+
+
+def code(text: str) -> list[str]:
+    """Return the lines that are neither empty nor comments."""
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def kind(entry: Claim) -> tuple[str, str]:
+    """Return what a script is chosen by."""
+    return entry.metric, entry.technique
+
+
+def test_every_kind_is_shown() -> None:
+    """The claims above are of every kind that the claims files have, but for what rests on trained weights."""
+    assert {kind(CLAIMS[name][1]) for name in SHOWN} == {
+        kind(entry) for name, (_, entry) in CLAIMS.items() if name not in TRAINED
+    }
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("name", SHOWN)
+def test_shows_the_number(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script runs by itself and prints the number of its claim beside what explains it."""
+    paper, entry = CLAIMS[name]
+    settings, expected = SHOWN[name]
+    entry = entry.model_copy(update={"settings": {**entry.settings, **settings}})
+
+    exec(compile(script(paper, entry, [quickest(entry)]), name, "exec"), {"__name__": "__main__"})
+
+    out = capsys.readouterr().out
+    assert re.search(expected, out), out
+
+
+@pytest.mark.parametrize("name", [name for name in CLAIMS if name not in TRAINED])
+def test_is_short_and_free_of_this_package(name: str) -> None:
+    """A script quotes its claim, gives the number and the reason, and is of few lines."""
+    paper, entry = CLAIMS[name]
+    text = script(paper, entry)
+    heading = " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
+    imported = {line.removeprefix("import ") for line in code(text) if line.startswith(("import", "from"))}
+
+    assert f'{name}: "{entry.quote}"' in heading
+    assert entry.expect.reason in heading
+    assert "edgeai_repro" not in text
+    assert len(code(text)) <= LONGEST
+    assert imported <= {"io", "statistics", "time", "zlib", "thop", "torch", "torch.nn.utils.prune", "torchvision"}
+    compile(text, name, "exec")
+
+
+def test_stands_alone() -> None:
+    """Run by an interpreter of its own, from its text alone, a script shows the artefact."""
+    text = script(*CLAIMS["francy2024/dq-params"], [TINY])
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "ignore", "-"], input=text, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "93.14% fewer" in done.stdout
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_what_rests_on_training_has_none(name: str) -> None:
+    """What can't be shown without trained weights says so."""
+    with pytest.raises(ConditionMissing, match=f"^{name} rests on trained weights, so no short script"):
+        script(*CLAIMS[name])
+
+
+def test_models_are_the_claims() -> None:
+    """A model that the claim is not about is refused, with the nearest that it is."""
+    paper, entry = CLAIMS["francy2024/dq-params"]
+
+    with pytest.raises(
+        UserError, match=r"--model must be .* \(got 'convnext_tinny'\); did you mean 'convnext_tiny'"
+    ):
+        script(paper, entry, ["convnext_tinny"])
+
+
+def test_own_metric_has_none(own_paper: Paper) -> None:
+    """A metric of one's own, for which there is no script, is told so in one line."""
+    with pytest.raises(UserError, match=r"a script must exist for 'imbalance' by 'combined' \(got none for paper/"):
+        script(own_paper, own_paper.claims[0])
+
+
+@pytest.fixture
+def own_paper() -> Paper:
+    """A paper with a claim of a kind that has no script."""
+    paper, _ = CLAIMS["francy2024/dq-params"]
+    info = paper.paper.model_copy(update={"id": "paper"})
+    return paper.model_copy(update={"paper": info, "claims": [claim(metric="imbalance", technique="combined")]})
