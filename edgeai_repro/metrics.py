@@ -238,7 +238,7 @@ def latency(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
             Measurement(
                 model=model,
                 technique=claim.technique,
-                params={**settings, "threads": edge.threads, "p90": round(timing.p90, 3)},
+                params={**settings, **edge.noted, "p90": round(timing.p90, 3)},
                 reported=timing.median,
                 n=timing.n,
                 evidence=edge.sha256(contender),
@@ -260,7 +260,7 @@ def speedup(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
         yield Measurement(
             model=model,
             technique=claim.technique,
-            params={**settings, "threads": edge.threads},
+            params={**settings, **edge.noted},
             reported=ratio(slower, faster),
             n=faster.n,
             evidence=edge.sha256(contender),

@@ -12,12 +12,13 @@ from edgeai_repro.claims import MODELS, Claim, ImplicationSpec, Need, Paper, loa
 from edgeai_repro.devices import FILE, Device, load_devices
 from edgeai_repro.documents import writable
 from edgeai_repro.edge.bundle import load as load_bundle
+from edgeai_repro.edge.contributed import results
 from edgeai_repro.edge.device import named_device
 from edgeai_repro.edge.lab import EdgeLab
 from edgeai_repro.errors import ConditionMissing, UserError, nearest
 from edgeai_repro.evidence import Measurement
 from edgeai_repro.report import document, files
-from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
+from edgeai_repro.report.document import Document, ImplicationEntry, Measured, paper_entry
 from edgeai_repro.studies import TrainedModels
 from edgeai_repro.verdict import Kept, Verdict, judge, untestable
 
@@ -42,6 +43,7 @@ class Run:
     trained: TrainedModels
     devices: list[Device]
     edge: EdgeLab
+    contributed: list[Measured]
     models: tuple[str, ...] | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
@@ -89,6 +91,7 @@ class Run:
                 models=only,
                 threads=threads,
             ),
+            contributed=results(folder.absolute().parent / EVIDENCE, devices),
             models=only,
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
@@ -190,7 +193,7 @@ class Run:
             prefix = f"{paper.paper.id}/"
             implications = [entry for name, entry in self.implications.items() if name.startswith(prefix)]
             if verdicts or implications:
-                entries.append(paper_entry(paper, verdicts, implications, self.devices))
+                entries.append(paper_entry(paper, verdicts, implications, self.devices, self.contributed))
         return Document(environment=environment.describe(), papers=entries, seconds=self.seconds)
 
 

@@ -25,7 +25,7 @@ from edgeai_repro.devices import Device
 from edgeai_repro.edge.bundle import TECHNIQUES, Bundle, Model, Variant
 from edgeai_repro.edge.runtime import Deployed, usable_cores
 from edgeai_repro.errors import ConditionMissing, UserError, nearest
-from edgeai_repro.evidence import Measurement
+from edgeai_repro.evidence import Measurement, Parameter
 from edgeai_repro.measure.latency import PLAN, Plan, Timing, race
 from edgeai_repro.registry import METRICS, Settings
 from edgeai_repro.roofline import estimates
@@ -78,6 +78,12 @@ class EdgeLab:
     def model(self) -> str | None:
         """The model that the bundle is of."""
         return None if self.bundle is None else self.bundle.manifest.model
+
+    @property
+    def noted(self) -> dict[str, Parameter]:
+        """What is noted beside every timing: the input's side in pixels, and the threads."""
+        assert self.bundle is not None, "checked by rows"
+        return {"resolution": self.bundle.manifest.input.shape[3], "threads": self.threads}
 
     @property
     def contenders(self) -> list[Contender]:

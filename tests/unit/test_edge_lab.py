@@ -110,7 +110,8 @@ class TestTiming:
         assert row.control is not None
         assert (row.control.low, row.control.high) == (1, 1)
         assert row.params == {"runtime": "onnxruntime", "baseline": "none", "baseline_runtime": "onnxruntime"} | {
-            "threads": 3
+            "resolution": 32,
+            "threads": 3,
         }
         assert row.evidence == loaded.sha256("pruned-int8")
 
