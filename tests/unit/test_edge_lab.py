@@ -104,14 +104,14 @@ class TestTiming:
     def test_speedup(self, loaded: Bundle, timed: dict[str, float]) -> None:
         """The ratio is that of the baseline's median over the technique's, with the worse of both controls."""
         timed |= {"fp32-onnxruntime": 6.0, "pruned-int8-onnxruntime": 2.0}
-        (row,) = EdgeLab(loaded, threads=3).rows(asked("speedup", settings=SPEEDUP), None)
+        (row,) = EdgeLab(loaded, threads=1).rows(asked("speedup", settings=SPEEDUP), None)
 
         assert row.reported.value == pytest.approx(3)
         assert row.control is not None
         assert (row.control.low, row.control.high) == (1, 1)
         assert row.params == {"runtime": "onnxruntime", "baseline": "none", "baseline_runtime": "onnxruntime"} | {
             "resolution": 32,
-            "threads": 3,
+            "threads": 1,
         }
         assert row.evidence == loaded.sha256("pruned-int8")
 
@@ -158,7 +158,7 @@ class TestLatency:
     def test_on_the_device(self, loaded: Bundle, timed: dict[str, float]) -> None:
         """On a named edge device the median is judged, in milliseconds."""
         timed["pruned-int8-onnxruntime"] = 12.0
-        (row,) = EdgeLab(loaded, named=PI5, threads=4).rows(asked(), None)
+        (row,) = EdgeLab(loaded, named=PI5, threads=1).rows(asked(), None)
 
         assert judge(asked(), [row]).verdict == "reproduced"
         assert (row.reported.value, row.params["p90"], row.n) == (12, 12, 40)
