@@ -18,6 +18,7 @@ def add(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="a training run's folder, or its result.json")],
     name: Annotated[str, typer.Option(help="Name in the evidence folder (default: the run folder's).")] = "",
     folder: Annotated[Path, typer.Option("--evidence", metavar="DIR", help="Evidence folder.")] = Path("evidence"),
+    model: Annotated[bool, typer.Option(help="Keep the run's model too, in int8, under DIR/models.")] = False,
 ) -> None:
     """Check a training run's record and keep it as evidence, with its sha256.
 
@@ -28,6 +29,10 @@ def add(
 
     path = run / RESULT if run.is_dir() else run
     typer.echo(keep_record(path, folder, name or path.absolute().parent.name))
+    if model:
+        from edgeai_repro.measure.trained import keep_quantized
+
+        typer.echo(keep_quantized(path.parent, folder / "models"))
 
 
 def rejudge(

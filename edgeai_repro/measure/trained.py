@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from edgeai_repro import models
+from edgeai_repro import artefacts, models
 from edgeai_repro.cifar.data import CIFAR10, load_split
+from edgeai_repro.compress.quantized import quantize
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.registry import TECHNIQUES, UNCOMPRESSED, Settings
-from edgeai_repro.training.record import WEIGHTS
+from edgeai_repro.studies import TrainedRun
+from edgeai_repro.training.record import RESULT, WEIGHTS, load_record
 from edgeai_repro.training.weights import read_weights
-
-if TYPE_CHECKING:
-    from edgeai_repro.studies import TrainedRun
 
 STRUCTURED = "structured_pruning"  # by OTOv3 it is a way of training: cut afterwards, a model would be another
 
@@ -72,3 +70,22 @@ def load(run: TrainedRun) -> nn.Module:
     )
     model.load_state_dict(weights)
     return model
+
+
+def keep_quantized(folder: Path, root: Path) -> Path:
+    """Save the model of a run's folder, dynamically quantized, as an artefact under `root`; return its folder.
+
+    Raises UserError where the folder isn't a run's, or its weights aren't those of its record.
+    """
+    record = load_record(folder / RESULT)
+    recipe = record.recipe
+    pruned = recipe["structured"] is not None
+    params = {name: recipe[name] for name in ("epochs", "seed", *(("structured",) if pruned else ()))}
+    return artefacts.save(
+        quantize(load(TrainedRun(folder.name, folder, record))),
+        str(recipe["model"]),
+        "combined" if pruned else "dynamic_quantization",
+        {"target" if name == "structured" else name: value for name, value in params.items()},
+        resolution=int(recipe["resolution"] or 32),
+        root=root,
+    )
