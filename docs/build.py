@@ -151,12 +151,25 @@ def targets(papers: Papers) -> Iterator[str]:
     )
 
 
+def reduced(papers: Papers) -> Iterator[str]:
+    """Yield what was recorded of trained models at less than the paper's scale: shown, and not judged."""
+    rows = (
+        (f"`{claim.id}`", row.model, cells.setting(row), cells.interval(row.reported, claim.unit))
+        for claim in papers[PAPER].claims
+        if "weights" in claim.needs
+        for row in claim.rows
+        if row.scale == "reduced"
+    )
+    yield from _table(("claim", "model", "training", "measured"), rows)
+
+
 TABLES: dict[str, Callable[[Papers], Iterator[str]]] = {
     "verdicts": verdicts,
     "convnext": lambda papers: verdicts(papers, CONVNEXT),
     "generality": generality,
     "counted": counted,
     "targets": targets,
+    "reduced": reduced,
 }
 DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
     "overview": plots.overview,
