@@ -11,14 +11,30 @@ import pytest
 from edgeai_repro import cli
 
 pytest_plugins = ["pytester"]
-WITHOUT_CLAIMS = ("unit", "properties", "meta", "benchmarks")
+OTHERS = ("unit", "properties", "meta")
+
+
+@pytest.fixture(scope="session")
+def atto_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of convnext_atto with random weights, made once; not to be changed."""
+    from edgeai_repro.edge import build
+
+    folder = tmp_path_factory.mktemp("atto") / "bundle"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("EDGEAI_DATA", raising=False)
+        return build.build(build.read_source("convnext_atto"), folder, target=0.8, test_split=False).folder
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave the other tests out of `-m claims`: importing all that they test takes longer than a small run."""
-    if config.option.markexpr != "claims" or collection_path.parent != config.rootpath / "tests":
+    """Leave the other tests out of `-m claims`: importing all that they test takes longer than a small run.
+
+    And out of `-m "claims and edge"` and `-m edge`, which run on devices that lack what those import.
+    """
+    marks = config.option.markexpr.split(" and ")
+    if not {"claims", "edge"}.issuperset(marks) or collection_path.parent != config.rootpath / "tests":
         return None
-    return True if collection_path.name in WITHOUT_CLAIMS else None
+    left_out = OTHERS if "claims" not in marks else (*OTHERS, "benchmarks")
+    return True if collection_path.name in left_out else None
 
 
 @pytest.fixture(scope="module")

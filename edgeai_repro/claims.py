@@ -122,6 +122,11 @@ class Claim(Record):
         return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
 
     @property
+    def deployed(self) -> bool:
+        """Whether it is measured on what is deployed, by an edge lab."""
+        return "edge" in self.needs or METRICS[self.metric].deployed
+
+    @property
     def edges(self) -> tuple[float, float]:
         """The ends of the band around the paper's value."""
         return self.band.edges(self.value)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeai_repro import __version__
-from edgeai_repro.commands import arguments, audit, claims, data, evidence, training
+from edgeai_repro.commands import arguments, audit, claims, data, edge, evidence, training
 from edgeai_repro.errors import ConditionMissing, UserError
 
 USAGE, MISSING = 2, 3
@@ -34,6 +34,8 @@ app.add_typer(data.app, name="data")
 app.add_typer(evidence.app, name="evidence")
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
+app.command("bundle")(edge.bundle)
+app.command("classify")(edge.classify)
 app.command("rejudge")(evidence.rejudge)
 app.command("report")(evidence.report)
 app.command("audit")(audit.audit)

@@ -28,6 +28,9 @@ VARIABLES = {
 }
 
 
+CPUINFO = Path("/proc/cpuinfo")
+
+
 def describe() -> Environment:
     """Return the environment; threads and engine are torch's, and None where torch isn't loaded."""
     torch = sys.modules.get("torch")
@@ -71,9 +74,11 @@ def _version(package: str) -> str | None:
 
 
 def _cpu() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+    if CPUINFO.exists():
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+        said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        # ARM's kernel names the board, where it does, and the core by numbers: Cortex-A76 is 0x41 0xd0b.
+        named = [said.get(name) for name in ("model name", "Model", "CPU implementer", "CPU part")]
+        if found := " ".join(filter(None, named)):
+            return found
     return platform.processor() or platform.machine()

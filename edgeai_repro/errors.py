@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal
 
-Condition = Literal["data", "weights", "edge", "models"]
+if TYPE_CHECKING:
+    from edgeai_repro.evidence import Measurement
+
+Condition = Literal["data", "weights", "edge", "torch", "models"]
 
 
 class UserError(Exception):
@@ -14,15 +17,16 @@ class UserError(Exception):
 
 
 class ConditionMissing(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
-    """Something that a claim needs isn't here: `condition` is data, weights, edge or models.
+    """Something that a claim needs isn't here: `condition` is data, weights, edge, torch or models.
 
-    `remedy` says in one sentence what is missing and how to supply it.
+    `remedy` says in one sentence what is missing and how to supply it; `rows` are what was measured all the same.
     """
 
-    def __init__(self, condition: Condition, remedy: str) -> None:
+    def __init__(self, condition: Condition, remedy: str, rows: Sequence[Measurement] = ()) -> None:
         super().__init__(remedy)
         self.condition = condition
         self.remedy = remedy
+        self.rows = rows
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -18,9 +18,14 @@ def read_folder(folder: Path) -> dict[str, TrainingRecord]:
     """
     if not folder.is_dir():
         return {}
+    return {path.stem: load_record(path) for path in listed_files(folder)}
+
+
+def listed_files(folder: Path) -> list[Path]:
+    """Return the JSON files of a folder, each held against its listed sha256. Raises as `read_folder` does."""
     listed = _sums(folder)
-    records = {}
-    for path in sorted(folder.glob("*.json")):
+    paths = sorted(folder.glob("*.json"))
+    for path in paths:
         expected, found = listed.pop(path.name, None), sha256(path)
         if expected is None:
             raise UserError(f"{path}: must be listed in {SUMS} (got no sum); `edgeai-repro evidence add` does that")
@@ -29,10 +34,15 @@ def read_folder(folder: Path) -> dict[str, TrainingRecord]:
                 f"{path}: must have the sha256 {expected[:12]}… that {SUMS} lists (got {found[:12]}…); "
                 "restore it, or record it anew"
             )
-        records[path.stem] = load_record(path)
     for name in listed:
         raise UserError(f"{folder / name}: must be here, for {SUMS} lists it (got no file); restore it")
-    return records
+    return paths
+
+
+def list_sum(path: Path) -> None:
+    """Put a file's sha256 on its folder's list."""
+    sums = {**_sums(path.parent), path.name: sha256(path)}
+    write_text(path.parent / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
 
 
 def keep_record(path: Path, folder: Path, name: str) -> Path:
@@ -48,8 +58,7 @@ def keep_record(path: Path, folder: Path, name: str) -> Path:
     )
     kept = folder / f"{name}.json"
     write_text(kept, record.model_copy(update={"evaluations": evaluations}).model_dump_json(indent=1) + "\n")
-    sums = {**_sums(folder), kept.name: sha256(kept)}
-    write_text(folder / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+    list_sum(kept)
     return kept
 
 

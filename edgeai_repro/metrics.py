@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.evidence import Interval, Measurement
 from edgeai_repro.registry import UNCOMPRESSED, Settings, metric
 
@@ -15,9 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgeai_repro.claims import Claim
+    from edgeai_repro.edge.lab import EdgeLab
     from edgeai_repro.lab import Lab, Profile
 
-NO_DEVICE = "it is told on an edge device only, with the deployed model; this version doesn't deploy yet"
 LEAST_OF_A_TREND = 3  # values: of two, the second always is more or less
 Quantity = Callable[["Profile"], float]
 Graded = Mapping[int, "NDArray[np.bool_]"]  # by seed: which images were right, bool (n,)
@@ -227,10 +226,46 @@ def pretraining_gain(grades: Grades, claim: Claim, model: str) -> Iterator[Measu
             yield _estimate(claim, model, settings, gains, _images(pretrained))
 
 
-@metric("latency", unit="ms")
-def latency(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Median time for one image on the edge device."""
-    raise ConditionMissing("edge", NO_DEVICE)
+@metric("latency", unit="ms", deployed=True)
+def latency(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Median time for one image on the edge device, with its quartiles."""
+    from edgeai_repro.measure.latency import worst_control
+
+    rows = []
+    for settings in claim.settings_for(model):
+        contender, timing = edge.timing(claim.technique, "onnxruntime", settings)
+        rows.append(
+            Measurement(
+                model=model,
+                technique=claim.technique,
+                params={**settings, **edge.noted, "p90": round(timing.p90, 3)},
+                reported=timing.median,
+                n=timing.n,
+                evidence=edge.sha256(contender),
+                control=worst_control([timing]),
+            )
+        )
+    edge.refuse_elsewhere(claim, rows)
+    yield from rows
+
+
+@metric("speedup", unit="×", deployed=True)
+def speedup(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
+    """How many times faster one image is than by technique `baseline` in `baseline_runtime`: medians of one run."""
+    from edgeai_repro.measure.latency import ratio, worst_control
+
+    for settings in claim.settings_for(model):
+        contender, faster = edge.timing(claim.technique, str(settings["runtime"]), settings)
+        _, slower = edge.timing(str(settings["baseline"]), str(settings["baseline_runtime"]), settings)
+        yield Measurement(
+            model=model,
+            technique=claim.technique,
+            params={**settings, **edge.noted},
+            reported=ratio(slower, faster),
+            n=faster.n,
+            evidence=edge.sha256(contender),
+            control=worst_control([slower, faster]),
+        )
 
 
 def _common(*graded: Graded) -> list[int]:

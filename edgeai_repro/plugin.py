@@ -7,7 +7,7 @@ repository. Measuring happens in fixtures, so what breaks there is pytest's *err
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from edgeai_repro import __version__, environment
+from edgeai_repro.edge.device import fingerprint
 from edgeai_repro.errors import UserError, nearest
 from edgeai_repro.report import terminal
 from edgeai_repro.run import Run
@@ -22,7 +23,9 @@ from edgeai_repro.verdict import Verdict
 
 if TYPE_CHECKING:
     from edgeai_repro.claims import Claim, ImplicationSpec
+    from edgeai_repro.edge.lab import Contender
     from edgeai_repro.lab import Lab
+    from edgeai_repro.measure.latency import Timing
     from edgeai_repro.report.document import ImplicationEntry
 
 RUN = pytest.StashKey[Run | None]()
@@ -42,6 +45,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--claims-report", type=Path, metavar="DIR", help="write report.html and report.md into a folder"
     )
+    group.addoption(
+        "--bundle", type=Path, metavar="DIR", help="what is deployed: a folder that `edgeai-repro bundle` wrote"
+    )
+    group.addoption(
+        "--edge-threads", type=int, metavar="N", help="threads to time it with (default: one a usable core)"
+    )
     parser.addini("claims_dir", "folder of claims files, relative to the root folder", default="")
 
 
@@ -50,13 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "claims: judges what a paper says")
     config.addinivalue_line("markers", "edge: needs an edge device or what is deployed on one")
     folder = config.option.claims_dir or (config.rootpath / ini if (ini := config.getini("claims_dir")) else None)
-    given = [
-        name for name in ("models", "json", "report", "require") if config.getoption(f"claims_{name}") is not None
-    ]
+    options = {f"--claims-{name}": f"claims_{name}" for name in ("models", "json", "report", "require")}
+    options |= {"--bundle": "bundle", "--edge-threads": "edge_threads"}
+    given = [option for option, name in options.items() if config.getoption(name) is not None]
     if given and folder is None:
         raise pytest.UsageError(
-            f"--claims-{given[0]} must come with a claims folder (got none); add --claims-dir, or write "
-            f"--claims-{given[0]}=… in one word: else pytest may take its value for the path of tests"
+            f"{given[0]} must come with a claims folder (got none); add --claims-dir, or write "
+            f"{given[0]}=… in one word: else pytest may take its value for the path of tests"
         )
     try:
         config.stash[RUN] = folder and Run.prepare(
@@ -65,9 +74,17 @@ def pytest_configure(config: pytest.Config) -> None:
             required=config.option.claims_require,
             json_path=config.option.claims_json,
             report_folder=config.option.claims_report,
+            bundle=config.option.bundle,
+            threads=config.option.edge_threads,
         )
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+    run = config.stash[RUN]
+    if run and config.pluginmanager.hasplugin("benchmark"):
+        from edgeai_repro.benchmark_store import Store
+
+        store = Store(config, fingerprint(run.edge.threads))
+        config.pluginmanager.register(store, "edgeai-benchmark-store")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -101,8 +118,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if run is not None:
         for name, entries in (("claim", run.claims), ("implication", run.implication_specs)):
             if name in metafunc.fixturenames:
-                named = [pytest.param(entry, id=full_name) for full_name, entry in entries]
+                named = [pytest.param(entry, id=full_name, marks=_marks(entry)) for full_name, entry in entries]
                 metafunc.parametrize(name, named, indirect=True)
+        if "contender" in metafunc.fixturenames:
+            contenders = [pytest.param(each, id=f"{run.edge.model}-{each}") for each in run.edge.contenders]
+            metafunc.parametrize("contender", contenders, indirect=True)
+
+
+def _marks(entry: Claim | ImplicationSpec) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.edge] if getattr(entry, "deployed", False) else []
 
 
 @pytest.fixture
@@ -125,7 +149,8 @@ def lab(request: pytest.FixtureRequest) -> Lab:
     run = _run(request)
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     selected = [item.callspec.params["claim"] for item in items if "lab" in item.fixturenames]
-    lab = Lab([claim for _, claim in run.claims if claim in selected], models=run.models)
+    planned = [claim for _, claim in run.claims if claim in selected and not claim.deployed]
+    lab = Lab(planned, models=run.models)
     run.seconds = lab.seconds
     return lab
 
@@ -135,7 +160,36 @@ def verdict(request: pytest.FixtureRequest, claim: Claim, lab: Lab) -> Verdict:
     """Measure and judge a claim, once a run; the verdict also goes into the table and the file."""
     run = _run(request)
     name = next(name for name, known in run.claims if known is claim)
-    return run.verdicts.get(name) or run.judge(name, lab)
+    with _in_one_line():
+        return run.verdicts.get(name) or run.judge(name, lab)
+
+
+@pytest.fixture
+def contender(request: pytest.FixtureRequest) -> Contender:
+    """A model of the bundle in a runtime; tests that take it run once for each."""
+    return cast("Contender", _parameter(request))
+
+
+@pytest.fixture
+def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
+    """A contender's times, from the one interleaved run that verdicts rest on; pytest-benchmark has them too."""
+    from edgeai_repro.edge import benchmarking
+
+    run = _run(request)
+    with _in_one_line():
+        timing = run.edge.timings[contender]
+    benchmarking.hand_over(request, run, contender, timing)
+    return timing
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Show a mistake of the user's as pytest's error in one line, without a traceback."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except UserError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture

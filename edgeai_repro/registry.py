@@ -26,13 +26,15 @@ UNCOMPRESSED = "none"
 class Metric:
     """What is measured: its unit, and whether a logical quantity stands behind it.
 
-    `deflated` asks for deflated bytes in the profiles that it reads: they take seconds to count.
+    `deflated` asks for deflated bytes in the profiles that it reads: they take seconds to count. `deployed` is true
+    where it is measured on what is deployed, by an edge lab.
     """
 
     name: str
     unit: str
     logical: bool
     deflated: bool
+    deployed: bool
     measure: Measure
     description: str
 
@@ -60,6 +62,7 @@ def metric(
     unit: str,
     logical: bool = False,
     deflated: bool = False,
+    deployed: bool = False,
 ) -> Callable[[Measure], Measure]:
     """Register a metric: a function (lab, claim, model name) that yields the model's rows.
 
@@ -71,7 +74,7 @@ def metric(
     """
 
     def register(measure: Measure) -> Measure:
-        METRICS[name] = Metric(name, unit, logical, deflated, measure, _summary(measure))
+        METRICS[name] = Metric(name, unit, logical, deflated, deployed, measure, _summary(measure))
         return measure
 
     return register

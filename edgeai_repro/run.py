@@ -11,9 +11,14 @@ from edgeai_repro import environment, plausibility
 from edgeai_repro.claims import MODELS, Claim, ImplicationSpec, Need, Paper, load_claims
 from edgeai_repro.devices import FILE, Device, load_devices
 from edgeai_repro.documents import writable
+from edgeai_repro.edge.bundle import load as load_bundle
+from edgeai_repro.edge.contributed import results
+from edgeai_repro.edge.device import named_device
+from edgeai_repro.edge.lab import EdgeLab
 from edgeai_repro.errors import ConditionMissing, UserError, nearest
+from edgeai_repro.evidence import Measurement
 from edgeai_repro.report import document, files
-from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
+from edgeai_repro.report.document import Document, ImplicationEntry, Measured, paper_entry
 from edgeai_repro.studies import TrainedModels
 from edgeai_repro.verdict import Kept, Verdict, judge, untestable
 
@@ -37,6 +42,8 @@ class Run:
     papers: list[Paper]
     trained: TrainedModels
     devices: list[Device]
+    edge: EdgeLab
+    contributed: list[Measured]
     models: tuple[str, ...] | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
@@ -54,12 +61,21 @@ class Run:
         required: str | None = None,
         json_path: Path | None = None,
         report_folder: Path | None = None,
+        bundle: Path | None = None,
+        threads: int | None = None,
     ) -> Run:
-        """Read the claims and check the restrictions, given as names with commas. Raises UserError, in one line."""
+        """Read the claims and check the restrictions, given as names with commas, and the bundle if one is named.
+
+        Raises UserError, in one line.
+        """
         if json_path is not None:
             writable(json_path)
         if report_folder is not None:
             files.check(report_folder)
+        if threads is not None and threads < 1:
+            raise UserError(f"--edge-threads must be 1 or more (got {threads}); leave it out for one a usable core")
+        devices = load_devices(folder) if (folder / FILE).exists() else {}
+        only = None if models is None else tuple(_names("--claims-models", models, MODELS))
         papers = load_claims(folder)
         trained = TrainedModels(folder.absolute().parent / EVIDENCE)
         trained.check()
@@ -67,8 +83,16 @@ class Run:
             folder=folder,
             papers=papers,
             trained=trained,
-            devices=list(load_devices(folder).values()) if (folder / FILE).exists() else [],
-            models=None if models is None else tuple(_names("--claims-models", models, MODELS)),
+            devices=list(devices.values()),
+            edge=EdgeLab(
+                None if bundle is None else load_bundle(bundle),
+                named=named_device(devices),
+                devices=list(devices.values()),
+                models=only,
+                threads=threads,
+            ),
+            contributed=results(folder.absolute().parent / EVIDENCE, devices),
+            models=only,
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
             report_folder=report_folder,
@@ -88,12 +112,18 @@ class Run:
         """Measure and judge the claim of that full name, and keep the verdict."""
         paper, claim = next((p, c) for p in self.papers for c in p.claims if p.full_name(c) == name)
         try:
-            rows = self.trained.rows(claim, paper) if "weights" in claim.needs else lab.measure(claim)
-            verdict = judge(claim, rows, self._kept(paper, claim))
+            verdict = judge(claim, self._rows(paper, claim, lab), self._kept(paper, claim))
         except ConditionMissing as missing:
-            verdict = untestable(claim, missing.condition, missing.remedy, self.trained.beside(claim, paper))
+            rows = missing.rows or self.trained.beside(claim, paper)
+            verdict = untestable(claim, missing.condition, missing.remedy, rows)
         self.verdicts[name] = verdict
         return verdict
+
+    def _rows(self, paper: Paper, claim: Claim, lab: Lab) -> list[Measurement]:
+        """Measure a claim by whom it takes: the edge lab, trained models, or the lab."""
+        if claim.deployed:
+            return self.edge.rows(claim, paper.full_scale)
+        return self.trained.rows(claim, paper) if "weights" in claim.needs else lab.measure(claim)
 
     def rejudge(self) -> None:
         """Judge, by what was recorded alone, every claim that trained models tell of."""
@@ -163,7 +193,7 @@ class Run:
             prefix = f"{paper.paper.id}/"
             implications = [entry for name, entry in self.implications.items() if name.startswith(prefix)]
             if verdicts or implications:
-                entries.append(paper_entry(paper, verdicts, implications, self.devices))
+                entries.append(paper_entry(paper, verdicts, implications, self.devices, self.contributed))
         return Document(environment=environment.describe(), papers=entries, seconds=self.seconds)
 
 

@@ -18,7 +18,7 @@ from edgeai_repro.claims import Claim, FullScale, Paper
 from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.evidence import Measurement, Parameter
 from edgeai_repro.evidence_folder import read_folder
-from edgeai_repro.metrics import NO_DEVICE, UntoldError
+from edgeai_repro.metrics import UntoldError
 from edgeai_repro.registry import METRICS, Settings
 from edgeai_repro.training.record import RESULT, TrainingRecord, load_record
 
@@ -193,8 +193,6 @@ class TrainedModels:
 
         Raises ConditionMissing if there are none at full scale.
         """
-        if "edge" in claim.needs:
-            raise ConditionMissing("edge", NO_DEVICE)
         try:
             if rows := _full(self.live, claim, paper):
                 return [*rows, *self.beside(claim, paper)]

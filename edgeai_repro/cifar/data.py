@@ -1,4 +1,6 @@
-"""CIFAR-10 (Krizhevsky 2009) as uint8 tensors: from the packed form, or from torchvision's download.
+"""CIFAR-10 (Krizhevsky 2009) as uint8: from the packed form, or from torchvision's download.
+
+Arrays need no torch, which an edge device does without; `load_split` makes tensors of them.
 
 The packed form is a folder `cifar10/` with lossless WebP mosaics of 100 × 100 images (image k stands at row
 k // 100, column k % 100), `labels.npz`, and `manifest.json` with the sha256 and the size of each file.
@@ -16,15 +18,16 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from edgeai_repro.errors import ConditionMissing, UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIDE = 32
 GRID = 100
@@ -94,19 +97,35 @@ def data_folder() -> Path:
 def load_split(folder: Path, part: Part, dataset: Dataset = CIFAR10) -> Split:
     """Load the part `train` or `test` of a data set under `folder`, packed or in torchvision's form.
 
+    Raises as `load_arrays` does.
+    """
+    import torch
+
+    images, labels = load_arrays(folder, part, dataset)
+    digest = arrays_sha256(images, labels)
+    return Split(torch.from_numpy(images), torch.from_numpy(labels).long(), dataset.classes, digest)
+
+
+def load_arrays(
+    folder: Path, part: Part, dataset: Dataset = CIFAR10
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images (N, 3, 32, 32) and labels (N,) of a part, uint8, packed or in torchvision's form.
+
     Raises ConditionMissing where the folder holds no such data, UserError where a file is damaged.
     """
     if part not in dataset.sizes:
         raise UserError(f"'part' must be one of {', '.join(dataset.sizes)} in {dataset.name} (got {part!r})")
     packed = packed_folder(folder, dataset)
     if packed is not None:
-        images, labels = _load_packed(packed, part, dataset)
-    elif dataset is CIFAR10 and (batches := batches_folder(folder)) is not None:
-        images, labels = load_batches(batches, part)
-    else:
-        raise ConditionMissing("data", f"{dataset.name} is not in {str(folder)!r}: {GET_DATA}")
-    digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
-    return Split(torch.from_numpy(images), torch.from_numpy(labels).long(), dataset.classes, digest)
+        return _load_packed(packed, part, dataset)
+    if dataset is CIFAR10 and (batches := batches_folder(folder)) is not None:
+        return load_batches(batches, part)
+    raise ConditionMissing("data", f"{dataset.name} is not in {str(folder)!r}: {GET_DATA}")
+
+
+def arrays_sha256(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> str:
+    """Return the sha256 over the images and labels of a part, by which it is known wherever it is kept."""
+    return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
 
 
 def packed_folder(folder: Path, dataset: Dataset = CIFAR10) -> Path | None:

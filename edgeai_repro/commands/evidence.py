@@ -15,19 +15,33 @@ DRIFT = 1
 
 @app.command("add")
 def add(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="a training run's folder, or its result.json")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="a training run's folder or result.json, or what --claims-json wrote on a device"
+        ),
+    ],
     name: Annotated[str, typer.Option(help="Name in the evidence folder (default: the run folder's).")] = "",
     folder: Annotated[Path, typer.Option("--evidence", metavar="DIR", help="Evidence folder.")] = Path("evidence"),
     model: Annotated[bool, typer.Option(help="Keep the run's model too, in int8, under DIR/models.")] = False,
+    claims: Folder = CLAIMS,
 ) -> None:
-    """Check a training run's record and keep it as evidence, with its sha256.
+    """Check a training run's record, or an edge device's run, and keep it as evidence, with its sha256.
 
     Example: edgeai-repro evidence add runs/atto-dense-s0
     """
+    from edgeai_repro.documents import read_json
     from edgeai_repro.evidence_folder import keep_record
     from edgeai_repro.training.record import RESULT
 
     path = run / RESULT if run.is_dir() else run
+    content = read_json(path)
+    if isinstance(content, dict) and "papers" in content:
+        from edgeai_repro.devices import load_devices
+        from edgeai_repro.edge.contributed import keep
+
+        typer.echo(keep(path, folder, load_devices(claims)))
+        return
     typer.echo(keep_record(path, folder, name or path.absolute().parent.name))
     if model:
         from edgeai_repro.measure.trained import keep_quantized

@@ -9,7 +9,7 @@ from typing import get_args
 from edgeai_repro.claims import MODELS
 from edgeai_repro.evidence import Interval, Measurement
 from edgeai_repro.outcome import VerdictName
-from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
+from edgeai_repro.report.document import ClaimEntry, Document, Measured, PaperEntry
 from edgeai_repro.wording import show, show_interval
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
@@ -137,6 +137,14 @@ def setting(row: Measurement) -> str:
 def where(row: Measurement) -> str:
     """Return what a row is of: the model and its parameters."""
     return ", ".join(filter(None, [row.model, setting(row)]))
+
+
+def contributed(measured: Measured) -> str:
+    """Return what a device measured: the technique, its threads, and the accuracy of the same file where known."""
+    said = [words(measured.technique), f"{measured.row.params.get('threads', '?')} threads"]
+    if measured.accuracy is not None:
+        said.append(f"top-1 {show_interval(measured.accuracy.reported, '%')}")
+    return ", ".join(said)
 
 
 def parameters(claim: ClaimEntry) -> list[str]:

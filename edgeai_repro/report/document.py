@@ -74,10 +74,21 @@ class ImplicationEntry(Record):
     text: str
 
 
+class Measured(Record):
+    """A latency that a device contributed, and the accuracy of the same file, None where it wasn't evaluated."""
+
+    paper: str
+    claim: str
+    device: str
+    technique: str
+    row: Measurement
+    accuracy: Measurement | None
+
+
 class Roofline(Record):
     """What a latency claim asks of devices: at least and expected, for a model with the share `target` pruned.
 
-    `devices` are their names in full, by key.
+    `devices` are their names in full, by key; `measured` is what devices contributed.
     """
 
     claim: str
@@ -85,6 +96,7 @@ class Roofline(Record):
     target: float
     devices: dict[str, str]
     rows: list[Estimate]
+    measured: list[Measured] = Field(default_factory=list)
 
 
 class PaperEntry(Record):
@@ -115,8 +127,12 @@ def paper_entry(
     verdicts: Iterable[Verdict],
     implications: Iterable[ImplicationEntry],
     devices: Iterable[Device] = (),
+    measured: Sequence[Measured] = (),
 ) -> PaperEntry:
-    """Return what was judged of a paper; `devices` are those that its latency claims are held against."""
+    """Return what was judged of a paper; `devices` are those that its latency claims are held against.
+
+    `measured` is what devices contributed.
+    """
     devices = list(devices)
     return PaperEntry(
         id=paper.paper.id,
@@ -127,7 +143,7 @@ def paper_entry(
         year=paper.paper.year,
         url=paper.paper.url,
         unstated=paper.unstated,
-        rooflines=list(_rooflines(paper, devices)) if devices else [],
+        rooflines=list(_rooflines(paper, devices, measured)) if devices else [],
     )
 
 
@@ -181,7 +197,7 @@ def _method(claim: Claim) -> str:
     return f"{measured}. {applied.description}." if applied else f"{measured}. Of the model as it is."
 
 
-def _rooflines(paper: Paper, devices: Sequence[Device]) -> Iterator[Roofline]:
+def _rooflines(paper: Paper, devices: Sequence[Device], measured: Sequence[Measured] = ()) -> Iterator[Roofline]:
     for spec in paper.implications:
         if spec.rule == LATENCY_RULE:
             model, target = str(spec.parameters["model"]), float(spec.parameters["target"])
@@ -191,4 +207,9 @@ def _rooflines(paper: Paper, devices: Sequence[Device]) -> Iterator[Roofline]:
                 target=target,
                 devices={device.key: device.name for device in devices},
                 rows=list(estimates(devices, ARCHITECTURES[model], target=target)),
+                measured=[
+                    each
+                    for each in measured
+                    if (each.paper, each.claim) == (paper.paper.id, spec.claims["latency"])
+                ],
             )

@@ -20,6 +20,7 @@ from tests.factories import PAPER, claim, claim_entry, paper_entry, paper_yaml
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 FILES = sorted(CLAIMS.glob("*.yaml"))
+PAPERS = {paper.paper.id: paper for paper in load_claims(CLAIMS)}
 TINY, SMALL = "convnext_tiny", "convnext_small"
 CHOICE = {"name": "target", "recipe": 0.8, "swept_on": [TINY]}
 
@@ -42,8 +43,8 @@ class TestOurs:
     """The files of this repository."""
 
     def test_paper(self) -> None:
-        """The first paper has all claims of the design's table, in its order."""
-        paper = next(paper for paper in load_claims(CLAIMS) if paper.paper.id == "francy2024")
+        """The folder holds the paper with all claims of the design's table, in its order."""
+        paper = PAPERS["francy2024"]
 
         assert [paper.full_name(entry).removeprefix("francy2024/") for entry in paper.claims] == [
             "structured-size",
@@ -71,6 +72,14 @@ class TestOurs:
         used = {name for entry in paper.claims for name in entry.assumes}
 
         assert {entry.id for entry in paper.unstated} == used
+
+    def test_edge(self) -> None:
+        """What is claimed of deployment is ours, and is measured on what is deployed."""
+        claims = PAPERS["edge"].claims
+
+        assert [entry.id for entry in claims] == ["quantized-faster", "pruned-faster", "bundle-faster"]
+        assert all(entry.source == "ours" and entry.metric == "speedup" for entry in claims)
+        assert all(entry.edges == (1.0, math.inf) for entry in claims)
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
     def test_all_load(self, file: Path) -> None:
@@ -356,6 +365,6 @@ class TestFolder:
 
 def test_metrics_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim may name any metric that was registered."""
-    monkeypatch.setitem(METRICS, "of-ones-own", METRICS["latency"])
+    monkeypatch.setitem(METRICS, "of-ones-own", METRICS["accuracy"])
 
     assert claim(metric="of-ones-own").metric == "of-ones-own"

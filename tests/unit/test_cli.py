@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from edgeai_repro import cli
 from edgeai_repro.claims import json_schema
@@ -86,13 +87,13 @@ def test_schema(command: Command) -> None:
         (["check", "nowhere.yaml"], "nowhere.yaml: must be a readable UTF-8 file (got No such file or directory)"),
         (["check", "claims"], "claims: must be a readable UTF-8 file (got Is a directory)"),
         (["check", "broken.yaml"], "broken.yaml, line 2: must be valid YAML ("),
-        (["check", "unknown.yaml"], "unknown.yaml: claims a-claim: metric must be known (got 'speed'; known are "),
+        (["check", "unknown.yaml"], "unknown.yaml: claims a-claim: metric must be known (got 'wit'; known are "),
     ],
 )
 def test_usage(folder: Path, command: Command, arguments: list[str], complaint: str) -> None:
     """A user's mistake is one line on standard error, without a traceback, and status 2."""
     Path("broken.yaml").write_text("paper: [", encoding="utf-8")
-    Path("unknown.yaml").write_text(paper_yaml(claim_entry(metric="speed")), encoding="utf-8")
+    Path("unknown.yaml").write_text(paper_yaml(claim_entry(metric="wit")), encoding="utf-8")
 
     status, out, err = command("claims", *arguments)
 
@@ -147,3 +148,44 @@ finally:
     )
 
     assert done.stdout.splitlines()[-1] == "loaded:"
+
+
+def test_bundle(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle is written, its files are told with their sizes, and one of its models says what an image shows."""
+    monkeypatch.delenv("EDGEAI_DATA", raising=False)
+    folder, image = tmp_path / "bundle", tmp_path / "image.png"
+    Image.new("RGB", (40, 30), "red").save(image)
+
+    status, out, _ = command("bundle", "convnext_atto", "-o", str(folder))
+    asked = command("classify", str(folder), str(image), "--threads", "1")
+
+    assert status == 0
+    assert out.splitlines()[-1] == str(folder)
+    assert [line.partition(":")[0] for line in out.splitlines()[:-1]] == [
+        *("fp32.onnx", "int8.onnx", "pruned.onnx", "pruned-int8.onnx")
+    ]
+    assert asked[0] == 0
+    assert sorted(int(line.split()[1].rstrip(":")) for line in asked[1].splitlines()) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("bundle", "convnext_huge", "-o", "out"), "'source' must be a model, an artefact's folder"),
+        (("classify", "nowhere", "pyproject.toml"), "pyproject.toml: must be an image"),
+        (("classify", "nowhere", "image.png"), "nowhere/manifest.json: must be a readable JSON file"),
+        (("classify", "nowhere", "image.png", "--model", "int4"), "'model' must be known (got 'int4')"),
+    ],
+)
+def test_bundle_mistakes(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], complaint: str
+) -> None:
+    """What can't be deployed or asked is refused in one line, with the status of a usage error."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32)).save("image.png")
+    Path("pyproject.toml").write_text("no image", encoding="utf-8")
+
+    status, out, err = command(*arguments)
+
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"edgeai-repro: {complaint}")

@@ -120,3 +120,32 @@ def test_document(folder: Path) -> None:
     (paper,) = run.document().papers
 
     assert [entry.id for entry in paper.claims] == ["one", "two"]
+
+
+def test_deployed(folder: Path) -> None:
+    """A claim about what is deployed goes to the edge lab, which says what it lacks, and never to the lab."""
+    entry = claim_entry(id="fast", metric="latency", technique="combined")
+    (folder / "a.yaml").write_text(paper_yaml(entry), encoding="utf-8")
+
+    found = _prepare(folder).judge("paper/fast", lab=None)  # type: ignore[arg-type]
+
+    assert (found.verdict, found.condition) == ("not_testable", "edge")
+    assert "--bundle DIR" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "complaint"),
+    [
+        ({"bundle": Path("nowhere")}, "", r"nowhere/manifest\.json: must be a readable JSON file"),
+        ({"threads": 0}, "", r"--edge-threads must be 1 or more \(got 0\)"),
+        ({}, "toaster", r"EDGEAI_DEVICE must name a device of devices\.yaml \(got 'toaster'\)"),
+    ],
+)
+def test_edge_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], device: str, complaint: str
+) -> None:
+    """Raises UserError at once for a bundle, a number of threads or a device that can't be."""
+    monkeypatch.setenv("EDGEAI_DEVICE", device)
+
+    with pytest.raises(UserError, match=complaint):
+        _prepare(folder, **options)

@@ -1,0 +1,1 @@
+"""What goes to an edge device: models as ONNX files in a bundle, built here and run there without torch."""

@@ -1,0 +1,265 @@
+"""The edge lab: times and evaluates the models of a bundle, each once, on the machine that it runs on.
+
+ONNX Runtime alone is enough; where torch is installed too, the same models are timed in eager mode beside it. The
+object that is timed is the one that is evaluated, and its file must be the manifest's before and after.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeai_repro import environment
+from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.claims import Claim, FullScale
+from edgeai_repro.devices import Device
+from edgeai_repro.edge.bundle import TECHNIQUES, Bundle, Model, Variant
+from edgeai_repro.edge.runtime import Deployed, usable_cores
+from edgeai_repro.errors import ConditionMissing, UserError, nearest
+from edgeai_repro.evidence import Measurement, Parameter
+from edgeai_repro.measure.latency import PLAN, Plan, Timing, race
+from edgeai_repro.registry import METRICS, Settings
+from edgeai_repro.roofline import estimates
+from edgeai_repro.wording import show, show_interval
+
+Runtime = Literal["onnxruntime", "eager"]
+NO_BUNDLE = "no bundle is here: `edgeai-repro bundle convnext_small -o DIR`, then --bundle DIR"
+NO_TORCH = "eager mode can't be timed, for torch isn't installed here; pip install 'edgeai-repro[torch]'"
+BOUNDS = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model of the bundle in a runtime: what is timed against others."""
+
+    runtime: Runtime
+    variant: Variant
+
+    def __str__(self) -> str:
+        """Return its name in tables and test ids."""
+        return f"{self.variant}-{self.runtime}"
+
+
+class EdgeLab:
+    """Measures what is deployed: the models of `bundle`, None where there is none, with a number of threads.
+
+    `named` is the device that EDGEAI_DEVICE names, `devices` are all that are known; `models` restricts the run.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | None = None,
+        *,
+        named: Device | None = None,
+        devices: Sequence[Device] = (),
+        models: Sequence[str] | None = None,
+        threads: int | None = None,
+        plan: Plan = PLAN,
+    ) -> None:
+        self.bundle = bundle
+        self.named = named
+        self.threads = threads or usable_cores()
+        self._devices = devices
+        self._models = models
+        self._plan = plan
+        self._deployed: dict[Variant, Deployed] = {}
+        self._correct: dict[Variant, NDArray[np.bool_]] = {}
+
+    @property
+    def model(self) -> str | None:
+        """The model that the bundle is of."""
+        return None if self.bundle is None else self.bundle.manifest.model
+
+    @property
+    def noted(self) -> dict[str, Parameter]:
+        """What is noted beside every timing: the input's side in pixels, and the threads."""
+        assert self.bundle is not None, "checked by rows"
+        return {"resolution": self.bundle.manifest.input.shape[3], "threads": self.threads}
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """All that can be timed here: each model of the bundle in each runtime that is installed."""
+        if self.bundle is None:
+            return []
+        runtimes = [name for name in get_args(Runtime) if name != "eager" or find_spec("torch")]
+        return [Contender(runtime, variant) for variant in self.bundle.manifest.models for runtime in runtimes]
+
+    def rows(self, claim: Claim, full: FullScale | None) -> list[Measurement]:
+        """Return the rows of a claim about what is deployed; `full` is what trained weights need for full scale.
+
+        Raises ConditionMissing where something that it needs isn't here, UserError where a file was exchanged or
+        a clock jumped.
+        """
+        if self.bundle is None:
+            raise ConditionMissing("edge", NO_BUNDLE)
+        model = self.bundle.manifest.model
+        admitted = [*claim.models, *claim.neighbours]
+        if model not in admitted or (self._models is not None and model not in self._models):
+            raise ConditionMissing("models", f"{', '.join(claim.models)} asked for; the bundle is of {model}")
+        rows = list(METRICS[claim.metric].measure(self, claim, model))
+        if "weights" in claim.needs:
+            origin = self.bundle.model(self._variant(claim.technique)).origin
+            scale = "full" if full is not None and _reaches(origin.recipe, claim.technique, full) else "reduced"
+            said = {"scale": scale, "evidence": self.bundle.sha256(self._variant(claim.technique))}
+            rows = [row.model_copy(update=said) for row in rows]
+        return rows
+
+    @cached_property
+    def timings(self) -> dict[Contender, Timing]:
+        """The times of all contenders, from one interleaved run. Raises as `rows` does."""
+        contenders = self.contenders
+        with _eager_threads(self.threads, wanted=any(each.runtime == "eager" for each in contenders)):
+            calls = {str(each): self._call(each) for each in contenders}
+            timed = race(calls, self._plan)
+        for deployed in self._deployed.values():
+            deployed.check_unchanged()
+        return {each: timed[str(each)] for each in contenders}
+
+    def timing(self, technique: str, runtime: str, settings: Settings) -> tuple[Contender, Timing]:
+        """Return a contender and its times. Raises ConditionMissing where it can't be timed here."""
+        if runtime not in get_args(Runtime):
+            raise UserError(f"'runtime' must be known (got {runtime!r}); {nearest(runtime, get_args(Runtime))}")
+        variant = self._variant(technique)
+        self._check_settings(variant, settings)
+        contender = Contender(cast(Runtime, runtime), variant)
+        if contender not in self.contenders:
+            raise ConditionMissing("torch", NO_TORCH)
+        return contender, self.timings[contender]
+
+    def sha256(self, contender: Contender) -> str | None:
+        """Return the sha256 of the file that a contender runs; None in eager mode, which has none."""
+        assert self.bundle is not None, "contenders come from a bundle"
+        return self.bundle.sha256(contender.variant) if contender.runtime == "onnxruntime" else None
+
+    def correct(self, model: str, technique: str, settings: Settings) -> Mapping[int, NDArray[np.bool_]]:
+        """Return which test images a model gets right, bool (n,), by its seed.
+
+        Raises ConditionMissing where its weights are random, or the images aren't here.
+        """
+        variant = self._variant(technique)
+        described = self._check_settings(variant, settings)
+        if described.origin.sha256 is None:
+            raise ConditionMissing(
+                "weights",
+                f"the bundle's {variant} has random weights; train {model} with `edgeai-repro train`, and bundle "
+                "the run's folder",
+            )
+        if variant not in self._correct:
+            deployed = self._deploy(variant)
+            assert self.bundle is not None, "checked by _variant"
+            self._correct[variant] = deployed.correct(*self.bundle.test_split())
+            deployed.check_unchanged()
+        seed = (described.origin.recipe or {}).get("seed")
+        return {int(seed or 0): self._correct[variant]}
+
+    def refuse_elsewhere(self, claim: Claim, rows: Sequence[Measurement]) -> None:
+        """Raise ConditionMissing, with what was measured and the roofline, unless this is a named edge device."""
+        if self.named is not None and self.named.kind == "edge":
+            return
+        here = f"{environment.describe().cpu} ({platform.machine()})"
+        measured = "; ".join(
+            f"measured here, on {here} with {self.threads} threads: {show_interval(row.reported, 'ms')}"
+            for row in rows
+        )
+        what = f"EDGEAI_DEVICE names {self.named.key}, which is none" if self.named else "EDGEAI_DEVICE names none"
+        told = [f"milliseconds are judged on an edge device alone, and {what}", measured, self._roofline(claim)]
+        raise ConditionMissing("edge", "; ".join(filter(None, told)), rows)
+
+    def _roofline(self, claim: Claim) -> str:
+        assert self.bundle is not None, "checked by rows"
+        manifest = self.bundle.manifest
+        model = self.bundle.model(self._variant(claim.technique))
+        bound = BOUNDS.get(claim.technique)
+        edge = [each for each in self._devices if each.kind == "edge"]
+        if bound is None or not edge:
+            return ""
+        found = estimates(
+            edge,
+            ARCHITECTURES[manifest.model],
+            target=float(model.params.get("target", 0.0)),
+            resolutions=(manifest.input.shape[3],),
+        )
+        rows = [
+            f"{row.device} at least {show(row.bound_ms, 'ms')}"
+            + ("" if row.expected_ms is None else f", expected {show(row.expected_ms, 'ms')}")
+            for row in found
+            if row.variant == bound
+        ]
+        return f"the roofline: {'; '.join(rows)}"
+
+    def _variant(self, technique: str) -> Variant:
+        for variant, known in TECHNIQUES.items():
+            if known == technique and self.bundle is not None and variant in self.bundle.manifest.models:
+                return variant
+        raise ConditionMissing("edge", f"the bundle holds no model by {technique}; {NO_BUNDLE}")
+
+    def _check_settings(self, variant: Variant, settings: Settings) -> Model:
+        """Return what is known of a model, after its technique's settings were found to be those asked for."""
+        assert self.bundle is not None, "checked by _variant"
+        described = self.bundle.model(variant)
+        for name, value in settings.items():
+            if name in described.params and described.params[name] != value:
+                got = described.params[name]
+                raise ConditionMissing("edge", f"{name} {value} asked for; the bundle's {variant} has {got}")
+        return described
+
+    def _deploy(self, variant: Variant) -> Deployed:
+        assert self.bundle is not None, "checked by those who ask"
+        if variant not in self._deployed:
+            deployed = Deployed(self.bundle, variant, threads=self.threads)
+            deployed.check_outputs()
+            self._deployed[variant] = deployed
+        return self._deployed[variant]
+
+    def _call(self, contender: Contender) -> Callable[[], object]:
+        assert self.bundle is not None, "contenders come from a bundle"
+        if contender.runtime == "eager":
+            from edgeai_repro.edge.eager import call
+
+            return call(self.bundle, contender.variant)
+        deployed = self._deploy(contender.variant)
+        image = deployed.prepared(self.bundle.probes()[:1])
+        return lambda: deployed(image)
+
+    def engine(self, contender: Contender) -> str:
+        """Return what computes a contender, with its version."""
+        if contender.runtime == "onnxruntime":
+            return f"onnxruntime {version('onnxruntime')}"
+        return f"torch {version('torch')}, {environment.describe().engine}"
+
+
+def _reaches(recipe: Mapping[str, object] | None, technique: str, full: FullScale) -> bool:
+    """Tell whether a model was trained, and pruned in training where it is pruned, at the paper's scale."""
+    if recipe is None or (technique in ("structured_pruning", "combined") and recipe["structured"] is None):
+        return False
+    return (
+        recipe["init"] == full.init
+        and int(str(recipe["epochs"])) >= full.epochs
+        and int(str(recipe["resolution"])) >= full.resolution
+        and recipe["stem_stride"] == full.stem_stride
+    )
+
+
+@contextmanager
+def _eager_threads(threads: int, *, wanted: bool) -> Iterator[None]:
+    """Have torch use that many threads, where it is timed, and restore its own number."""
+    if not wanted:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,145 @@
+"""A model of a bundle in ONNX Runtime: one image in, logits out. No torch.
+
+One object is timed and evaluated, and it knows the sha256 of the file that it was made from.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeai_repro.edge.bundle import AGAIN, Bundle, Input, Variant, check
+from edgeai_repro.errors import UserError
+
+Floats = NDArray[np.float32]
+SIDE = 32  # of the images that come in: CIFAR-10's
+# Of a logit, relative to the largest: another CPU's kernels round otherwise, and a rounded activation flips.
+TOLERANCE = 1e-3
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Network:
+    """An ONNX file, loaded and ready; called with one image, float32 (1, 3, H, W), it returns (1, classes).
+
+    `wanted` is the input that it must have; `threads` work on one image (None: one a usable core). Raises UserError
+    where ONNX Runtime isn't installed or can't load the file, and where its input is another.
+    """
+
+    def __init__(self, path: Path, wanted: Input, *, threads: int | None = None) -> None:
+        self.path = path
+        self.threads = threads or usable_cores()
+        self._input = wanted
+        self._session = _session(path, self.threads, wanted)
+
+    def __call__(self, image: Floats) -> Floats:
+        """Return the logits of one prepared image."""
+        (logits,) = self._session.run(None, {self._input.name: image})
+        return np.asarray(logits, np.float32)
+
+    def prepared(self, images: NDArray[np.uint8]) -> Floats:
+        """Return uint8 images (n, 3, 32, 32) as the model takes them, float32 (n, 3, H, W)."""
+        return prepare(images, self._input)
+
+    def predict(self, images: NDArray[np.uint8]) -> Floats:
+        """Return the logits of uint8 images (n, 3, 32, 32), float32 (n, classes), one image at a time.
+
+        One at a time, as on the device: dynamic quantization scales each activation by what a run is given, so a
+        batch would give other logits.
+        """
+        return np.concatenate([self(self.prepared(images[k : k + 1])) for k in range(len(images))])
+
+
+class Deployed(Network):
+    """A model of a bundle. Raises UserError also where its file is no longer the manifest's."""
+
+    def __init__(self, bundle: Bundle, variant: Variant, *, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self.variant: Variant = variant
+        self.sha256 = bundle.sha256(variant)
+        self.check_unchanged()
+        super().__init__(bundle.path(variant), bundle.manifest.input, threads=threads)
+
+    def check_unchanged(self) -> None:
+        """Raise UserError unless the file on disk is the one that the manifest lists, and so the one loaded."""
+        check(self.bundle.path(self.variant), self.bundle.manifest.files[self.bundle.model(self.variant).file])
+
+    def correct(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Return which images, uint8 (n, 3, 32, 32), are given their label, bool (n,)."""
+        return np.asarray(self.predict(images).argmax(1) == labels)
+
+    def check_outputs(self) -> float:
+        """Return the largest difference from the manifest's logits on the probes, relative to the largest logit.
+
+        Raises UserError where it is over TOLERANCE: this machine computes something else.
+        """
+        expected = np.array(self.bundle.model(self.variant).expected, np.float32)
+        found = self.predict(self.bundle.probes())
+        difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"{self.path}: must give the manifest's outputs to {TOLERANCE:.0e} (got {difference:.1e} off); "
+                "try another version of onnxruntime"
+            )
+        return difference
+
+
+def prepare(images: NDArray[np.uint8], wanted: Input) -> Floats:
+    """Return uint8 images (n, 3, h, w) as float32 (n, 3, H, W), normalised; enlarged bilinearly, as by torch."""
+    mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) * 255 for values in (wanted.mean, wanted.std))
+    scaled = (images.astype(np.float32) - mean) / std
+    if scaled.shape[2:] != wanted.shape[2:]:
+        (height, width), (tall, wide) = scaled.shape[2:], wanted.shape[2:]
+        scaled = _enlarging(height, tall) @ scaled @ _enlarging(width, wide).T
+    return np.ascontiguousarray(scaled, np.float32)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return an image file as uint8 (1, 3, 32, 32), shrunk to it. Raises UserError where it is no image."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: must be an image ({' '.join(str(error).split())}); name a PNG or JPEG") from None
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+
+
+def _enlarging(given: int, asked: int) -> Floats:
+    """Return the matrix (asked, given) of bilinear interpolation between pixel centres."""
+    if asked < given:
+        raise UserError(f"'resolution' must be {given} or more (got {asked}); export the model at the images' size")
+    place = ((np.arange(asked) + 0.5) * given / asked - 0.5).clip(0, given - 1)
+    return np.asarray(np.maximum(0, 1 - np.abs(place[:, None] - np.arange(given))), np.float32)
+
+
+def _session(path: Path, threads: int, wanted: Input) -> Any:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        raise UserError(
+            "'onnxruntime' must be installed to run a bundle (got none); pip install 'edgeai-repro[edge]'"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # its warnings go to the terminal past Python
+    # Threads that spin on after a run would take the cores from whatever is timed next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes share no base but Exception
+        raise UserError(f"{path}: must be an ONNX model ({' '.join(str(error).split())[:120]}); {AGAIN}") from None
+    found = [(node.name, node.type, list(node.shape)) for node in session.get_inputs()]
+    expected = [(wanted.name, "tensor(float)", list(wanted.shape))]
+    if found != expected:
+        raise UserError(f"{path}: must take {expected} (got {found}); {AGAIN}")
+    return session

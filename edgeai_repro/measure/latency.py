@@ -1,0 +1,164 @@
+"""Timing that can be believed: contenders in turns, each against itself, medians with intervals. No torch.
+
+A contender is a callable that answers one image. Blocks are interleaved A B B A, so that the machine's drift falls
+on all alike; the first samples of a block, in which a contender finds the other's data in the caches, are not
+counted. Each contender's own first and second halves, timed in the same turns, are its A/A control.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeai_repro.errors import UserError
+from edgeai_repro.evidence import Interval
+
+Clock = Callable[[], float]
+LEAST_WARM_UPS = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often to time: `turns` of A B B A, each a block of `samples` a side after `settling` uncounted ones."""
+
+    turns: int = 10
+    samples: int = 5
+    settling: int = 2
+    warm_ups: int = LEAST_WARM_UPS
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for less than the statistics need."""
+        if self.turns < 2 or self.samples < 1 or self.settling < 0 or self.warm_ups < LEAST_WARM_UPS:
+            raise ValueError(
+                f"'plan' must have 2 turns, 1 sample and {LEAST_WARM_UPS} warm-ups at least (got {self})"
+            )
+
+
+@dataclass(frozen=True)
+class Jump:
+    """By how much two clocks may disagree over a block before one has jumped: seconds, and a share of the block.
+
+    A wall clock that is slewed runs 0.05 % off at most (adjtime); the rest is the time between two readings.
+    """
+
+    seconds: float = 0.02
+    share: float = 0.01
+
+
+PLAN, JUMP = Plan(), Jump()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One contender's times in milliseconds, (2 × turns, samples): a turn's first and second blocks alternate."""
+
+    milliseconds: NDArray[np.float64]
+
+    @property
+    def n(self) -> int:
+        """The number of samples."""
+        return int(self.milliseconds.size)
+
+    @property
+    def median(self) -> Interval:
+        """The median, with the quartiles as its ends."""
+        from edgeai_repro.statistics import median_with_iqr
+
+        return median_with_iqr(self.milliseconds)
+
+    @property
+    def p90(self) -> float:
+        """What nine of ten samples don't exceed."""
+        from edgeai_repro.statistics import p90
+
+        return p90(self.milliseconds)
+
+    @property
+    def control(self) -> Interval:
+        """The A/A control: the median of the first blocks over that of the second ones, with its interval."""
+        from edgeai_repro.statistics import ratio_of_medians
+
+        return ratio_of_medians(self.milliseconds[0::2], self.milliseconds[1::2])
+
+
+def ratio(slower: Timing, faster: Timing) -> Interval:
+    """Return how many times faster one contender is than another, with an interval by bootstrap over blocks."""
+    from edgeai_repro.statistics import ratio_of_medians
+
+    return ratio_of_medians(slower.milliseconds, faster.milliseconds)
+
+
+def worst_control(timings: Sequence[Timing]) -> Interval:
+    """Return one control that is in a band only if all timings' are: from the lowest end to the highest."""
+    controls = [timing.control for timing in timings]
+    return Interval(
+        value=max((control.value for control in controls), key=lambda value: abs(value - 1)),
+        low=min(control.low for control in controls),
+        high=max(control.high for control in controls),
+    )
+
+
+def race(
+    contenders: Mapping[str, Callable[[], object]],
+    plan: Plan = PLAN,
+    *,
+    clock: Clock = time.perf_counter,
+    witness: Clock = time.time,
+    jump: Jump = JUMP,
+) -> dict[str, Timing]:
+    """Time every contender in turns, and return the times by name.
+
+    `clock` times, in seconds; `witness`, an independent one, is read at the ends of each block. Raises UserError
+    where a clock stands, runs backwards or jumps: what was timed until then is given up.
+    """
+    for call in contenders.values():
+        for _ in range(plan.warm_ups):
+            call()
+    names = list(contenders)
+    blocks: dict[str, list[list[float]]] = {name: [] for name in names}
+    with _no_collection():
+        for _ in range(plan.turns):
+            for name in [*names, *reversed(names)]:
+                blocks[name].append(_block(name, contenders[name], plan, clock, witness, jump))
+    return {name: Timing(1000 * np.array(times)) for name, times in blocks.items()}
+
+
+def _block(
+    name: str, call: Callable[[], object], plan: Plan, clock: Clock, witness: Clock, jump: Jump
+) -> list[float]:
+    for _ in range(plan.settling):
+        call()
+    times = []
+    outer, first = witness(), clock()
+    for _ in range(plan.samples):
+        start = clock()
+        call()
+        times.append(clock() - start)
+    by_clock, by_witness = clock() - first, witness() - outer
+    if min(times) <= 0:
+        raise UserError(f"'clock' must run forward (got {min(times):g} s for {name}); time it again")
+    if abs(by_clock - by_witness) > jump.seconds + jump.share * by_clock:
+        raise UserError(
+            f"'clock' must not jump (got {by_clock:.3f} s for a block of {name}, {by_witness:.3f} s by the wall "
+            "clock); time it again when the clock is set and the machine stays awake"
+        )
+    return times
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python's garbage collector out of the times."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,205 @@
+"""A checkout on a device: claims about what is deployed, judged by pytest, from a bundle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeai_repro.edge import bundle
+from edgeai_repro.edge import lab as labs
+from edgeai_repro.edge.device import architecture
+from edgeai_repro.measure.latency import Plan, Timing
+from edgeai_repro.report import document
+from tests.factories import claim_entry, paper_yaml
+
+AT_LEAST = {"rounding": 0.0, "side": "at_least", "derivation": "for the test"}
+AT_MOST = {**AT_LEAST, "side": "at_most"}
+ATTO = {"technique": "combined", "models": ["convnext_atto"], "needs": ["edge"]}
+FASTER = {"runtime": ["onnxruntime"], "baseline": ["none"], "baseline_runtime": ["onnxruntime"]}
+CLAIMS = [
+    claim_entry(**ATTO, id="faster", metric="speedup", value=1.0, band=AT_LEAST, settings=FASTER),
+    claim_entry(**ATTO, id="latency", metric="latency", value=20.0, band=AT_MOST, settings={"target": [0.8]}),
+]
+DEVICES = """
+devices:
+  - key: this
+    name: This
+    kind: edge
+    architecture: {architecture}
+    cores: 4
+    clock: {{ghz: 1.0, derivation: "for the test"}}
+    macs:
+      fp32: {{per_cycle: 4, derivation: "for the test"}}
+      int8: {{per_cycle: 8, derivation: "for the test"}}
+    caches:
+      - name: L1
+        bytes: 32768
+        shared: false
+        derivation: "for the test"
+        bytes_to_core: {{per_cycle: 16, derivation: "for the test"}}
+    memory: {{gb_per_s: 10.0, derivation: "for the test"}}
+"""
+TEST = """
+import pytest
+
+from edgeai_repro import verdict
+
+
+@pytest.mark.claims
+def test_claim(verdict, settle):
+    settle(verdict)
+
+
+def test_latency(latency):
+    assert latency.n
+"""
+PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
+
+
+@pytest.fixture
+def device(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A checkout on a device with claims, where eager mode takes 3 ms, fp32 2 ms and all else 1 ms."""
+    for name in [name for name in os.environ if name.startswith("EDGEAI_")]:
+        monkeypatch.delenv(name)
+
+    def race(contenders: Mapping[str, object], _: Plan) -> dict[str, Timing]:
+        return {
+            name: Timing(np.full((8, 5), 3.0 if "eager" in name else 2.0 if "fp32" in name else 1.0))
+            for name in contenders
+        }
+
+    monkeypatch.setattr(labs, "race", race)
+    pytester.makeini("[pytest]\nclaims_dir = claims\n")
+    pytester.makepyfile(test_paper=TEST)
+    claims = pytester.path / "claims"
+    claims.mkdir()
+    (claims / "paper.yaml").write_text(paper_yaml(*CLAIMS), encoding="utf-8")
+    (claims / "devices.yaml").write_text(DEVICES.format(architecture=architecture()), encoding="utf-8")
+    return pytester
+
+
+def run(device: pytest.Pytester, folder: Path, *arguments: str) -> pytest.RunResult:
+    """Judge a bundle there."""
+    return device.runpytest_inprocess(*PLUGINS, "-W", "error", f"--bundle={folder}", "--edge-threads=1", *arguments)
+
+
+def test_judged(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a named edge device, ratios and milliseconds are judged, and are in the file with threads and hashes."""
+    monkeypatch.setenv("EDGEAI_DEVICE", "this")
+    result = run(device, atto_bundle, "-m", "claims and edge", "--claims-json=out.json")
+
+    result.assert_outcomes(passed=2, deselected=8)
+    found = document.read(device.path / "out.json")
+    entries = {entry.id: entry for entry in found.papers[0].claims}
+    rows = {name: entry.rows[0] for name, entry in entries.items()}
+    assert (rows["faster"].reported.value, rows["latency"].reported.value) == (2, 1)
+    assert {row.evidence for row in rows.values()} == {bundle.load(atto_bundle).sha256("pruned-int8")}
+    assert all(row.control is not None and row.params["threads"] == 1 for row in rows.values())
+
+
+def test_elsewhere(device: pytest.Pytester, atto_bundle: Path) -> None:
+    """Elsewhere ratios are judged all the same; milliseconds are told, with the roofline, and not judged."""
+    result = run(device, atto_bundle, "-m", "claims and edge", "-rs", "--claims-json=out.json")
+
+    result.assert_outcomes(passed=1, skipped=1, deselected=8)
+    entry = document.read(device.path / "out.json").papers[0].claims[1]
+    assert (entry.verdict, entry.condition) == ("not_testable", "edge")
+    assert [row.reported.value for row in entry.rows] == [1.0]
+    assert "measured here" in entry.reason
+    assert "this at least" in entry.reason
+
+
+def test_required(device: pytest.Pytester, atto_bundle: Path) -> None:
+    """Where CI requires the edge, a run that isn't on a named device fails instead of skipping."""
+    result = run(device, atto_bundle, "-m", "edge", "--claims-require=edge")
+
+    result.assert_outcomes(passed=1, failed=1, deselected=8)
+
+
+def test_both(device: pytest.Pytester, atto_bundle: Path) -> None:
+    """One run feeds the verdicts and pytest-benchmark's file: the very times, by model, technique and runtime."""
+    run(device, atto_bundle, "--benchmark-json=times.json", "--claims-json=out.json")
+
+    times = {entry["name"]: entry for entry in json.loads((device.path / "times.json").read_text())["benchmarks"]}
+    found = times["test_latency[convnext_atto-pruned-int8-onnxruntime]"]
+    assert len(times) == 8
+    assert found["stats"]["data"] == [0.001] * 40
+    assert found["group"] == "convnext_atto combined onnxruntime"
+    info = found["extra_info"]
+    assert info["claims"] == ["paper/faster", "paper/latency"]
+    assert info["sha256"] == bundle.load(atto_bundle).sha256("pruned-int8")
+    assert info["engine"].startswith("onnxruntime ")
+    assert (info["threads"], info["p90"], info["control"]) == (1, 0.001, [1.0, 1.0])
+    eager = times["test_latency[convnext_atto-int8-eager]"]["extra_info"]
+    assert (eager["sha256"], eager["claims"]) == (None, [])
+    assert eager["engine"].startswith("torch ")
+
+
+def test_once(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many claims and tests ask, everything is timed once."""
+    race, runs = labs.race, []
+    monkeypatch.setattr(labs, "race", lambda *given: [runs.append(1), race(*given)][1])
+    run(device, atto_bundle).assert_outcomes(passed=9, skipped=1)
+
+    assert len(runs) == 1
+
+
+class TestNoVerdict:
+    """Bad input ends the run, or a test as an error, in one line; no verdict is given."""
+
+    def test_damaged(self, device: pytest.Pytester, atto_bundle: Path, tmp_path: Path) -> None:
+        """A bundle with a damaged file isn't run at all."""
+        copied = Path(shutil.copytree(atto_bundle, tmp_path / "copy"))
+        (copied / "int8.onnx").unlink()
+        result = run(device, copied, "--claims-json=out.json")
+
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: *int8.onnx: must be there, *(got no file)*"])
+        assert not (device.path / "out.json").exists()
+
+    @pytest.mark.parametrize("other", ["aarch64", "x86_64"])
+    def test_device(
+        self, device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch, other: str
+    ) -> None:
+        """A device that isn't known, or whose architecture is another, ends the run."""
+        known = other != architecture()
+        monkeypatch.setenv("EDGEAI_DEVICE", "this" if known else "that")
+        text = DEVICES.format(architecture=other)
+        (device.path / "claims" / "devices.yaml").write_text(text, encoding="utf-8")
+        result = run(device, atto_bundle)
+
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        complaint = "*this machine's architecture*" if known else "*must name a device*got 'that'*"
+        result.stderr.fnmatch_lines([f"ERROR: EDGEAI_DEVICE {complaint}"])
+
+    def test_exchanged(
+        self, device: pytest.Pytester, atto_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A file that is exchanged while it is timed is an error, in one line, and no verdict."""
+        copied = Path(shutil.copytree(atto_bundle, tmp_path / "copy"))
+
+        def exchanging(*given: Any) -> dict[str, Timing]:
+            shutil.copy(copied / "fp32.onnx", copied / "pruned-int8.onnx")
+            return {name: Timing(np.ones((8, 5))) for name in given[0]}
+
+        monkeypatch.setattr(labs, "race", exchanging)
+        result = run(device, copied, "-m", "claims", "--claims-json=out.json")
+
+        result.assert_outcomes(errors=2, deselected=8)
+        result.stdout.fnmatch_lines(["*pruned-int8.onnx: must have *truncated or altered*"])
+        assert "Traceback" not in result.stdout.str()
+        assert document.read(device.path / "out.json").papers == []
+
+    def test_without_claims(self, pytester: pytest.Pytester, atto_bundle: Path) -> None:
+        """In a repository without claims the option says what it lacks."""
+        result = pytester.runpytest_inprocess(*PLUGINS, f"--bundle={atto_bundle}")
+
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --bundle must come with a claims folder (got none); *"])

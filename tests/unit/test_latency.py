@@ -1,0 +1,178 @@
+"""Timing: on a clock that the tests turn, so that no machine's noise comes in."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from edgeai_repro.errors import UserError
+from edgeai_repro.measure.latency import LEAST_WARM_UPS, Plan, Timing, race, ratio, worst_control
+from edgeai_repro.statistics import aa_control
+
+PLAN = Plan(turns=4, samples=3, settling=2)
+
+
+class Bench:
+    """A machine on which calls take the seconds that they are said to; it notes who was called."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.calls: list[str] = []
+        self.wall = 0.0
+
+    def takes(self, name: str, *seconds: float) -> Callable[[], None]:
+        """Return a contender that takes these seconds in turn, over and over."""
+        rest = self._over_and_over(seconds)
+
+        def call() -> None:
+            self.calls.append(name)
+            self.now += next(rest)
+
+        return call
+
+    @staticmethod
+    def _over_and_over(seconds: tuple[float, ...]) -> Iterator[float]:
+        while True:
+            yield from seconds
+
+    def race(self, contenders: dict[str, Callable[[], None]], plan: Plan = PLAN) -> dict[str, Timing]:
+        """Time contenders by this machine's clocks."""
+        return race(contenders, plan, clock=lambda: self.now, witness=lambda: self.now + self.wall)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A machine at rest."""
+    return Bench()
+
+
+def test_times(bench: Bench) -> None:
+    """Times are in milliseconds, as many blocks as twice the turns, with median, quartiles and p90."""
+    timing = bench.race({"a": bench.takes("a", 0.001, 0.002, 0.003, 0.004, 0.005)})["a"]
+
+    assert timing.milliseconds.shape == (8, 3)
+    assert timing.n == 24
+    assert timing.median.value == pytest.approx(np.median(timing.milliseconds))
+    assert timing.median.low <= timing.median.value <= timing.median.high <= timing.p90 <= 5.000001
+
+
+def test_interleaved(bench: Bench) -> None:
+    """Blocks go A B C C B A in every turn, after at least ten warm-ups of each."""
+    bench.race({name: bench.takes(name, 0.001) for name in "abc"})
+
+    warm_ups = 3 * LEAST_WARM_UPS
+    length = PLAN.settling + PLAN.samples
+    blocks = [bench.calls[start : start + length] for start in range(warm_ups, len(bench.calls), length)]
+    assert LEAST_WARM_UPS == 10
+    assert bench.calls[:warm_ups] == ["a"] * 10 + ["b"] * 10 + ["c"] * 10
+    assert all(len(set(block)) == 1 for block in blocks)
+    assert "".join(block[0] for block in blocks) == "abccba" * PLAN.turns
+
+
+def test_settling(bench: Bench) -> None:
+    """The first samples of a block are not counted."""
+    slow_at_first = bench.takes("a", *(10 * [0.001]), *(4 * PLAN.turns * [1.0, 1.0, 0.001, 0.001, 0.001]))
+
+    assert bench.race({"a": slow_at_first})["a"].milliseconds.max() == pytest.approx(1)
+
+
+def test_drift(bench: Bench) -> None:
+    """A machine that slows down steadily makes no contender faster than its equal."""
+    steps = iter(range(10_000))
+
+    def slowing() -> None:
+        bench.now += 0.001 * (1 + next(steps) / 10_000)
+
+    timings = bench.race({"a": slowing, "b": slowing}, Plan(turns=20, samples=3))
+    found = ratio(timings["a"], timings["b"])
+
+    assert found.value == pytest.approx(1, abs=0.002)
+    assert found.low <= 1 <= found.high
+
+
+def test_ratio(bench: Bench) -> None:
+    """A contender that takes a third of the time is three times faster, and a control of each is quiet."""
+    timings = bench.race({"slow": bench.takes("slow", 0.003), "fast": bench.takes("fast", 0.001)})
+
+    assert ratio(timings["slow"], timings["fast"]).value == pytest.approx(3)
+    assert aa_control(worst_control(list(timings.values())))
+
+
+def test_noise() -> None:
+    """Where a contender's second blocks take twice as long as its first, no control that it is in is quiet."""
+    quiet, noisy = Timing(np.ones((8, 3))), Timing(np.array([[1.0] * 3, [2.0] * 3] * 4))
+
+    assert aa_control(quiet.control)
+    assert not aa_control(noisy.control)
+    assert not aa_control(worst_control([quiet, noisy]))
+    assert worst_control([quiet, noisy]).value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("wall", [5.0, -5.0])
+def test_jump(bench: Bench, wall: float) -> None:
+    """A clock that jumps against the other in the middle of a block is noticed, either way, and nothing is told."""
+    calls = iter(range(10_000))
+
+    def jumping() -> None:
+        bench.now += 0.001
+        if next(calls) == 23:
+            bench.wall = wall
+
+    with pytest.raises(UserError, match=r"^'clock' must not jump \(got 0\.003 s for a block of a, -?[45]"):
+        bench.race({"a": jumping})
+
+
+@pytest.mark.parametrize("seconds", [0.0, -0.001])
+def test_backwards(bench: Bench, seconds: float) -> None:
+    """A clock that stands or runs backwards is noticed."""
+    with pytest.raises(UserError, match=r"^'clock' must run forward \(got -?0"):
+        bench.race({"a": bench.takes("a", seconds)})
+
+
+def test_slewed(bench: Bench) -> None:
+    """A wall clock that is slewed, by 0.05 %, is no jump."""
+    call = bench.takes("a", 10.0)
+
+    race({"a": call}, PLAN, clock=lambda: bench.now, witness=lambda: bench.now * 1.0005)
+
+
+def test_collector(bench: Bench) -> None:
+    """Python's garbage collector rests while times are taken, and not after, even where a contender fails."""
+    seen = []
+
+    def failing() -> None:
+        seen.append(gc.isenabled())
+        bench.now += 0.001
+        if len(seen) > 20:
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        bench.race({"a": failing})
+
+    assert seen == [True] * 10 + [False] * 11
+    assert gc.isenabled()
+
+
+def test_real_clock() -> None:
+    """On the machine's own clocks, too, every time is positive."""
+    timings = race({"a": lambda: sum(range(1000))}, PLAN)["a"].milliseconds
+
+    assert (timings > 0).all()
+
+
+@pytest.mark.parametrize("plan", [{"turns": 1}, {"samples": 0}, {"settling": -1}, {"warm_ups": LEAST_WARM_UPS - 1}])
+def test_plan(plan: dict[str, int]) -> None:
+    """A plan with too little of anything is refused."""
+    with pytest.raises(ValueError, match="'plan' must have 2 turns, 1 sample and 10 warm-ups at least"):
+        Plan(**plan)
+
+
+def test_blocks_alternate(bench: Bench) -> None:
+    """First and second blocks of a turn alternate in the rows, as the control takes them."""
+    rising = bench.race({"a": bench.takes("a", *(0.001 * k for k in range(1, 200)))})["a"].milliseconds
+
+    assert all(later.min() > earlier.max() for earlier, later in pairwise(rising))
