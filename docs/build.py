@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from edgeai_repro.architecture import ARCHITECTURES
@@ -33,6 +34,7 @@ NAMES = {
     "vit_b_16": "ViT-B/16",
     **{name: f"ConvNeXt-{name.removeprefix('convnext_').capitalize()}" for name in ARCHITECTURES},
 }
+DRAWN_BY = f"matplotlib {version('matplotlib')}"
 Papers = dict[str, PaperEntry]
 
 
@@ -63,12 +65,15 @@ def _filled(page: str, papers: Papers) -> str:
 
 
 def _standalone(plot: Plot) -> str:
-    """Return a figure as a file: its colours are the page's variables, which a file has to give itself."""
+    """Return a figure as a file: its colours are the page's variables, which a file has to give itself.
+
+    It names the matplotlib that drew it, as another one may write the same drawing in other words.
+    """
     variables = "".join(f"--{role}:{colour};" for role, colour in COLOURS.items())
     style = f"<style>svg{{{variables}background:#fff;font-family:sans-serif}}</style>"
     head, rest = str(plot.svg).split("</desc>", 1)
     opened = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    return f"{opened}</desc>{style}{rest}\n"
+    return f"{opened}</desc>{style}{rest}\n<!-- {DRAWN_BY} -->\n"
 
 
 def _table(headings: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
@@ -146,12 +151,25 @@ def targets(papers: Papers) -> Iterator[str]:
     )
 
 
+def reduced(papers: Papers) -> Iterator[str]:
+    """Yield what was recorded of trained models at less than the paper's scale: shown, and not judged."""
+    rows = (
+        (f"`{claim.id}`", row.model, cells.setting(row), cells.interval(row.reported, claim.unit))
+        for claim in papers[PAPER].claims
+        if "weights" in claim.needs
+        for row in claim.rows
+        if row.scale == "reduced"
+    )
+    yield from _table(("claim", "model", "training", "measured"), rows)
+
+
 TABLES: dict[str, Callable[[Papers], Iterator[str]]] = {
     "verdicts": verdicts,
     "convnext": lambda papers: verdicts(papers, CONVNEXT),
     "generality": generality,
     "counted": counted,
     "targets": targets,
+    "reduced": reduced,
 }
 DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
     "overview": plots.overview,

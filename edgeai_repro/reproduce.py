@@ -23,6 +23,7 @@ INSTALLED = ("thop", "torch", "torch.nn.utils.prune", "torchvision")
 HELPERS = ("build", "quantize", "packed", "narrow", "size", "count", "macs")
 TORCHVISIONS = ARCHITECTURES.keys() - {"convnext_atto", "convnext_xlarge"}
 CIFAR_RESOLUTION, CIFAR_CLASSES = 32, 10
+RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
 WIDTH = 110
 
 
@@ -90,9 +91,10 @@ def _read(name: str) -> str | None:
 
 def _no_script(paper: Paper, claim: Claim) -> UserError | ConditionMissing:
     name = paper.full_name(claim)
-    if "weights" in claim.needs:
+    if claim.needs:
+        rests = ", ".join(RESTS_ON[need] for need in claim.needs)
         return ConditionMissing(
-            "weights", f"{name} rests on trained weights, so no short script shows it; judge it by pytest -m claims"
+            claim.needs[-1], f"{name} rests on {rests}, so no short script shows it; judge it by pytest -m claims"
         )
     return UserError(
         f"a script must exist for {claim.metric!r} by {claim.technique!r} (got none for {name}); "

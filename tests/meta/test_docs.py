@@ -56,11 +56,18 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def written(svg: str) -> list[str]:
+    """Return the words and numbers in a figure, in their order."""
+    return [text.strip() for text in ElementTree.fromstring(svg).itertext() if text.strip()]
+
+
 def test_figures_and_tables_are_those_of_the_json(build: ModuleType) -> None:
-    """Building the documentation again changes no byte."""
+    """Building the documentation again changes no byte; of a figure that another matplotlib drew, no word."""
     for path, text in build.built().items():
         assert path.exists(), f"{path.name} isn't there; run python docs/build.py"
-        assert path.read_text(encoding="utf-8") == text, f"{path.name} isn't up to date; run python docs/build.py"
+        found = path.read_text(encoding="utf-8")
+        same = found == text if path.suffix == ".md" or build.DRAWN_BY in found else written(found) == written(text)
+        assert same, f"{path.name} isn't up to date; run python docs/build.py"
 
 
 def test_figures_are_drawings(build: ModuleType) -> None:

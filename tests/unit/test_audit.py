@@ -266,3 +266,17 @@ def test_command(factory: Path, command: Command) -> None:
 
     status, out, err = command("audit", f"{factory}:number")
     assert (status, out, err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_b0"])
+def test_other_networks(name: str) -> None:
+    """Of a network that isn't a ConvNeXt all is told but structured pruning, whose rows say why."""
+    found = audit(name, resolution=64, settings={"unstructured_pruning": []})
+    quantized = row(found, "dynamic_quantization")
+
+    assert [row.technique for row in found.rows if row.problem] == ["structured_pruning", "combined"]
+    assert quantized.parameters is not None
+    assert quantized.parameters.reported == round(
+        (quantized.parameters.logical or 0) * (1 - found.shares["linear"])
+    )
+    assert any("dynamic quantization reaches nn.Linear alone" in text for text in found.warnings)
