@@ -55,6 +55,11 @@ class Source:
         return int(cast(Any, self.network).features[0][0].stride[0])
 
     @property
+    def shape(self) -> str:
+        """What two models must share to be compared."""
+        return f"{self.name} for {self.resolution} pixels and {self.num_classes} classes, stem stride {self.stem_stride}"
+
+    @property
     def num_classes(self) -> int:
         """The number of logits."""
         return int(cast(Any, self.network).classifier[2].out_features)
@@ -125,10 +130,9 @@ def _pair(source: Source, dense: Source | None, target: float) -> tuple[Source, 
     if dense is None:
         log.warning("fp32 and int8 get random weights: fit to be timed only; name theirs by --dense")
         dense = _random(source.name, like=source)
-    if dense.technique != UNCOMPRESSED or (dense.name, dense.resolution) != (source.name, source.resolution):
+    if dense.technique != UNCOMPRESSED or dense.shape != source.shape:
         raise UserError(
-            f"'--dense' must be an unpruned {source.name} for {source.resolution} pixels "
-            f"(got {dense.technique} of {dense.name} for {dense.resolution}); name another"
+            f"'--dense' must be an unpruned {source.shape} (got {dense.technique} of {dense.shape}); name another"
         )
     return dense, source
 

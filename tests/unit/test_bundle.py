@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from edgeai_repro import artefacts, models
 from edgeai_repro.cifar.batches import normalise
@@ -23,6 +24,9 @@ from edgeai_repro.edge import build, bundle, export
 from edgeai_repro.edge.bundle import Bundle, Input
 from edgeai_repro.edge.runtime import Deployed, Network, prepare, read_image
 from edgeai_repro.errors import ConditionMissing, UserError
+from edgeai_repro.training.record import RESULT, WEIGHTS
+from tests.helpers import awaken
+from tests.records import record
 
 Edit = Callable[[dict[str, Any]], object]
 IMAGES = np.random.default_rng(1).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
@@ -158,6 +162,68 @@ class TestBuild:
         assert found["pruned-int8"].params == {"target": 0.7}
         assert found["pruned"].origin.sha256 == artefacts.read(folder).weights_sha256
         assert found["fp32"].origin.sha256 is None
+
+    @pytest.fixture
+    def run(self, tmp_path: Path) -> Callable[..., str]:
+        """Return a function that makes a training run's folder of a model, and returns its name."""
+
+        def make(name: str, model: Any, **recipe: Any) -> str:
+            folder = tmp_path / name
+            folder.mkdir()
+            save_file(model.state_dict(), folder / WEIGHTS)
+            made = record(**recipe).model_copy(
+                update={"weights_sha256": sha256(folder / WEIGHTS), "hidden_widths": models.hidden_widths(model)}
+            )
+            (folder / RESULT).write_text(made.model_dump_json(), encoding="utf-8")
+            return str(folder)
+
+        return make
+
+    def test_trained(self, tmp_path: Path, run: Callable[..., str]) -> None:
+        """A training run's folder gives weights, widths, stem and recipe; its dense twin stands beside it."""
+        widths = [16] * 12
+        narrow = awaken(models.build("convnext_atto", hidden_widths=widths, stem_stride=2, seed=3))
+        dense = awaken(models.build("convnext_atto", stem_stride=2, seed=4))
+        source = build.read_source(run("narrow", narrow, structured=0.8))
+        twin = build.read_source(run("dense", dense))
+
+        found = build.build(source, tmp_path / "b", dense=twin, target=0.5, test_split=False)
+
+        pruned = found.model("pruned-int8")
+        assert (found.manifest.stem_stride, pruned.params) == (2, {"target": 0.8})
+        assert pruned.hidden_widths == tuple(widths)
+        assert pruned.origin == source.origin
+        assert (source.origin.recipe or {})["structured"] == 0.8
+        assert found.model("int8").origin == twin.origin
+        with torch.inference_mode():
+            expected = narrow(normalise(torch.from_numpy(IMAGES))).numpy()
+        np.testing.assert_allclose(Deployed(found, "pruned", threads=1).predict(IMAGES), expected, atol=1e-4)
+
+    def test_another_stem(self, run: Callable[..., str], tmp_path: Path) -> None:
+        """A dense model with another stem than the pruned one's is refused."""
+        narrow = models.build("convnext_atto", hidden_widths=[16] * 12, stem_stride=2)
+        source = build.read_source(run("narrow", narrow, structured=0.8))
+        dense = build.read_source("convnext_atto")
+
+        with pytest.raises(
+            UserError, match=r"'--dense' must be an unpruned .* stem stride 2 \(got .* stem stride 4"
+        ):
+            build.build(source, tmp_path / "b", dense=dense, target=0.5, test_split=False)
+
+    def test_another_twin(self, run: Callable[..., str], tmp_path: Path) -> None:
+        """A dense model that isn't the pruned one's kind is refused with both."""
+        narrow = models.build("convnext_atto", hidden_widths=[16] * 12, stem_stride=2)
+        source = build.read_source(run("narrow", narrow, structured=0.8))
+
+        with pytest.raises(UserError, match=r"'--dense' must be an unpruned convnext_atto .* \(got structured"):
+            build.build(source, tmp_path / "b", dense=source, target=0.5, test_split=False)
+
+    def test_unstructured_run(self, run: Callable[..., str]) -> None:
+        """A run whose weights were zeroed one by one has nothing to deploy that a dense one hasn't."""
+        zeroed = run("zeroed", models.build("convnext_atto", stem_stride=2), unstructured=0.5)
+
+        with pytest.raises(UserError, match=r"must be dense or structurally pruned \(got zeroed weights\)"):
+            build.read_source(zeroed)
 
     def test_quantized_artefact(self, tmp_path: Path) -> None:
         """An artefact whose weights are int8 already is refused."""
