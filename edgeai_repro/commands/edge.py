@@ -48,7 +48,10 @@ def classify(
     model: Annotated[str, typer.Option(help="fp32, int8, pruned or pruned-int8.")] = "pruned-int8",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: one a usable core).")] = None,
 ) -> None:
-    """Ask a model of a bundle what an image shows, without torch: the class and its logit, best first."""
+    """Ask a model of a bundle what an image shows, without torch: the class and its logit, best first.
+
+    Example: edgeai-repro classify bundle frog.png
+    """
     from edgeai_repro.edge import bundle as bundles
     from edgeai_repro.edge.runtime import Deployed, read_image
 
