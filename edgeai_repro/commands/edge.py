@@ -50,7 +50,7 @@ def classify(
 ) -> None:
     """Ask a model of a bundle what an image shows, without torch: the class and its logit, best first.
 
-    Example: edgeai-repro classify small-bundle cat.png
+    Example: edgeai-repro classify bundle frog.png
     """
     from edgeai_repro.edge import bundle as bundles
     from edgeai_repro.edge.runtime import Deployed, read_image

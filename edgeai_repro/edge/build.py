@@ -57,7 +57,8 @@ class Source:
     @property
     def shape(self) -> str:
         """What two models must share to be compared."""
-        return f"{self.name} for {self.resolution} pixels and {self.num_classes} classes, stem stride {self.stem_stride}"
+        taken = f"{self.resolution} pixels and {self.num_classes} classes"
+        return f"{self.name} for {taken}, stem stride {self.stem_stride}"
 
     @property
     def num_classes(self) -> int:

@@ -205,9 +205,7 @@ class TestBuild:
         source = build.read_source(run("narrow", narrow, structured=0.8))
         dense = build.read_source("convnext_atto")
 
-        with pytest.raises(
-            UserError, match=r"'--dense' must be an unpruned .* stem stride 2 \(got .* stem stride 4"
-        ):
+        with pytest.raises(UserError, match=r"'--dense' must be an unpruned .* stride 2 \(got .* stride 4"):
             build.build(source, tmp_path / "b", dense=dense, target=0.5, test_split=False)
 
     def test_another_twin(self, run: Callable[..., str], tmp_path: Path) -> None:
