@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from edgeai_repro import environment
 from edgeai_repro.registry import METRICS
 from edgeai_repro.report import document
 from tests.factories import claim_entry, paper_yaml
@@ -495,8 +496,10 @@ def pytest_unconfigure():
 class TestElsewhere:
     """Repositories that have other things in mind."""
 
-    def test_plain(self, pytester: pytest.Pytester) -> None:
+    def test_plain(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         """In a repository without claims the plugin shows nothing but its name among the plugins."""
+        for name in environment.VARIABLES:
+            monkeypatch.delenv(name, raising=False)
         pytester.makepyfile("def test_one(): pass")
 
         result = pytester.runpytest_inprocess(*PLUGINS)

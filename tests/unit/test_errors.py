@@ -7,7 +7,7 @@ import pytest
 from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.errors import nearest
 
-ALL = "known are convnext_atto, convnext_base, convnext_large, convnext_small, convnext_tiny"
+ALL = "known are convnext_atto, convnext_base, convnext_large, convnext_small, convnext_tiny, convnext_xlarge"
 
 
 @pytest.mark.parametrize(
