@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveInt, model_validator
 
+AA_BAND = (0.95, 1.05)  # a thing that seems to differ from itself by more than 5 % shows the machine's noise
 Parameter = bool | int | FiniteFloat | str
 
 
@@ -32,6 +33,14 @@ class Interval(Record):
     def exact(cls, value: float) -> Interval:
         """Return the interval of a number that was counted, not estimated."""
         return cls(value=value, low=value, high=value)
+
+
+def aa_control(ratio: Interval) -> bool:
+    """Tell whether the ratio of two timings of one and the same thing shows a machine quiet enough to judge on.
+
+    The whole interval must lie in [0.95, 1.05]; else the run is too noisy, which is no failure.
+    """
+    return AA_BAND[0] <= ratio.low and ratio.high <= AA_BAND[1]
 
 
 class Measurement(Record):

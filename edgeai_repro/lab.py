@@ -100,11 +100,16 @@ class Lab:
 
     def _work_on(self, model: str, asked: Wanted) -> None:
         network = self._build(model)
-        self._keep(model, UNCOMPRESSED, {}, network)
+        if _key(model, UNCOMPRESSED, {}) not in self._profiles:
+            self._keep(model, UNCOMPRESSED, {}, network)
         planned = [
             {claim.technique: claim.settings_for(model)} for claim in self._claims if model in self._admitted(claim)
         ]
-        self._branch(model, network, UNCOMPRESSED, _union([asked, *planned]))
+        wanted = {
+            technique: [settings for settings in grid if _key(model, technique, settings) not in self._profiles]
+            for technique, grid in _union([asked, *planned]).items()
+        }
+        self._branch(model, network, UNCOMPRESSED, wanted)
         del network
         gc.collect()  # only_train_once's graph is cyclic and holds the model that it was traced from
 

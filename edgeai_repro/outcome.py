@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from edgeai_repro.claims import Claim, Decided
-from edgeai_repro.evidence import Measurement, Parameter, Record
+from edgeai_repro.evidence import Measurement, Parameter, Record, aa_control
 from edgeai_repro.registry import METRICS
 from edgeai_repro.wording import difference_unit, show, show_band, show_interval, where
 
 VerdictName = Literal["reproduced", "attainable", "artefact", "contradicted", "inconclusive", "not_testable"]
 DECIDED: tuple[str, ...] = get_args(Decided)
-# An A/A comparison times the same file against itself: where its ratio isn't 1 within 5 %, nothing else is told.
-CONTROL = (0.95, 1.05)
 
 
 class FlipMargin(Record):
@@ -56,7 +54,7 @@ def outcome_of(claim: Claim, rows: Sequence[Measurement], models: Sequence[str])
         logical = "straddles" if missing else claim.locate(row.logical.low, row.logical.high)
     says = f"{show_interval(row.reported, unit)} ({where(claim, row)})"
     band = show_band(claim, unit)
-    if row.control is not None and not CONTROL[0] <= row.control.low <= row.control.high <= CONTROL[1]:
+    if row.control is not None and not aa_control(row.control):
         control = f"{row.control.low:.2f} … {row.control.high:.2f}"
         return Outcome("inconclusive", row, f"too noisy: the A/A control gives {control}, not 1 ± 0.05; try again")
     if reported == "outside":

@@ -19,7 +19,6 @@ from edgeai_repro.evidence import Interval
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
-AA_BAND = (0.95, 1.05)  # a thing that seems to differ from itself by more than 5 % shows the machine's noise
 
 Floats = NDArray[np.float64]
 
@@ -175,14 +174,6 @@ def ratio_of_medians(
     drawn = rng.integers(len(above), size=(RESAMPLES // 5, len(above)))  # 2,000 medians: end points to about 1 %
     ratios = _medians(above, drawn) / _medians(below, drawn)
     return _percentile(float(np.median(above) / np.median(below)), ratios, confidence)
-
-
-def aa_control(ratio: Interval) -> bool:
-    """Tell whether the ratio of two timings of one and the same thing shows a machine quiet enough to judge on.
-
-    The whole interval must lie in [0.95, 1.05]; else the run is too noisy, which is no failure.
-    """
-    return AA_BAND[0] <= ratio.low and ratio.high <= AA_BAND[1]
 
 
 def _cells(correct_a: ArrayLike, correct_b: ArrayLike) -> tuple[int, int, int, int]:

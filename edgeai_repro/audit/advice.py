@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgeai_repro.audit.record import Row, Twice, saved
+from edgeai_repro.plausibility import INT8_SAVES
 from edgeai_repro.registry import UNCOMPRESSED
 from edgeai_repro.wording import show
 
 VISIBLE = 1.0  # points of difference that a table's reader would notice
 LITTLE = 50.0  # percent of the parameters in nn.Linear under which quantizing it can't keep what it promises
 MANY_ZEROS = 10.0  # points; int8 rounds a few percent of the weights to 0 by itself
-INT8_CEILING = 75.0  # percent: one byte in place of four
 
 
 def warnings(rows: Sequence[Row], shares: Mapping[str, float]) -> list[str]:
@@ -73,7 +73,7 @@ def _reach(shares: Mapping[str, float]) -> Iterator[str]:
     if linear < LITTLE:
         yield (
             f"dynamic quantization reaches nn.Linear alone, here {_percent(linear)} of the parameters: it can't "
-            f"save more than {_percent(linear * INT8_CEILING / 100)} of the bytes"
+            f"save more than {_percent(linear * INT8_SAVES / 100)} of the bytes"
         )
     if pointwise > LITTLE:
         yield (

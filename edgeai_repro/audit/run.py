@@ -13,8 +13,7 @@ from edgeai_repro import techniques as _registered  # noqa: F401 - for what it r
 from edgeai_repro.architecture import IMAGENET_CLASSES, IMAGENET_RESOLUTION
 from edgeai_repro.audit import advice
 from edgeai_repro.audit.record import Audit, Row, Twice
-from edgeai_repro.audit.subject import Subject, find
-from edgeai_repro.errors import UserError
+from edgeai_repro.audit.subject import Subject, brief, find
 from edgeai_repro.measure import counts, size
 from edgeai_repro.registry import TECHNIQUES, UNCOMPRESSED, Settings
 
@@ -77,7 +76,7 @@ def _rows(model: nn.Module, resolution: int, settings: Mapping[str, Sequence[Set
             try:
                 compressed = _compressed(model, name, setting)
             except Exception as error:  # of any kind, as it is anyone's model: its row says why, the others stand
-                yield Row(technique=name, settings=dict(setting), problem=_brief(error))
+                yield Row(technique=name, settings=dict(setting), problem=brief(error))
             else:
                 yield _row(compressed, resolution, name, setting, start)
 
@@ -95,7 +94,7 @@ def _row(model: nn.Module, resolution: int, technique: str, setting: Settings, s
     try:
         thop, logical = counts.reported(model, resolution).macs, counts.logical(model, resolution)
     except Exception as error:  # of any kind, as it is anyone's model
-        problem = f"MACs can't be counted at {resolution} pixels: {_brief(error)}"
+        problem = f"MACs can't be counted at {resolution} pixels: {brief(error)}"
     return Row(
         technique=technique,
         settings=dict(setting),
@@ -133,8 +132,3 @@ def _kind(module: nn.Module) -> str:
         plain = set(module.kernel_size) == {1} and module.groups == 1
         return "pointwise convolution" if plain else "other convolution"
     return "other"
-
-
-def _brief(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else ""
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -81,7 +81,7 @@ def _called(path: Path, function: str) -> nn.Module:
         model = make()
     except Exception as error:  # whatever a stranger's code raises
         raise UserError(
-            f"'{path}:{function}' must return a model when it is called without arguments (got {_brief(error)}); "
+            f"'{path}:{function}' must return a model when it is called without arguments (got {brief(error)}); "
             "mend it"
         ) from error
     if not isinstance(model, nn.Module):
@@ -101,11 +101,13 @@ def _imported(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a stranger's code raises
-        raise UserError(f"'{path}' must be importable (got {_brief(error)}); mend it") from error
+        raise UserError(f"'{path}' must be importable (got {brief(error)}); mend it") from error
     finally:
         sys.path.remove(folder)
     return module
 
 
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def brief(error: Exception) -> str:
+    """Return an error in one line, with its type where it isn't a line for users already."""
+    text = str(error).splitlines()[0] if str(error) else ""
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeai_repro import statistics
+from edgeai_repro import evidence, statistics
 from edgeai_repro.evidence import Interval
 
 Bits = NDArray[np.bool_]
@@ -132,7 +132,7 @@ def _pair(*cells: int) -> tuple[Bits, Bits]:
         pytest.param(_check_spread, statistics.seed_spread, _normal_spread, id="normal for Student"),
         pytest.param(_check_widened, statistics.widened, _summed, id="sum for quadrature"),
         pytest.param(_check_ratio, statistics.ratio_of_medians, _by_samples, id="samples for blocks"),
-        pytest.param(_check_aa, statistics.aa_control, _only_value, id="value for interval"),
+        pytest.param(_check_aa, evidence.aa_control, _only_value, id="value for interval"),
     ],
 )
 def test_planted_formula(check: Callable[[Any], None], right: object, wrong: object) -> None:

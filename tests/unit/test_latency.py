@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edgeai_repro.errors import UserError
+from edgeai_repro.evidence import aa_control
 from edgeai_repro.measure.latency import LEAST_WARM_UPS, Plan, Timing, race, ratio, worst_control
-from edgeai_repro.statistics import aa_control
 
 PLAN = Plan(turns=4, samples=3, settling=2)
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgeai_repro import statistics
+from edgeai_repro import evidence, statistics
 from edgeai_repro.evidence import Interval
 
 
@@ -207,7 +207,7 @@ def test_ratio_refused(numerator: list[object], denominator: list[object]) -> No
 )
 def test_aa_control(low: float, high: float, quiet: bool) -> None:
     """A machine is quiet enough only if the whole interval lies within 5 % of 1."""
-    assert statistics.aa_control(_interval(1.0, low, high)) == quiet
+    assert evidence.aa_control(_interval(1.0, low, high)) == quiet
 
 
 def test_bootstrap_repeatable() -> None:
