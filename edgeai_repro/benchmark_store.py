@@ -111,6 +111,8 @@ class Store:
         session.compare = self._asked
         if found:
             session.handle_loading()
+        elif self._asked is True:
+            session.compare_fail = []  # a device's first run has nothing to be worse than, which is noted
 
     def _check_stored(self, storage: Any) -> bool:
         """Check every file that will be compared with; note it, and return False, where there is none."""

@@ -147,9 +147,10 @@ def test_only_others(device: Device) -> None:
     result.stdout.no_fnmatch_line("*(0001_run)*")
 
 
-def test_nothing_stored(device: Device) -> None:
-    """A first run has nothing to compare with, and says so."""
-    result = device.run(*COMPARE)
+@pytest.mark.parametrize("fail", [(), ("--benchmark-compare-fail=median:10%",)])
+def test_nothing_stored(device: Device, fail: tuple[str, ...]) -> None:
+    """A first run has nothing to compare with, nor to be worse than, and says so."""
+    result = device.run(*COMPARE, *fail)
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(["benchmarks: no benchmark of this device, * is stored"])
