@@ -24,9 +24,10 @@ from edgeai_repro.claims import Claim, FullScale
 from edgeai_repro.devices import Device
 from edgeai_repro.edge.bundle import TECHNIQUES, Bundle, Model, Variant
 from edgeai_repro.edge.runtime import Deployed, usable_cores
-from edgeai_repro.errors import ConditionMissing, UserError, nearest
+from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
 from edgeai_repro.evidence import Measurement, Parameter
 from edgeai_repro.measure.latency import PLAN, Plan, Timing, race
+from edgeai_repro.measure.throttling import governor
 from edgeai_repro.registry import METRICS, Settings
 from edgeai_repro.roofline import estimates
 from edgeai_repro.wording import show, show_interval
@@ -81,9 +82,18 @@ class EdgeLab:
 
     @property
     def noted(self) -> dict[str, Parameter]:
-        """What is noted beside every timing: the input's side in pixels, and the threads."""
+        """What is noted beside every timing: the input's side in pixels, the threads, and what the device tells.
+
+        That is what sets its frequency, and how many turns were discarded since it was throttled.
+        """
         assert self.bundle is not None, "checked by rows"
-        return {"resolution": self.bundle.manifest.input.shape[3], "threads": self.threads}
+        noted: dict[str, Parameter | None] = {
+            "resolution": self.bundle.manifest.input.shape[3],
+            "threads": self.threads,
+            "governor": governor(),
+            "discarded_turns": next(iter(self.timings.values())).discarded,
+        }
+        return {name: value for name, value in noted.items() if value is not None}
 
     @property
     def contenders(self) -> list[Contender]:
@@ -113,13 +123,25 @@ class EdgeLab:
             rows = [row.model_copy(update=said) for row in rows]
         return rows
 
-    @cached_property
+    @property
     def timings(self) -> dict[Contender, Timing]:
-        """The times of all contenders, from one interleaved run. Raises as `rows` does."""
+        """The times of all contenders, from one interleaved run.
+
+        Raises as `rows` does, and TooNoisyError where the device was throttled in most of its turns.
+        """
+        if isinstance(self._timed, TooNoisyError):
+            raise self._timed
+        return self._timed
+
+    @cached_property
+    def _timed(self) -> dict[Contender, Timing] | TooNoisyError:
         contenders = self.contenders
         with _eager_threads(self.threads, wanted=any(each.runtime == "eager" for each in contenders)):
             calls = {str(each): self._call(each) for each in contenders}
-            timed = race(calls, self._plan)
+            try:
+                timed = race(calls, self._plan)
+            except TooNoisyError as noise:
+                return noise  # kept: a hot device gets no cooler by being timed again
         for deployed in self._deployed.values():
             deployed.check_unchanged()
         return {each: timed[str(each)] for each in contenders}

@@ -2,7 +2,8 @@
 
 A contender is a callable that answers one image. Blocks are interleaved A B B A, so that the machine's drift falls
 on all alike; the first samples of a block, in which a contender finds the other's data in the caches, are not
-counted. Each contender's own first and second halves, timed in the same turns, are its A/A control.
+counted. Each contender's own first and second halves, timed in the same turns, are its A/A control. A turn in which
+the device was throttled is discarded for all: contenders are compared, and each with itself, within a turn.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import TooNoisyError, UserError
 from edgeai_repro.evidence import Interval
+from edgeai_repro.measure.throttling import Throttling, read, throttled
 
 Clock = Callable[[], float]
-LEAST_WARM_UPS = 10
+LEAST_TURNS, LEAST_WARM_UPS = 2, 10
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,10 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raise ValueError for less than the statistics need."""
-        if self.turns < 2 or self.samples < 1 or self.settling < 0 or self.warm_ups < LEAST_WARM_UPS:
+        if self.turns < LEAST_TURNS or self.samples < 1 or self.settling < 0 or self.warm_ups < LEAST_WARM_UPS:
             raise ValueError(
-                f"'plan' must have 2 turns, 1 sample and {LEAST_WARM_UPS} warm-ups at least (got {self})"
+                f"'plan' must have {LEAST_TURNS} turns, 1 sample and {LEAST_WARM_UPS} warm-ups at least "
+                f"(got {self})"
             )
 
 
@@ -56,9 +59,13 @@ PLAN, JUMP = Plan(), Jump()
 
 @dataclass(frozen=True)
 class Timing:
-    """One contender's times in milliseconds, (2 × turns, samples): a turn's first and second blocks alternate."""
+    """One contender's times in milliseconds, (2 × turns, samples): a turn's first and second blocks alternate.
+
+    `discarded` turns, in which the device was throttled, are not among them; None where it doesn't tell.
+    """
 
     milliseconds: NDArray[np.float64]
+    discarded: int | None = None
 
     @property
     def n(self) -> int:
@@ -111,22 +118,40 @@ def race(
     clock: Clock = time.perf_counter,
     witness: Clock = time.time,
     jump: Jump = JUMP,
+    throttling: Callable[[], Throttling] = read,
 ) -> dict[str, Timing]:
     """Time every contender in turns, and return the times by name.
 
-    `clock` times, in seconds; `witness`, an independent one, is read at the ends of each block. Raises UserError
-    where a clock stands, runs backwards or jumps: what was timed until then is given up.
+    `clock` times, in seconds; `witness`, an independent one, is read at the ends of each block, and so is
+    `throttling`. Raises UserError where a clock stands, runs backwards or jumps: what was timed until then is given
+    up; TooNoisyError where the device was throttled in most turns.
     """
     for call in contenders.values():
         for _ in range(plan.warm_ups):
             call()
     names = list(contenders)
     blocks: dict[str, list[list[float]]] = {name: [] for name in names}
+    discarded = 0
     with _no_collection():
         for _ in range(plan.turns):
+            turn, slowed = [], False
+            before = throttling()
             for name in [*names, *reversed(names)]:
-                blocks[name].append(_block(name, contenders[name], plan, clock, witness, jump))
-    return {name: Timing(1000 * np.array(times)) for name, times in blocks.items()}
+                turn.append((name, _block(name, contenders[name], plan, clock, witness, jump)))
+                after = throttling()
+                slowed, before = slowed or throttled(before, after), after
+            discarded += slowed
+            for name, times in turn:
+                if not slowed:
+                    blocks[name].append(times)
+    kept = plan.turns - discarded
+    if kept < max(LEAST_TURNS, plan.turns / 2):  # throttled more often than not: what is left is no fair sample
+        raise TooNoisyError(
+            f"too noisy: the device was throttled in {discarded} of {plan.turns} turns; cool it, check its power "
+            "supply, and try again"
+        )
+    told = discarded if before.told else None
+    return {name: Timing(1000 * np.array(times), told) for name, times in blocks.items()}
 
 
 def _block(
