@@ -22,6 +22,7 @@ from edgeai_repro.documents import sha256
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "ci").glob("*.sh"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
+BY_HAND = {"ci/setup-arm-runner.sh", "ci/arm64-emulated.sh"}
 CALL = re.compile(r"(ci/[a-z-]+\.sh)( [a-z]+)*")
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 JOB = """
@@ -93,10 +94,10 @@ class TestWorkflows:
             assert os.access(ROOT / called[1], os.X_OK), f"{called[1]} must be there and executable"
 
     def test_no_script_unused(self) -> None:
-        """Each script of `ci/` is called by a workflow, or is for a person who sets up a runner."""
+        """Each script of `ci/` is called by a workflow, or is for a person alone."""
         called = {run.split()[0] for path in WORKFLOWS for run in runs(path)}
 
-        assert {f"ci/{path.name}" for path in SCRIPTS} - called == {"ci/setup-arm-runner.sh"}
+        assert {f"ci/{path.name}" for path in SCRIPTS} - called <= BY_HAND
 
     @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
     def test_pinned(self, path: Path) -> None:

@@ -15,7 +15,7 @@ from edgeai_repro.evidence import aa_control
 from edgeai_repro.measure.latency import LEAST_WARM_UPS, Plan, Timing, race, ratio, worst_control
 from edgeai_repro.measure.throttling import Throttling
 
-PLAN = Plan(turns=4, samples=3, settling=2)
+PLAN = Plan(turns=4, samples=3, settling=2, seconds=0, settling_seconds=0)
 T = TypeVar("T")
 READINGS = 3  # of a turn with one contender: before its first block, and after both
 COOL, HOT = Throttling(events=(7,), limits=(0,)), Throttling(events=(7,), limits=(1,))
@@ -92,6 +92,16 @@ def test_settling(bench: Bench) -> None:
     assert bench.race({"a": slow_at_first})["a"].milliseconds.max() == pytest.approx(1)
 
 
+def test_fast(bench: Bench) -> None:
+    """A fast contender fills a block's time with more samples, a slow one has the least that are asked for."""
+    plan = Plan(turns=2, samples=3, settling=2, seconds=0.04, settling_seconds=0.02)
+    found = bench.race({"fast": bench.takes("fast", 0.003), "slow": bench.takes("slow", 0.1)}, plan)
+
+    assert found["fast"].milliseconds.shape == (4, 14)
+    assert found["slow"].milliseconds.shape == (4, 3)
+    assert bench.calls.count("fast") == 10 + 4 * (7 + 14), "half the time again before a block counts"
+
+
 def test_drift(bench: Bench) -> None:
     """A machine that slows down steadily makes no contender faster than its equal."""
     steps = iter(range(10_000))
@@ -99,7 +109,7 @@ def test_drift(bench: Bench) -> None:
     def slowing() -> None:
         bench.now += 0.001 * (1 + next(steps) / 10_000)
 
-    timings = bench.race({"a": slowing, "b": slowing}, Plan(turns=20, samples=3))
+    timings = bench.race({"a": slowing, "b": slowing}, Plan(turns=20, samples=3, seconds=0, settling_seconds=0))
     found = ratio(timings["a"], timings["b"])
 
     assert found.value == pytest.approx(1, abs=0.002)
