@@ -34,6 +34,7 @@ from edgeai_repro.wording import show, show_interval
 Runtime = Literal["onnxruntime", "eager"]
 NO_BUNDLE = "no bundle is here: `edgeai-repro bundle convnext_small -o DIR`, then --bundle DIR"
 NO_TORCH = "eager mode can't be timed, for torch isn't installed here; pip install 'edgeai-repro[torch]'"
+EMULATED = "this processor is emulated, and its times tell nothing of any device; run it on the device itself"
 BOUNDS = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
 
 
@@ -115,7 +116,9 @@ class EdgeLab:
 
     @cached_property
     def timings(self) -> dict[Contender, Timing]:
-        """The times of all contenders, from one interleaved run. Raises as `rows` does."""
+        """The times of all contenders, from one interleaved run. Raises as `rows` does, and under emulation."""
+        if environment.emulated():
+            raise ConditionMissing("edge", EMULATED)
         contenders = self.contenders
         with _eager_threads(self.threads, wanted=any(each.runtime == "eager" for each in contenders)):
             calls = {str(each): self._call(each) for each in contenders}
