@@ -22,7 +22,7 @@ from rich.table import Table
 
 from edgeai_repro import environment
 from edgeai_repro.devices import Device, load_devices
-from edgeai_repro.documents import read_json, sha256, validated, write_text
+from edgeai_repro.documents import read_json, validated, write_text
 from edgeai_repro.edge import bundle
 from edgeai_repro.edge.contributed import keep
 from edgeai_repro.edge.runtime import Deployed
@@ -193,14 +193,13 @@ def edge(folder: Folder, out: Output, images: Images = 1000) -> None:
     taken = _test_images(images)
     for path in sorted((folder / BUNDLES).iterdir()):
         deployed = Deployed(bundle.load(path), "pruned-int8", threads=1)
-        file = deployed.bundle.path("pruned-int8")
         asked = taken if deployed.bundle.model("pruned-int8").origin.sha256 else None
         found.append(
             Found(
                 model=f"{path.name}, pruned + int8",
                 engine="onnxruntime",
-                figures={"bytes": file.stat().st_size},
-                weights=sha256(file),
+                figures={"bytes": deployed.bundle.size("pruned-int8")},
+                weights=deployed.sha256,
                 logits=_rows(deployed.predict(deployed.bundle.probes())),
                 error=deployed.bundle.model("pruned-int8").error,
                 classes=() if asked is None else _answers(deployed.predict(asked)),

@@ -37,8 +37,8 @@ def bundle(
         test_split=with_test_split,
     )
     for variant, model in written.manifest.models.items():
-        size = written.manifest.files[model.file].bytes / 1e6
-        typer.echo(f"{model.file}: {size:.1f} MB, sha256 {written.sha256(variant)[:12]}…")
+        size = written.size(variant) / 1e6
+        typer.echo(f"{' + '.join(model.files)}: {size:.1f} MB, sha256 {written.sha256(variant)[:12]}…")
     typer.echo(out)
 
 

@@ -36,6 +36,7 @@ def hand_over(request: pytest.FixtureRequest, run: Run, contender: Contender, ti
         threads=run.edge.threads,
         p90=timing.p90 / 1000,
         control=[control.low, control.high],
+        discarded_turns=timing.discarded,
     )
     benchmark.pedantic(_nothing, rounds=len(seconds))
 

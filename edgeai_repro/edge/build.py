@@ -166,6 +166,7 @@ def _export(
             name,
             Model(
                 file=path.name,
+                weights=export.weights_file(path).name,
                 technique=bundle.TECHNIQUES[name],
                 params=dict(form.params),
                 hidden_widths=models.hidden_widths(form.network),
