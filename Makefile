@@ -22,9 +22,11 @@ test: $(READY) ## linters, types and all tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(READY) ## time and memory of claims and command line; with EDGEAI_DATA, of training too
+bench: $(READY) ## time and memory of claims, command line and edge; with EDGEAI_DATA, of training too
 	$(BIN)/python -m tests.benchmarks.claims_speed
 	$(BIN)/python -m tests.benchmarks.cli_speed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m tests.benchmarks.edge_speed
 ifneq ($(EDGEAI_DATA),)
 	$(BIN)/python -m tests.benchmarks.training_speed
 endif

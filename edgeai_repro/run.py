@@ -89,6 +89,9 @@ class Run:
                 named=named_device(devices),
                 devices=list(devices.values()),
                 models=only,
+                claims=[]
+                if bundle
+                else [c for p in papers for c in p.claims if c.deployed and "weights" not in c.needs],
                 threads=threads,
             ),
             contributed=results(folder.absolute().parent / EVIDENCE, devices),

@@ -24,6 +24,7 @@ from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.claims import Claim, FullScale
 from edgeai_repro.devices import Device
 from edgeai_repro.edge.bundle import TECHNIQUES, Bundle, Model, Variant
+from edgeai_repro.edge.made import make
 from edgeai_repro.edge.runtime import Deployed, usable_cores
 from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
 from edgeai_repro.evidence import Measurement, Parameter
@@ -58,6 +59,7 @@ class EdgeLab:
     """Measures what is deployed: the models of `bundle`, None where there is none, with a number of threads.
 
     `named` is the device that EDGEAI_DEVICE names, `devices` are all that are known; `models` restricts the run.
+    `claims` are those that will be asked for where no bundle is given: one is made then for what they need, once.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class EdgeLab:
         named: Device | None = None,
         devices: Sequence[Device] = (),
         models: Sequence[str] | None = None,
+        claims: Sequence[Claim] = (),
         threads: int | None = None,
         plan: Plan = PLAN,
     ) -> None:
@@ -75,6 +78,7 @@ class EdgeLab:
         self.threads = threads or usable_cores()
         self._devices = devices
         self._models = models
+        self._claims = claims
         self._plan = plan
         self._deployed: dict[Variant, Deployed] = {}
         self._correct: dict[Variant, NDArray[np.bool_]] = {}
@@ -113,7 +117,8 @@ class EdgeLab:
         if self.bundle is None:
             return []
         runtimes = [name for name in get_args(Runtime) if name != "eager" or self._not_eager is None]
-        return [Contender(runtime, variant) for variant in self.bundle.manifest.models for runtime in runtimes]
+        found = [Contender(runtime, variant) for variant in self.bundle.manifest.models for runtime in runtimes]
+        return [each for each in found if not self._claims or any(rests_on(claim, each) for claim in self._claims)]
 
     def rows(self, claim: Claim, full: FullScale | None) -> list[Measurement]:
         """Return the rows of a claim about what is deployed; `full` is what trained weights need for full scale.
@@ -121,12 +126,16 @@ class EdgeLab:
         Raises ConditionMissing where something that it needs isn't here, UserError where a file was exchanged or
         a clock jumped.
         """
-        if self.bundle is None:
+        if self.bundle is None and claim not in self._claims:
             raise ConditionMissing("edge", NO_BUNDLE)
-        model = self.bundle.manifest.model
-        admitted = [*claim.models, *claim.neighbours]
-        if model not in admitted or (self._models is not None and model not in self._models):
-            raise ConditionMissing("models", f"{', '.join(claim.models)} asked for; the bundle is of {model}")
+        model = claim.models[0] if self.bundle is None else self.bundle.manifest.model
+        asked = ", ".join(claim.models)
+        if self._models is not None and model not in self._models:
+            raise ConditionMissing("models", f"{asked} left out; run without --claims-models")
+        if model not in [*claim.models, *claim.neighbours]:
+            raise ConditionMissing("models", f"{asked} asked for; the bundle is of {model}")
+        if self.bundle is None:
+            self.bundle = make(model)
         rows = list(METRICS[claim.metric].measure(self, claim, model))
         if "weights" in claim.needs:
             origin = self.bundle.model(self._variant(claim.technique)).origin
@@ -152,14 +161,17 @@ class EdgeLab:
     def _timed(self) -> dict[Contender, Timing] | TooNoisyError:
         contenders = self.contenders
         with _eager_threads(self.threads, wanted=any(each.runtime == "eager" for each in contenders)):
-            calls = {str(each): self._call(each) for each in contenders}
             try:
-                timed = race(calls, self._plan)
+                timed = race(self.calls(), self._plan)
             except TooNoisyError as noise:
                 return noise  # kept: a hot device gets no cooler by being timed again
         for deployed in self._deployed.values():
             deployed.check_unchanged()
         return {each: timed[str(each)] for each in contenders}
+
+    def calls(self) -> dict[str, Callable[[], object]]:
+        """Return what answers one image, by the names of all contenders. Raises UserError as `rows` does."""
+        return {str(each): self._call(each) for each in self.contenders}
 
     def timing(self, technique: str, runtime: str, settings: Settings) -> tuple[Contender, Timing]:
         """Return a contender and its times. Raises ConditionMissing where it can't be timed here."""
@@ -272,6 +284,18 @@ class EdgeLab:
         if contender.runtime == "onnxruntime":
             return f"onnxruntime {version('onnxruntime')}"
         return f"torch {version('torch')}, {environment.describe().engine}"
+
+
+def rests_on(claim: Claim, contender: Contender) -> bool:
+    """Tell whether a claim's verdict uses a contender's times."""
+    if not claim.deployed:
+        return False
+    settings = claim.settings
+    pairs = {
+        (claim.technique, str(settings.get("runtime", ["onnxruntime"])[0])),
+        (str(settings.get("baseline", [""])[0]), str(settings.get("baseline_runtime", [""])[0])),
+    }
+    return (TECHNIQUES[contender.variant], contender.runtime) in pairs
 
 
 def _reaches(recipe: Mapping[str, object] | None, technique: str, full: FullScale) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeai_repro.edge import bundle
+from edgeai_repro.edge import bundle, made
 from edgeai_repro.edge import lab as labs
 from edgeai_repro.edge.device import architecture
 from edgeai_repro.errors import TooNoisyError
@@ -165,6 +165,42 @@ def test_once(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.Mo
     run(device, atto_bundle).assert_outcomes(passed=9, skipped=1)
 
     assert len(runs) == 1
+
+
+class TestMade:
+    """Where no bundle is given, one is made: ratios are judged everywhere."""
+
+    def test_judged(self, device: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Claims are judged on a bundle that is made once, and only what they rest on is timed."""
+        race, raced = labs.race, []
+        monkeypatch.setattr(labs, "race", lambda *given: [raced.append(set(given[0])), race(*given)][1])
+        result = device.runpytest_inprocess(*PLUGINS, "-W", "error", "--edge-threads=1", "--claims-json=out.json")
+
+        result.assert_outcomes(passed=1, skipped=2)
+        faster, latency = document.read(device.path / "out.json").papers[0].claims
+        assert (faster.verdict, faster.rows[0].reported.value) == ("reproduced", 2)
+        assert (latency.verdict, latency.condition) == ("not_testable", "edge")
+        assert raced == [{"fp32-onnxruntime", "pruned-int8-onnxruntime"}]
+
+    def test_left_out(self, device: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a model that the run is restricted from none is made."""
+        monkeypatch.setattr(labs, "make", lambda _: pytest.fail("none must be made"))
+        result = device.runpytest_inprocess(*PLUGINS, "-rs", "--claims-models=convnext_tiny")
+
+        result.assert_outcomes(skipped=3)
+        result.stdout.fnmatch_lines(["*convnext_atto left out; run without --claims-models"])
+
+    def test_cannot(self, device: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the packages that it takes are missing, the skip says where to make it and how to name it."""
+        made.make.cache_clear()
+        monkeypatch.setattr(made, "find_spec", lambda name: None if name == "onnx" else name)
+        result = device.runpytest_inprocess(*PLUGINS, "-rs", "--claims-json=out.json")
+
+        result.assert_outcomes(skipped=3)
+        entry = document.read(device.path / "out.json").papers[0].claims[0]
+        assert entry.condition == "edge"
+        assert "none can be made without onnx" in entry.reason
+        assert "--bundle DIR" in entry.reason
 
 
 def test_throttled(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -290,11 +290,17 @@ class TestRefused:
         assert missing.value.condition == "edge"
 
     @pytest.mark.parametrize(
-        ("models", "restricted"), [(["convnext_small"], None), (["convnext_atto"], ["convnext_tiny"])]
+        ("models", "restricted", "complaint"),
+        [
+            (["convnext_small"], None, "convnext_small asked for; the bundle is of convnext_atto"),
+            (["convnext_atto"], ["convnext_tiny"], "convnext_atto left out; run without --claims-models"),
+        ],
     )
-    def test_another_model(self, loaded: Bundle, models: list[str], restricted: list[str] | None) -> None:
+    def test_another_model(
+        self, loaded: Bundle, models: list[str], restricted: list[str] | None, complaint: str
+    ) -> None:
         """A bundle of a model that isn't asked for, or that the run leaves out, settles nothing."""
-        with pytest.raises(ConditionMissing, match="the bundle is of convnext_atto") as missing:
+        with pytest.raises(ConditionMissing, match=complaint) as missing:
             EdgeLab(loaded, models=restricted).rows(asked(models=models), None)
         assert missing.value.condition == "models"
 
