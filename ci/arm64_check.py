@@ -173,7 +173,7 @@ def prepare(folder: Annotated[Path, typer.Argument(help="a new folder")]) -> Non
 
     real = build.read_source(REAL)
     artefacts.save(real.network, REAL, "none", root=folder / ARTEFACTS)
-    build.build(real, folder / BUNDLES / f"{REAL}-random", target=0.8, test_split=False)
+    build.build(real, folder / BUNDLES / f"{REAL}-random", target=build.TARGET, test_split=False)
     (trained,) = TRAINED.iterdir()
     described = artefacts.read(trained)
     network = dequantize(artefacts.load(trained))
@@ -181,7 +181,7 @@ def prepare(folder: Annotated[Path, typer.Argument(help="a new folder")]) -> Non
     build.build(
         build.read_source(str(fp32)),
         folder / BUNDLES / f"{described.model}-trained",
-        target=0.8,
+        target=build.TARGET,
         test_split=False,
     )
 

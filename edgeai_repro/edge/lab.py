@@ -135,6 +135,7 @@ class EdgeLab:
         if model not in [*claim.models, *claim.neighbours]:
             raise ConditionMissing("models", f"{asked} asked for; the bundle is of {model}")
         if self.bundle is None:
+            _check_real()
             self.bundle = make(model)
         rows = list(METRICS[claim.metric].measure(self, claim, model))
         if "weights" in claim.needs:
@@ -151,8 +152,7 @@ class EdgeLab:
         Raises as `rows` does, also where the processor is emulated, and TooNoisyError where the device was
         throttled in most of its turns.
         """
-        if environment.emulated():
-            raise ConditionMissing("edge", EMULATED)
+        _check_real()
         if isinstance(self._timed, TooNoisyError):
             raise self._timed
         return self._timed
@@ -296,6 +296,12 @@ def rests_on(claim: Claim, contender: Contender) -> bool:
         (str(settings.get("baseline", [""])[0]), str(settings.get("baseline_runtime", [""])[0])),
     }
     return (TECHNIQUES[contender.variant], contender.runtime) in pairs
+
+
+def _check_real() -> None:
+    """Raise ConditionMissing on an emulated processor: nothing is timed there."""
+    if environment.emulated():
+        raise ConditionMissing("edge", EMULATED)
 
 
 def _reaches(recipe: Mapping[str, object] | None, technique: str, full: FullScale) -> bool:

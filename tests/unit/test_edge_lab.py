@@ -136,6 +136,15 @@ class TestTiming:
             lab.rows(asked(metric, settings=SPEEDUP if metric == "speedup" else {"target": [0.8]}), None)
         assert (missing.value.condition, missing.value.rows) == ("edge", ())
 
+    def test_emulated_without_a_bundle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On an emulated processor no bundle is made either: it would be for timing alone."""
+        monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+        monkeypatch.setattr(labs, "make", lambda _: pytest.fail("a bundle was made"))
+        claim = asked("speedup", settings=SPEEDUP)
+
+        with pytest.raises(ConditionMissing, match="this processor is emulated"):
+            EdgeLab(claims=[claim]).rows(claim, None)
+
     def test_noisy(self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the baseline's own control fails, the claim is inconclusive: too noisy, not failed."""
         noisy = Timing(np.array([[4.0] * 5, [8.0] * 5] * 4))
