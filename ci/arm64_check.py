@@ -245,7 +245,7 @@ def check(
             lines += untimed(folder / "claims.json", load_devices(CLAIMS))
     table = Table("model", "what", "x86", "arm64", "agrees", box=SIMPLE_HEAD, pad_edge=False)
     for above, line in zip([None, *lines], lines, strict=False):
-        said = {True: "yes", False: "NO", None: "may differ"}[line.agrees]
+        said = {True: "yes", False: "NO", None: "told"}[line.agrees]
         model = "" if above and above.model == line.model else line.model
         table.add_row(model, line.what, line.here, line.there, said)
     typer.echo("\n".join(text.rstrip() for text in to_text([table], colour=False).strip().splitlines()))
