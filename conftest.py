@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,15 @@ def atto_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         patched.delenv("EDGEAI_DATA", raising=False)
         return build.build(build.read_source("convnext_atto"), folder, target=0.8, test_split=False).folder
+
+
+@pytest.fixture(autouse=True)
+def torch_stays(request: pytest.FixtureRequest) -> None:
+    """Import torch before pytester does: what a run in this process imports is forgotten after it, and torch,
+    where it is installed, can be imported only once."""
+    if "pytester" in request.fixturenames:
+        with suppress(ModuleNotFoundError):
+            import_module("torch")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
