@@ -14,7 +14,7 @@ from torch import nn
 
 from edgeai_repro import artefacts, models
 from edgeai_repro.architecture import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION
-from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.errors import UserError, brief, nearest
 
 TIMM = "timm:"
 
@@ -105,9 +105,3 @@ def _imported(path: Path) -> ModuleType:
     finally:
         sys.path.remove(folder)
     return module
-
-
-def brief(error: Exception) -> str:
-    """Return an error in one line, with its type where it isn't a line for users already."""
-    text = str(error).splitlines()[0] if str(error) else ""
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")

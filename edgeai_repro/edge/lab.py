@@ -7,8 +7,8 @@ object that is timed is the one that is evaluated, and its file must be the mani
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -23,12 +23,13 @@ from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.claims import Claim, FullScale
 from edgeai_repro.devices import Device
 from edgeai_repro.edge.bundle import TECHNIQUES, Bundle, Model, Variant
-from edgeai_repro.edge.runtime import Deployed, usable_cores
+from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import ConditionMissing, UserError, nearest
 from edgeai_repro.evidence import Measurement, Parameter
 from edgeai_repro.measure.latency import PLAN, Plan, Timing, race
 from edgeai_repro.registry import METRICS, Settings
 from edgeai_repro.roofline import estimates
+from edgeai_repro.threads import torch_threads, usable_cores
 from edgeai_repro.wording import show, show_interval
 
 Runtime = Literal["onnxruntime", "eager"]
@@ -117,7 +118,8 @@ class EdgeLab:
     def timings(self) -> dict[Contender, Timing]:
         """The times of all contenders, from one interleaved run. Raises as `rows` does."""
         contenders = self.contenders
-        with _eager_threads(self.threads, wanted=any(each.runtime == "eager" for each in contenders)):
+        eager = any(each.runtime == "eager" for each in contenders)
+        with torch_threads(self.threads) if eager else nullcontext():
             calls = {str(each): self._call(each) for each in contenders}
             timed = race(calls, self._plan)
         for deployed in self._deployed.values():
@@ -247,19 +249,3 @@ def _reaches(recipe: Mapping[str, object] | None, technique: str, full: FullScal
         and int(str(recipe["resolution"])) >= full.resolution
         and recipe["stem_stride"] == full.stem_stride
     )
-
-
-@contextmanager
-def _eager_threads(threads: int, *, wanted: bool) -> Iterator[None]:
-    """Have torch use that many threads, where it is timed, and restore its own number."""
-    if not wanted:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
