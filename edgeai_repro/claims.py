@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveInt, TypeAdapter, model_validator
 
+import edgeai_repro.accuracy_metrics
+import edgeai_repro.deployed_metrics
 import edgeai_repro.metrics
 import edgeai_repro.model_metrics
-import edgeai_repro.techniques  # noqa: F401 - all three are imported for what they register
+import edgeai_repro.techniques  # noqa: F401 - all five are imported for what they register
 from edgeai_repro import plausibility
 from edgeai_repro.architecture import ARCHITECTURES, OTHERS
 from edgeai_repro.devices import DevicesFile
