@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Threads that wait spinning take the cores from whatever else runs: 2 to 10 times the CPU on a busy machine.
-export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help claims test bench
@@ -16,15 +14,19 @@ help: ## show this help
 claims: $(READY) ## judge every claim of the paper on this machine
 	$(BIN)/python -m pytest -m claims $(ARGS)
 
+# Tests time nothing, and threads that wait spinning take 2 to 10 times the CPU on a busy machine.
+test: export OMP_WAIT_POLICY ?= passive
 test: $(READY) ## linters, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(READY) ## time and memory of claims and command line; with EDGEAI_DATA, of training too
+bench: $(READY) ## time and memory of claims, command line and edge; with EDGEAI_DATA, of training too
 	$(BIN)/python -m tests.benchmarks.claims_speed
 	$(BIN)/python -m tests.benchmarks.cli_speed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m tests.benchmarks.edge_speed
 ifneq ($(EDGEAI_DATA),)
 	$(BIN)/python -m tests.benchmarks.training_speed
 endif

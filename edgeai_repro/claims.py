@@ -185,7 +185,7 @@ class PaperInfo(Record):
     title: str
     authors: str
     year: int
-    url: str
+    url: str = ""
 
 
 class Paper(Record):

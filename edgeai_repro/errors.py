@@ -29,6 +29,10 @@ class ConditionMissing(Exception):  # noqa: N818 - no error: a claim waits for s
         self.rows = rows
 
 
+class TooNoisyError(Exception):
+    """The machine is too noisy, hot or busy to time on: nothing is told of a claim, which is no failure of it."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown name: the only one that it is a part of, else the nearest, else all."""
     names = sorted(known)
@@ -42,4 +46,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def brief(error: BaseException) -> str:
     """Return an error in one line, with its type where it isn't a line for users already."""
     text = str(error).splitlines()[0] if str(error) else ""
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")
+    return (
+        text
+        if isinstance(error, UserError | TooNoisyError)
+        else f"{type(error).__name__}: {text}".removesuffix(": ")
+    )

@@ -16,7 +16,7 @@ import pytest
 
 from edgeai_repro import __version__, environment
 from edgeai_repro.edge.device import fingerprint
-from edgeai_repro.errors import UserError, brief, nearest
+from edgeai_repro.errors import TooNoisyError, UserError, brief, nearest
 from edgeai_repro.report import terminal
 from edgeai_repro.run import Run
 from edgeai_repro.verdict import Verdict
@@ -184,11 +184,11 @@ def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
 
 @contextlib.contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Show a mistake of the user's as pytest's error in one line, without a traceback."""
+    """Show what a person can mend as pytest's error in one line, without a traceback."""
     __tracebackhide__ = True
     try:
         yield
-    except UserError as error:
+    except (UserError, TooNoisyError) as error:
         pytest.fail(str(error), pytrace=False)
 
 

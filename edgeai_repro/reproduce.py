@@ -52,8 +52,9 @@ def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> s
 
 def _heading(paper: Paper, claim: Claim) -> Iterator[str]:
     unit = METRICS[claim.metric].unit
+    name = ", ".join(filter(None, [paper.full_name(claim), paper.paper.url]))
     for line in [
-        f'{paper.full_name(claim)}, {paper.paper.url}: "{claim.quote}"',
+        f'{name}: "{claim.quote}"',
         f"The number is {show(claim.value, unit)}. {claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
     ]:
         yield from textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent="# ")

@@ -15,7 +15,7 @@ from edgeai_repro.edge.bundle import load as load_bundle
 from edgeai_repro.edge.contributed import results
 from edgeai_repro.edge.device import named_device
 from edgeai_repro.edge.lab import EdgeLab
-from edgeai_repro.errors import ConditionMissing, UserError, nearest
+from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
 from edgeai_repro.evidence import Measurement
 from edgeai_repro.report import document, files
 from edgeai_repro.report.document import Document, ImplicationEntry, Measured, paper_entry
@@ -90,6 +90,9 @@ class Run:
                 named=named_device(devices),
                 devices=list(devices.values()),
                 models=only,
+                claims=[]
+                if bundle
+                else [c for p in papers for c in p.claims if c.deployed and "weights" not in c.needs],
                 threads=threads,
             ),
             contributed=results(folder.absolute().parent / EVIDENCE, devices),
@@ -117,6 +120,8 @@ class Run:
         except ConditionMissing as missing:
             rows = missing.rows or self.trained.beside(claim, paper)
             verdict = untestable(claim, missing.condition, missing.remedy, rows)
+        except TooNoisyError as noise:
+            verdict = Verdict(claim=claim, verdict="inconclusive", reason=str(noise))
         self.verdicts[name] = verdict
         return verdict
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from edgeai_repro.audit.record import Latency
 from edgeai_repro.evidence import AA_BAND, Interval, aa_control
@@ -12,7 +13,7 @@ from edgeai_repro.wording import show
 
 Call = Callable[[], object]
 # What a person waits for: about so many seconds of counted blocks, but for the fewest turns that bear an interval.
-SECONDS, FEWEST, MOST = 4.0, 4, 40
+SECONDS, FEWEST, MOST = 4.0, 4, 20
 SAMPLES, SETTLING = 2, 1  # a block: images that are timed, after some that are not
 
 
@@ -21,12 +22,17 @@ def timed(reference: Call, others: Mapping[str, Call]) -> tuple[Latency, dict[st
 
     All have run once before. Raises UserError where a clock jumps (see `race`).
     """
-    once = _seconds(reference) + sum(map(_seconds, others.values()))
-    turns = round(SECONDS / (2 * (SAMPLES + SETTLING) * once))
-    plan = Plan(turns=min(MOST, max(FEWEST, turns)), samples=SAMPLES, settling=SETTLING)
+    plan = Plan(turns=FEWEST, samples=SAMPLES, settling=SETTLING)
+    blocks = [_block(plan, _seconds(call)) for call in (reference, *others.values())]
+    plan = replace(plan, turns=min(MOST, max(FEWEST, round(SECONDS / (2 * sum(blocks))))))
     timings = race({"": reference, **others}, plan)
     own = timings.pop("")
     return _latency(own), {name: _latency(timing, own) for name, timing in timings.items()}
+
+
+def _block(plan: Plan, once: float) -> float:
+    """Return the seconds of a block of what takes `once` for an image."""
+    return max(plan.samples * once, plan.seconds) + max(plan.settling * once, plan.settling_seconds)
 
 
 def _seconds(call: Call) -> float:

@@ -17,7 +17,9 @@ def bundle(
     dense: Annotated[
         str | None, typer.Option(metavar="SOURCE", help="The unpruned model, where SOURCE is a pruned one.")
     ] = None,
-    target: Annotated[float, typer.Option(help="Share of the hidden channels to prune, where none are.")] = 0.8,
+    target: Annotated[
+        float | None, typer.Option(help="Share of the hidden channels to prune, where none are (default: 0.8).")
+    ] = None,
     with_test_split: Annotated[
         bool, typer.Option("--with-test-split", help="Put CIFAR-10's test images in, 17 MB.")
     ] = False,
@@ -33,12 +35,12 @@ def bundle(
         build.read_source(source),
         out,
         dense=None if dense is None else build.read_source(dense),
-        target=target,
+        target=build.TARGET if target is None else target,
         test_split=with_test_split,
     )
     for variant, model in written.manifest.models.items():
-        size = written.manifest.files[model.file].bytes / 1e6
-        typer.echo(f"{model.file}: {size:.1f} MB, sha256 {written.sha256(variant)[:12]}…")
+        size = written.size(variant) / 1e6
+        typer.echo(f"{' + '.join(model.files)}: {size:.1f} MB, sha256 {written.sha256(variant)[:12]}…")
     typer.echo(out)
 
 

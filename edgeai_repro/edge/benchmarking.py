@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeai_repro.edge.bundle import TECHNIQUES
-from edgeai_repro.edge.lab import Contender
+from edgeai_repro.edge.lab import Contender, rests_on
 from edgeai_repro.measure.latency import Timing
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def hand_over(request: pytest.FixtureRequest, run: Run, contender: Contender, ti
     benchmark = request.getfixturevalue("benchmark")
     control = timing.control
     benchmark.extra_info.update(
-        claims=[name for name, claim in run.claims if _rests_on(claim, contender)],
+        claims=[name for name, claim in run.claims if rests_on(claim, contender)],
         model=run.edge.model,
         technique=TECHNIQUES[contender.variant],
         sha256=run.edge.sha256(contender),
@@ -36,6 +36,7 @@ def hand_over(request: pytest.FixtureRequest, run: Run, contender: Contender, ti
         threads=run.edge.threads,
         p90=timing.p90 / 1000,
         control=[control.low, control.high],
+        discarded_turns=timing.discarded,
     )
     benchmark.pedantic(_nothing, rounds=len(seconds))
 
@@ -48,20 +49,3 @@ def replaying(seconds: Iterable[float]) -> Callable[[], float]:
 
 def _nothing() -> None:
     """Stand for what was timed already."""
-
-
-def _rests_on(claim: object, contender: Contender) -> bool:
-    """Tell whether a claim's verdict uses a contender's times."""
-    from edgeai_repro.claims import Claim
-    from edgeai_repro.registry import METRICS
-
-    assert isinstance(claim, Claim)
-    if not METRICS[claim.metric].deployed:
-        return False
-    technique = TECHNIQUES[contender.variant]
-    settings = claim.settings
-    pairs = {
-        (claim.technique, str(settings.get("runtime", ["onnxruntime"])[0])),
-        (str(settings.get("baseline", [""])[0]), str(settings.get("baseline_runtime", [""])[0])),
-    }
-    return (technique, contender.runtime) in pairs

@@ -30,6 +30,7 @@ from edgeai_repro.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.training.record import RESULT, load_record
 
 log = logging.getLogger(__name__)
+TARGET = 0.8  # share of hidden channels that is pruned where the user names none
 PROBES = 8  # images of a kind: random ones, and real ones where there are data
 AWAKE = 0.1  # layer scale of a model with random weights: at 1e-6 no check of outputs would see a block
 # Of a logit, relative to the largest: 1e-6 was seen (ConvNeXt-Small, torch 2.15, ONNX Runtime 1.31).
@@ -166,6 +167,7 @@ def _export(
             name,
             Model(
                 file=path.name,
+                weights=export.weights_file(path).name,
                 technique=bundle.TECHNIQUES[name],
                 params=dict(form.params),
                 hidden_widths=models.hidden_widths(form.network),

@@ -25,7 +25,8 @@ from edgeai_repro.evidence import Parameter, Record
 MANIFEST = "manifest.json"
 PROBES = "probes.npy"
 TEST_IMAGES, TEST_LABELS = "test.webp", "test_labels.npy"
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
+WEIGHTS_SHA256 = "weights_sha256"  # under which a model's graph names that of its weights
 FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)  # of this folder, no other
 Variant = Literal["fp32", "int8", "pruned", "pruned-int8"]
 # What stands in a bundle, by the technique that a claim names.
@@ -63,13 +64,14 @@ class Counted(Record):
 
 
 class Model(Record):
-    """One model of a bundle.
+    """One model of a bundle: its graph is in `file`, an ONNX file that names the sha256 of `weights`, another one.
 
     `expected` are its logits on the bundle's probes, one list a probe; `error` is the largest difference of a logit
     from torch's, of the same model in fp32, on these probes.
     """
 
     file: str
+    weights: str
     technique: str
     params: dict[str, Parameter]
     hidden_widths: tuple[PositiveInt, ...]
@@ -77,6 +79,11 @@ class Model(Record):
     counts: Counted
     error: float
     expected: tuple[tuple[float, ...], ...]
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """The names of its files."""
+        return self.file, self.weights
 
 
 class File(Record):
@@ -89,7 +96,7 @@ class File(Record):
 class Manifest(Record):
     """What `manifest.json` says. `data_sha256` is that of the test split, None where the bundle has none."""
 
-    schema_version: Literal[1] = VERSION
+    schema_version: Literal[2] = VERSION
     model: str
     num_classes: PositiveInt
     stem_stride: PositiveInt
@@ -104,7 +111,7 @@ class Manifest(Record):
         for name in self.files:
             if not FILE_NAME.fullmatch(name):
                 raise ValueError(f"'files' must be of the bundle's folder (got {name!r})")
-        for name in [PROBES, *(model.file for model in self.models.values())]:
+        for name in [PROBES, *(name for model in self.models.values() for name in model.files)]:
             if name not in self.files:
                 raise ValueError(f"'files' must list {name!r} (got {', '.join(self.files)})")
         return self
@@ -129,8 +136,17 @@ class Bundle:
         return known[variant]
 
     def sha256(self, variant: Variant) -> str:
-        """Return the sha256 of a model's file, as the manifest has it."""
+        """Return the sha256 of a model's graph, as the manifest has it; it vouches for the weights too."""
         return self.manifest.files[self.model(variant).file].sha256
+
+    def size(self, variant: Variant) -> int:
+        """Return the bytes of a model's files."""
+        return sum(self.manifest.files[name].bytes for name in self.model(variant).files)
+
+    def check(self, variant: Variant) -> None:
+        """Raise UserError unless the files of a model are on disk as the manifest lists them."""
+        for name in self.model(variant).files:
+            check(self.folder / name, self.manifest.files[name])
 
     def probes(self) -> NDArray[np.uint8]:
         """Return the images that the expected outputs are of, uint8 (n, 3, 32, 32)."""
@@ -181,7 +197,10 @@ def load(folder: Path, variants: Collection[Variant] | None = None) -> Bundle:
     if manifest.model not in ARCHITECTURES:
         raise UserError(f"{path}: 'model' must be known (got {manifest.model!r}); {AGAIN}")
     passed_over = {
-        model.file for name, model in manifest.models.items() if variants is not None and name not in variants
+        file
+        for name, model in manifest.models.items()
+        if variants is not None and name not in variants
+        for file in model.files
     }
     for name, file in manifest.files.items():
         if name not in passed_over:

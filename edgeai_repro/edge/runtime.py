@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.edge.bundle import AGAIN, Bundle, Input, Variant, check
+from edgeai_repro.edge.bundle import AGAIN, WEIGHTS_SHA256, Bundle, Input, Variant
 from edgeai_repro.errors import UserError
 from edgeai_repro.threads import usable_cores
 
@@ -54,7 +54,7 @@ class Network:
 
 
 class Deployed(Network):
-    """A model of a bundle. Raises UserError also where its file is no longer the manifest's."""
+    """A model of a bundle. Raises UserError also where its files are no longer the manifest's."""
 
     def __init__(self, bundle: Bundle, variant: Variant, *, threads: int | None = None) -> None:
         self.bundle = bundle
@@ -62,10 +62,14 @@ class Deployed(Network):
         self.sha256 = bundle.sha256(variant)
         self.check_unchanged()
         super().__init__(bundle.path(variant), bundle.manifest.input, threads=threads)
+        weights = bundle.model(variant).weights
+        named = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_SHA256)
+        if named != bundle.manifest.files[weights].sha256:
+            raise UserError(f"{self.path}: must name the sha256 of {weights} (got {named}); {AGAIN}")
 
     def check_unchanged(self) -> None:
-        """Raise UserError unless the file on disk is the one that the manifest lists, and so the one loaded."""
-        check(self.bundle.path(self.variant), self.bundle.manifest.files[self.bundle.model(self.variant).file])
+        """Raise UserError unless the files on disk are those that the manifest lists, and so those loaded."""
+        self.bundle.check(self.variant)
 
     def correct(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Return which images, uint8 (n, 3, 32, 32), are given their label, bool (n,)."""

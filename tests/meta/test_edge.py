@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeai_repro.edge import bundle
+from edgeai_repro.edge import bundle, made
 from edgeai_repro.edge import lab as labs
 from edgeai_repro.edge.device import architecture
+from edgeai_repro.errors import TooNoisyError
 from edgeai_repro.measure.latency import Plan, Timing
 from edgeai_repro.report import document
 from tests.factories import claim_entry, paper_yaml
@@ -149,6 +150,73 @@ def test_once(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.Mo
     run(device, atto_bundle).assert_outcomes(passed=9, skipped=1)
 
     assert len(runs) == 1
+
+
+class TestMade:
+    """Where no bundle is given, one is made: ratios are judged everywhere."""
+
+    def test_judged(self, device: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Claims are judged on a bundle that is made once, and only what they rest on is timed."""
+        race, raced = labs.race, []
+        monkeypatch.setattr(labs, "race", lambda *given: [raced.append(set(given[0])), race(*given)][1])
+        result = device.runpytest_inprocess(*PLUGINS, "-W", "error", "--edge-threads=1", "--claims-json=out.json")
+
+        result.assert_outcomes(passed=1, skipped=2)
+        faster, latency = document.read(device.path / "out.json").papers[0].claims
+        assert (faster.verdict, faster.rows[0].reported.value) == ("reproduced", 2)
+        assert (latency.verdict, latency.condition) == ("not_testable", "edge")
+        assert raced == [{"fp32-onnxruntime", "pruned-int8-onnxruntime"}]
+
+    def test_left_out(self, device: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a model that the run is restricted from none is made."""
+        monkeypatch.setattr(labs, "make", lambda _: pytest.fail("none must be made"))
+        result = device.runpytest_inprocess(*PLUGINS, "-rs", "--claims-models=convnext_tiny")
+
+        result.assert_outcomes(skipped=3)
+        result.stdout.fnmatch_lines(["*convnext_atto left out; run without --claims-models"])
+
+    def test_cannot(self, device: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the packages that it takes are missing, the skip says where to make it and how to name it."""
+        made.make.cache_clear()
+        monkeypatch.setattr(made, "find_spec", lambda name: None if name == "onnx" else name)
+        result = device.runpytest_inprocess(*PLUGINS, "-rs", "--claims-json=out.json")
+
+        result.assert_outcomes(skipped=3)
+        entry = document.read(device.path / "out.json").papers[0].claims[0]
+        assert entry.condition == "edge"
+        assert "none can be made without onnx" in entry.reason
+        assert "--bundle DIR" in entry.reason
+
+
+def test_throttled(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device that is throttled claims are inconclusive, benchmarks have no times, and nothing is retried."""
+    runs = []
+
+    def too_hot(*_: Any) -> dict[str, Timing]:
+        runs.append(1)
+        raise TooNoisyError("too noisy: the device was throttled in 9 of 10 turns; cool it")
+
+    monkeypatch.setattr(labs, "race", too_hot)
+    result = run(device, atto_bundle, "-rs", "--claims-json=out.json", "--claims-require=edge")
+
+    result.assert_outcomes(skipped=2, errors=8)
+    result.stdout.fnmatch_lines(["*inconclusive: too noisy: the device was throttled in 9 of 10 turns; cool it"])
+    assert "Traceback" not in result.stdout.str()
+    assert {claim.verdict for claim in document.read(device.path / "out.json").papers[0].claims} == {"inconclusive"}
+    assert len(runs) == 1
+
+
+def test_noted(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many turns were discarded, and what sets the frequency, stands beside each row and in the storage."""
+    timing = Timing(np.ones((8, 5)), discarded=2)
+    monkeypatch.setattr(labs, "race", lambda contenders, _: dict.fromkeys(contenders, timing))
+    monkeypatch.setattr(labs, "governor", lambda: "performance")
+    run(device, atto_bundle, "--claims-json=out.json", "--benchmark-json=times.json")
+
+    rows = [row for claim in document.read(device.path / "out.json").papers[0].claims for row in claim.rows]
+    stored = json.loads((device.path / "times.json").read_text())["benchmarks"]
+    assert [(row.params["discarded_turns"], row.params["governor"]) for row in rows] == 2 * [(2, "performance")]
+    assert {each["extra_info"]["discarded_turns"] for each in stored} == {2}
 
 
 class TestNoVerdict:

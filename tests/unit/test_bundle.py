@@ -63,15 +63,15 @@ class TestContents:
     """What a bundle holds."""
 
     def test_files(self, loaded: Bundle) -> None:
-        """Holds four models, the probes and the manifest, and no other file."""
-        onnx = {f"{variant}.onnx" for variant in bundle.TECHNIQUES}
+        """Holds four models, two files each, the probes and the manifest, and no other file."""
+        onnx = {f"{variant}.{end}" for variant in bundle.TECHNIQUES for end in ("onnx", "weights")}
 
         assert {path.name for path in loaded.folder.iterdir()} == onnx | {bundle.PROBES, bundle.MANIFEST}
         assert set(loaded.manifest.files) == onnx | {bundle.PROBES}
 
     def test_smaller(self, loaded: Bundle) -> None:
         """Int8 and pruning each shrink the file, and both together the most."""
-        size = {name: loaded.path(name).stat().st_size for name in bundle.TECHNIQUES}
+        size = {name: loaded.size(name) for name in bundle.TECHNIQUES}
 
         assert size["pruned-int8"] < min(size["int8"], size["pruned"]) < max(size["int8"], size["pruned"])
         assert max(size["int8"], size["pruned"]) < size["fp32"] / 2
@@ -276,7 +276,7 @@ class TestBuild:
 class TestDamage:
     """A bundle that isn't whole is refused, in one line."""
 
-    @pytest.mark.parametrize("name", ["fp32.onnx", "pruned-int8.onnx", bundle.PROBES])
+    @pytest.mark.parametrize("name", ["fp32.onnx", "fp32.weights", "pruned-int8.onnx", bundle.PROBES])
     def test_missing(self, copied: Path, name: str) -> None:
         """A missing file is named."""
         (copied / name).unlink()
@@ -292,15 +292,25 @@ class TestDamage:
         with pytest.raises(UserError, match=r"int8\.onnx: must have \d+ bytes \(got \d+\); it is truncated"):
             bundle.load(copied)
 
-    def test_altered(self, copied: Path) -> None:
+    @pytest.mark.parametrize("name", ["pruned.onnx", "pruned.weights"])
+    def test_altered(self, copied: Path, name: str) -> None:
         """A file with one other byte is told by its sha256."""
-        path = copied / "pruned.onnx"
+        path = copied / name
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
 
-        with pytest.raises(UserError, match=r"pruned\.onnx: must have the sha256 .* it is altered"):
+        with pytest.raises(UserError, match=rf"{name}: must have the sha256 .* it is altered"):
             bundle.load(copied)
+
+    def test_other_weights(self, copied: Path) -> None:
+        """A graph vouches for its weights: others are refused even where the manifest was made to list them."""
+        content = bytearray((copied / "int8.weights").read_bytes())
+        content[len(content) // 2] ^= 1
+        replace(copied, "int8.weights", bytes(content))
+
+        with pytest.raises(UserError, match=r"int8\.onnx: must name the sha256 of int8\.weights \(got "):
+            Deployed(bundle.load(copied), "int8", threads=1)
 
     def test_only_what_is_asked(self, copied: Path) -> None:
         """Where some models are asked for, the others are not read: it is what a quick start takes."""
@@ -311,8 +321,8 @@ class TestDamage:
     @pytest.mark.parametrize(
         ("change", "complaint"),
         [
-            (lambda m: m.update(schema_version=2), r"'schema_version' must be 1 \(got 2\); write the bundle again"),
-            (lambda m: m.pop("schema_version"), r"'schema_version' must be 1 \(got None\)"),
+            (lambda m: m.update(schema_version=1), r"'schema_version' must be 2 \(got 1\); write the bundle again"),
+            (lambda m: m.pop("schema_version"), r"'schema_version' must be 2 \(got None\)"),
             (lambda m: m.update(model="convnext_nano"), r"'model' must be known \(got 'convnext_nano'\)"),
             (lambda m: m.pop("input"), r"'input' must be given"),
             (lambda m: m["files"].pop("int8.onnx"), r"'files' must list 'int8\.onnx'"),

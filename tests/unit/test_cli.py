@@ -162,7 +162,7 @@ def test_bundle(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatc
     assert status == 0
     assert out.splitlines()[-1] == str(folder)
     assert [line.partition(":")[0] for line in out.splitlines()[:-1]] == [
-        *("fp32.onnx", "int8.onnx", "pruned.onnx", "pruned-int8.onnx")
+        f"{name}.onnx + {name}.weights" for name in ("fp32", "int8", "pruned", "pruned-int8")
     ]
     assert asked[0] == 0
     assert sorted(int(line.split()[1].rstrip(":")) for line in asked[1].splitlines()) == list(range(10))

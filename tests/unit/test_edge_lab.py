@@ -30,7 +30,7 @@ RECIPE = {
     **{"init": "imagenet", "epochs": 30, "resolution": 32, "stem_stride": 4, "seed": 7},
     **{"structured": 0.8, "unstructured": None},
 }
-QUICK = Plan(turns=2, samples=1, settling=0)
+QUICK = Plan(turns=2, samples=1, settling=0, seconds=0, settling_seconds=0)
 SPEEDUP = {"runtime": ["onnxruntime"], "baseline": ["none"], "baseline_runtime": ["onnxruntime"]}
 
 
@@ -75,7 +75,7 @@ class TestTiming:
 
     def test_contenders(self, loaded: Bundle) -> None:
         """Each model of the bundle is timed in ONNX Runtime and, where torch is installed, in eager mode."""
-        names = {str(each) for each in EdgeLab(loaded).contenders}
+        names = {str(each) for each in EdgeLab(loaded, threads=1).contenders}
 
         assert names == {f"{variant}-{name}" for variant in bundle.TECHNIQUES for name in ("onnxruntime", "eager")}
 
@@ -89,6 +89,16 @@ class TestTiming:
         with pytest.raises(ConditionMissing, match="torch isn't installed") as missing:
             lab.rows(asked("speedup", settings=settings), None)
         assert missing.value.condition == "torch"
+
+    def test_asleep(self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where OpenMP's threads are told to fall asleep, eager mode isn't timed with several."""
+        monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+        settings = {**SPEEDUP, "baseline": ["combined"], "baseline_runtime": ["eager"]}
+
+        assert {each.runtime for each in EdgeLab(loaded, threads=2).contenders} == {"onnxruntime"}
+        assert {each.runtime for each in EdgeLab(loaded, threads=1).contenders} == {"onnxruntime", "eager"}
+        with pytest.raises(ConditionMissing, match=r"OMP_WAIT_POLICY is passive.*unset it"):
+            EdgeLab(loaded, threads=2, plan=QUICK).rows(asked("speedup", settings=settings), None)
 
     def test_once(self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         """All contenders are timed in one run, however many claims ask."""
@@ -269,11 +279,17 @@ class TestRefused:
         assert missing.value.condition == "edge"
 
     @pytest.mark.parametrize(
-        ("models", "restricted"), [(["convnext_small"], None), (["convnext_atto"], ["convnext_tiny"])]
+        ("models", "restricted", "complaint"),
+        [
+            (["convnext_small"], None, "convnext_small asked for; the bundle is of convnext_atto"),
+            (["convnext_atto"], ["convnext_tiny"], "convnext_atto left out; run without --claims-models"),
+        ],
     )
-    def test_another_model(self, loaded: Bundle, models: list[str], restricted: list[str] | None) -> None:
+    def test_another_model(
+        self, loaded: Bundle, models: list[str], restricted: list[str] | None, complaint: str
+    ) -> None:
         """A bundle of a model that isn't asked for, or that the run leaves out, settles nothing."""
-        with pytest.raises(ConditionMissing, match="the bundle is of convnext_atto") as missing:
+        with pytest.raises(ConditionMissing, match=complaint) as missing:
             EdgeLab(loaded, models=restricted).rows(asked(models=models), None)
         assert missing.value.condition == "models"
 

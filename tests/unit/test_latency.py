@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
+from typing import TypeVar
 
 import numpy as np
 import pytest
 
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import TooNoisyError, UserError
 from edgeai_repro.evidence import aa_control
 from edgeai_repro.measure.latency import LEAST_WARM_UPS, Plan, Timing, race, ratio, worst_control
+from edgeai_repro.measure.throttling import Throttling
 
-PLAN = Plan(turns=4, samples=3, settling=2)
+PLAN = Plan(turns=4, samples=3, settling=2, seconds=0, settling_seconds=0)
+T = TypeVar("T")
+READINGS = 3  # of a turn with one contender: before its first block, and after both
+COOL, HOT = Throttling(events=(7,), limits=(0,)), Throttling(events=(7,), limits=(1,))
 
 
 class Bench:
@@ -23,6 +28,7 @@ class Bench:
         self.now = 100.0
         self.calls: list[str] = []
         self.wall = 0.0
+        self.readings: Iterator[Throttling] = self._over_and_over((Throttling(),))
 
     def takes(self, name: str, *seconds: float) -> Callable[[], None]:
         """Return a contender that takes these seconds in turn, over and over."""
@@ -35,13 +41,19 @@ class Bench:
         return call
 
     @staticmethod
-    def _over_and_over(seconds: tuple[float, ...]) -> Iterator[float]:
+    def _over_and_over(values: tuple[T, ...]) -> Iterator[T]:
         while True:
-            yield from seconds
+            yield from values
 
     def race(self, contenders: dict[str, Callable[[], None]], plan: Plan = PLAN) -> dict[str, Timing]:
         """Time contenders by this machine's clocks."""
-        return race(contenders, plan, clock=lambda: self.now, witness=lambda: self.now + self.wall)
+        return race(
+            contenders,
+            plan,
+            clock=lambda: self.now,
+            witness=lambda: self.now + self.wall,
+            throttling=lambda: next(self.readings),
+        )
 
 
 @pytest.fixture
@@ -80,6 +92,16 @@ def test_settling(bench: Bench) -> None:
     assert bench.race({"a": slow_at_first})["a"].milliseconds.max() == pytest.approx(1)
 
 
+def test_fast(bench: Bench) -> None:
+    """A fast contender fills a block's time with more samples, a slow one has the least that are asked for."""
+    plan = Plan(turns=2, samples=3, settling=2, seconds=0.04, settling_seconds=0.02)
+    found = bench.race({"fast": bench.takes("fast", 0.003), "slow": bench.takes("slow", 0.1)}, plan)
+
+    assert found["fast"].milliseconds.shape == (4, 14)
+    assert found["slow"].milliseconds.shape == (4, 3)
+    assert bench.calls.count("fast") == 10 + 4 * (7 + 14), "half the time again before a block counts"
+
+
 def test_drift(bench: Bench) -> None:
     """A machine that slows down steadily makes no contender faster than its equal."""
     steps = iter(range(10_000))
@@ -87,7 +109,7 @@ def test_drift(bench: Bench) -> None:
     def slowing() -> None:
         bench.now += 0.001 * (1 + next(steps) / 10_000)
 
-    timings = bench.race({"a": slowing, "b": slowing}, Plan(turns=20, samples=3))
+    timings = bench.race({"a": slowing, "b": slowing}, Plan(turns=20, samples=3, seconds=0, settling_seconds=0))
     found = ratio(timings["a"], timings["b"])
 
     assert found.value == pytest.approx(1, abs=0.002)
@@ -110,6 +132,50 @@ def test_noise() -> None:
     assert not aa_control(noisy.control)
     assert not aa_control(worst_control([quiet, noisy]))
     assert worst_control([quiet, noisy]).value == pytest.approx(0.5)
+
+
+class TestThrottled:
+    """What was timed while the device was throttled doesn't count."""
+
+    @pytest.mark.parametrize(
+        "turn",
+        [
+            pytest.param([HOT, COOL, COOL], id="at its start"),
+            pytest.param([COOL, HOT, COOL], id="between its blocks"),
+            pytest.param([COOL, COOL, HOT], id="at its end"),
+            pytest.param([COOL, COOL, Throttling((8,), (0,))], id="for a moment that nothing was read in"),
+        ],
+    )
+    def test_discarded(self, bench: Bench, turn: list[Throttling]) -> None:
+        """A turn in which the device was throttled is discarded, of all contenders, and counted."""
+        slow_once = bench.takes("a", *(10 * [0.001]), *(10 * [0.001]), *(10 * [0.005]), *(1000 * [0.001]))
+        bench.readings = chain(READINGS * [COOL], turn, repeat(turn[-1] if turn[-1] != HOT else COOL))
+        found = bench.race({"a": slow_once})["a"]
+
+        assert found.discarded == 1
+        assert found.milliseconds.shape == (2 * (PLAN.turns - 1), PLAN.samples)
+        assert found.milliseconds.max() == pytest.approx(1), "the turn of 5 ms must be left out"
+
+    def test_together(self, bench: Bench) -> None:
+        """All contenders lose the turn, so that those left are of the same turns and can be compared."""
+        bench.readings = chain([COOL, COOL, HOT], repeat(COOL))
+        found = bench.race({name: bench.takes(name, 0.001) for name in "ab"})
+
+        assert [timing.milliseconds.shape for timing in found.values()] == 2 * [(6, 3)]
+
+    def test_too_hot(self, bench: Bench) -> None:
+        """Where the device was throttled in more than half of the turns, nothing is told."""
+        bench.readings = chain(READINGS * [COOL], repeat(HOT))
+
+        with pytest.raises(TooNoisyError, match=r"^too noisy: the device was throttled in 3 of 4 turns; cool it"):
+            bench.race({"a": bench.takes("a", 0.001)})
+
+    @pytest.mark.parametrize(("reading", "discarded"), [(COOL, 0), (Throttling(), None)])
+    def test_told(self, bench: Bench, reading: Throttling, discarded: int | None) -> None:
+        """That no turn was discarded is said only where the device tells."""
+        bench.readings = repeat(reading)
+
+        assert bench.race({"a": bench.takes("a", 0.001)})["a"].discarded == discarded
 
 
 @pytest.mark.parametrize("wall", [5.0, -5.0])
@@ -137,7 +203,7 @@ def test_slewed(bench: Bench) -> None:
     """A wall clock that is slewed, by 0.05 %, is no jump."""
     call = bench.takes("a", 10.0)
 
-    race({"a": call}, PLAN, clock=lambda: bench.now, witness=lambda: bench.now * 1.0005)
+    race({"a": call}, PLAN, clock=lambda: bench.now, witness=lambda: bench.now * 1.0005, throttling=Throttling)
 
 
 def test_collector(bench: Bench) -> None:
@@ -159,7 +225,7 @@ def test_collector(bench: Bench) -> None:
 
 def test_real_clock() -> None:
     """On the machine's own clocks, too, every time is positive."""
-    timings = race({"a": lambda: sum(range(1000))}, PLAN)["a"].milliseconds
+    timings = race({"a": lambda: sum(range(1000))}, PLAN, throttling=Throttling)["a"].milliseconds
 
     assert (timings > 0).all()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgeai_repro.edge import made
 from edgeai_repro.errors import UserError
 from edgeai_repro.run import Run
 from edgeai_repro.verdict import judge, untestable
@@ -122,10 +123,12 @@ def test_document(folder: Path) -> None:
     assert [entry.id for entry in paper.claims] == ["one", "two"]
 
 
-def test_deployed(folder: Path) -> None:
+def test_deployed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim about what is deployed goes to the edge lab, which says what it lacks, and never to the lab."""
     entry = claim_entry(id="fast", metric="latency", technique="combined")
     (folder / "a.yaml").write_text(paper_yaml(entry), encoding="utf-8")
+    made.make.cache_clear()
+    monkeypatch.setattr(made, "find_spec", lambda _: None)
 
     found = _prepare(folder).judge("paper/fast", lab=None)  # type: ignore[arg-type]
 
