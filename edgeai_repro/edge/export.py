@@ -29,7 +29,7 @@ def export(model: nn.Module, path: Path, *, resolution: int = 32) -> None:
             warnings.filterwarnings("ignore", ".*legacy TorchScript-based ONNX export", DeprecationWarning)
             warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
             torch.onnx.export(
-                ChannelsLast(model).eval(),
+                ChannelsLast(model, resolution).eval(),
                 (image,),
                 whole,
                 dynamo=False,
