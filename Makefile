@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help claims test bench
+.PHONY: help claims lint test bundle bench
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -16,11 +16,19 @@ claims: $(READY) ## judge every claim of the paper on this machine
 
 # Tests time nothing, and threads that wait spinning take 2 to 10 times the CPU on a busy machine.
 test: export OMP_WAIT_POLICY ?= passive
-test: $(READY) ## linters, types and all tests
+test: lint ## linters, types and all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## linters and types alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/shellcheck ci/*.sh
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --quiet --offline --persona=pedantic .github/workflows
+
+bundle: $(READY) ## what an edge device runs: make bundle ARGS='convnext_small -o bundle'
+	$(BIN)/edgeai-repro bundle $(ARGS)
 
 bench: $(READY) ## time and memory of claims, command line and edge; with EDGEAI_DATA, of training too
 	$(BIN)/python -m tests.benchmarks.claims_speed

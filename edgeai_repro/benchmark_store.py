@@ -104,6 +104,7 @@ class Store:
             session.machine_id = session.storage.default_machine_id = self._fingerprint.key
             try:
                 if session.save or session.autosave:
+                    self._check_real()
                     writable(session.storage.path / self._fingerprint.key / "new.json")
                 found = self._check_stored(session.storage) if self._asked else False
             except UserError as error:
@@ -111,6 +112,16 @@ class Store:
         session.compare = self._asked
         if found:
             session.handle_loading()
+        elif self._asked is True:
+            session.compare_fail = []  # a device's first run has nothing to be worse than, which is noted
+
+    def _check_real(self) -> None:
+        """Raise UserError on an emulated processor: what was timed on it mustn't be filed as a device's."""
+        if self._fingerprint.emulated:
+            raise UserError(
+                f"--benchmark-save and --benchmark-autosave must file times of a real processor "
+                f"(got {self._fingerprint}); leave them out, or run on the device itself"
+            )
 
     def _check_stored(self, storage: Any) -> bool:
         """Check every file that will be compared with; note it, and return False, where there is none."""

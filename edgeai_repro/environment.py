@@ -29,6 +29,13 @@ VARIABLES = {
 
 
 CPUINFO = Path("/proc/cpuinfo")
+# The program that the kernel runs this thread with. qemu hides itself under /proc/self, and from 8.2 on makes up a
+# /proc/cpuinfo too, but knows nothing of thread-self (linux-user/syscall.c, is_proc_myself; seen with 7.2).
+EXECUTED = Path("/proc/thread-self/exe")
+ARM = ("armv6l", "armv7l", "armv8l", "aarch64", "arm64")
+FAMILIES = dict.fromkeys(("i386", "i686", "x86_64", "amd64"), "x86") | dict.fromkeys(ARM, "arm")
+ELF_MACHINES = {3: "x86", 62: "x86", 40: "arm", 183: "arm"}  # EM_386, EM_X86_64, EM_ARM, EM_AARCH64
+CPUINFO_KEYS = {"vendor_id": "x86", "CPU implementer": "arm"}  # what the kernels of each say of every core
 
 
 def describe() -> Environment:
@@ -42,8 +49,20 @@ def describe() -> Environment:
         threads=torch.get_num_threads() if torch else None,
         engine=torch.backends.quantized.engine if torch else None,
         device=os.environ.get("EDGEAI_DEVICE"),
+        emulated=emulated(),
         versions={name: version for name in PACKAGES if (version := _version(name))},
     )
+
+
+def emulated() -> bool:
+    """Tell whether an emulator (qemu-user, Rosetta, box64) runs this process, so that its times mean nothing.
+
+    One does where the program that the kernel executes, or the processor that it describes, is of another family
+    than the machine that Python sees. A whole machine that is emulated isn't told from a real one.
+    """
+    machine = platform.machine().lower()
+    seen = FAMILIES.get(machine, machine)
+    return any(family not in (None, seen) for family in (_executed(), _described()))
 
 
 def variables() -> dict[str, tuple[str, bool]]:
@@ -73,12 +92,31 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _executed() -> str | None:
+    """Return the family of the program that the kernel executes; None where that can't be told."""
+    try:
+        with EXECUTED.open("rb") as stream:
+            header = stream.read(20)
+    except OSError:
+        return None
+    return ELF_MACHINES.get(int.from_bytes(header[18:20], "little")) if header.startswith(b"\x7fELF") else None
+
+
+def _described() -> str | None:
+    """Return the family of the processor that the kernel describes; None where that can't be told."""
+    return next((family for key, family in CPUINFO_KEYS.items() if key in _cpuinfo()), None)
+
+
 def _cpu() -> str:
-    if CPUINFO.exists():
-        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
-        said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        # ARM's kernel names the board, where it does, and the core by numbers: Cortex-A76 is 0x41 0xd0b.
-        named = [said.get(name) for name in ("model name", "Model", "CPU implementer", "CPU part")]
-        if found := " ".join(filter(None, named)):
-            return found
-    return platform.processor() or platform.machine()
+    said = _cpuinfo()
+    # ARM's kernel names the board, where it does, and the core by numbers: Cortex-A76 is 0x41 0xd0b.
+    named = [said.get(name) for name in ("model name", "Model", "CPU implementer", "CPU part")]
+    return " ".join(filter(None, named)) or platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Return what the kernel says of the processors, by key; of several, what it says of the last."""
+    if not CPUINFO.exists():
+        return {}
+    lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

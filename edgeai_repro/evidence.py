@@ -75,7 +75,7 @@ class Measurement(Record):
 
 
 class Environment(Record):
-    """The machine and the software that a run was made with."""
+    """The machine and the software that a run was made with; on an emulated processor no time is evidence."""
 
     python: str
     machine: str
@@ -84,4 +84,5 @@ class Environment(Record):
     threads: PositiveInt | None = None
     engine: str | None = None
     device: str | None = None
+    emulated: bool = False
     versions: dict[str, str]

@@ -16,7 +16,7 @@ import pytest
 
 from edgeai_repro import __version__, environment
 from edgeai_repro.edge.device import fingerprint
-from edgeai_repro.errors import TooNoisyError, UserError, brief, nearest
+from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, brief, nearest
 from edgeai_repro.report import terminal
 from edgeai_repro.run import Run
 from edgeai_repro.verdict import Verdict
@@ -109,7 +109,8 @@ def _conditions() -> list[str]:
     here = environment.describe()
     versions = ", ".join(f"{name} {version}" for name, version in here.versions.items() if name != "edgeai-repro")
     engine = f"{here.threads} threads, engine {here.engine}" if here.engine else "without torch"
-    return [versions, f"{here.cpu}, {here.cores} cores; {engine}", environment.conditions()]
+    emulated = f", emulating {here.machine}: nothing is timed" if here.emulated else ""
+    return [versions, f"{here.cpu}, {here.cores} cores{emulated}; {engine}", environment.conditions()]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -184,12 +185,14 @@ def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
 
 @contextlib.contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Show what a person can mend as pytest's error in one line, without a traceback."""
+    """Show what a person can mend as pytest's error in one line, without a traceback; skip what can't be told."""
     __tracebackhide__ = True
     try:
         yield
     except (UserError, TooNoisyError) as error:
         pytest.fail(str(error), pytrace=False)
+    except ConditionMissing as missing:
+        pytest.skip(missing.remedy)
 
 
 @pytest.fixture

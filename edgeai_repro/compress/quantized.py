@@ -67,6 +67,22 @@ def from_plain(weight: Tensor, scale: Tensor, zero_point: Tensor, bias: Tensor |
         return pack(quantized, bias)
 
 
+def dequantize(model: nn.Module) -> nn.Module:
+    """Return a quantized model with nn.Linear layers of the very values that its int8 weights stand for.
+
+    The result shares every other tensor with `model`, which stays as it is.
+    """
+    plain = share(model)
+    layers = {name: layer for name, layer in plain.named_modules() if isinstance(layer, DynamicLinear)}
+    for name, layer in layers.items():
+        weight, bias = layer._weight_bias()  # type: ignore[no-untyped-call]
+        linear = nn.Linear(layer.in_features, layer.out_features, bias=bias is not None, device="meta")
+        values = {"weight": weight.dequantize()} | ({} if bias is None else {"bias": bias.detach()})
+        linear.load_state_dict(values, assign=True)
+        plain.set_submodule(name, linear)
+    return plain.eval()
+
+
 def engine() -> str:
     """Return the quantization engine in force, as torch names it."""
     current = str(torch.backends.quantized.engine)

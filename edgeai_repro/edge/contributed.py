@@ -29,8 +29,8 @@ SHA256 = re.compile("[0-9a-f]{64}")
 def keep(path: Path, evidence: Path, devices: Mapping[str, Device]) -> Path:
     """Check the JSON of a run on an edge device, and keep it under the evidence folder; return the file.
 
-    Raises UserError, in one line, where it isn't of a known edge device, its times were too noisy or beyond what
-    the device can do, or the file that was evaluated isn't the one that was timed.
+    Raises UserError, in one line, where it isn't of a known edge device or of an emulated one, its times were too
+    noisy or beyond what the device can do, or the file that was evaluated isn't the one that was timed.
     """
     found = document.read(path)
     list(_measured(found, path, devices))
@@ -80,6 +80,8 @@ def _device(found: Document, path: Path, devices: Mapping[str, Device]) -> Devic
             f"{path}: must be of an edge device on its own architecture (got {key!r}, {device.kind}, "
             f"{device.architecture}, run on {found.environment.machine}); run it on the device"
         )
+    if found.environment.emulated:
+        raise UserError(f"{path}: must be of a real processor (got an emulated one); run it on the device")
     return device
 
 

@@ -20,23 +20,29 @@ ALIASES = {"arm64": "aarch64", "amd64": "x86_64"}  # as macOS and Windows call t
 
 
 class Fingerprint(Record):
-    """What must be equal for two timings to be comparable; software is not part of it."""
+    """What must be equal for two timings to be comparable; software is not part of it.
+
+    Times of an `emulated` processor are comparable with none.
+    """
 
     cpu: str
     architecture: str
     cores: PositiveInt
     threads: PositiveInt
+    emulated: bool = False
 
     @property
     def key(self) -> str:
         """A folder's name: readable, and with a digest, for two CPUs' names may read alike."""
         words = re.sub(r"[^a-z0-9]+", "-", self.cpu.lower()).strip("-")[:40]
-        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        said = self.model_dump_json(exclude_defaults=True)
+        digest = hashlib.sha256(said.encode()).hexdigest()[:8]
         return f"{self.architecture}-{words}-{self.cores}c-{self.threads}t-{digest}"
 
     def __str__(self) -> str:
         """Return it in words."""
-        return f"{self.cpu}, {self.architecture}, {self.cores} cores, {self.threads} threads"
+        emulated = ", emulated" if self.emulated else ""
+        return f"{self.cpu}, {self.architecture}, {self.cores} cores, {self.threads} threads{emulated}"
 
 
 def architecture() -> str:
@@ -48,7 +54,9 @@ def architecture() -> str:
 def fingerprint(threads: int) -> Fingerprint:
     """Return the fingerprint of this machine where `threads` are used."""
     here = environment.describe()
-    return Fingerprint(cpu=here.cpu, architecture=architecture(), cores=here.cores, threads=threads)
+    return Fingerprint(
+        cpu=here.cpu, architecture=architecture(), cores=here.cores, threads=threads, emulated=here.emulated
+    )
 
 
 def named_device(devices: Mapping[str, Device]) -> Device | None:

@@ -38,6 +38,7 @@ from edgeai_repro.wording import show, show_interval
 Runtime = Literal["onnxruntime", "eager"]
 NO_BUNDLE = "no bundle is here: `edgeai-repro bundle convnext_small -o DIR`, then --bundle DIR"
 NO_TORCH = "eager mode can't be timed, for torch isn't installed here; pip install 'edgeai-repro[torch]'"
+EMULATED = "this processor is emulated, and its times tell nothing of any device; run it on the device itself"
 # Eager mode enters a parallel region in each layer: ConvNeXt-Small, pruned and int8, took 18 ms so, not 6.
 SLEEPY = "eager mode can't be timed fairly where OMP_WAIT_POLICY is passive, for its threads fall asleep; unset it"
 BOUNDS = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
@@ -135,6 +136,7 @@ class EdgeLab:
         if model not in [*claim.models, *claim.neighbours]:
             raise ConditionMissing("models", f"{asked} asked for; the bundle is of {model}")
         if self.bundle is None:
+            _check_real()
             self.bundle = make(model)
         rows = list(METRICS[claim.metric].measure(self, claim, model))
         if "weights" in claim.needs:
@@ -148,8 +150,10 @@ class EdgeLab:
     def timings(self) -> dict[Contender, Timing]:
         """The times of all contenders, from one interleaved run.
 
-        Raises as `rows` does, and TooNoisyError where the device was throttled in most of its turns.
+        Raises as `rows` does, also where the processor is emulated, and TooNoisyError where the device was
+        throttled in most of its turns.
         """
+        _check_real()
         if isinstance(self._timed, TooNoisyError):
             raise self._timed
         return self._timed
@@ -294,6 +298,12 @@ def rests_on(claim: Claim, contender: Contender) -> bool:
         (str(settings.get("baseline", [""])[0]), str(settings.get("baseline_runtime", [""])[0])),
     }
     return (TECHNIQUES[contender.variant], contender.runtime) in pairs
+
+
+def _check_real() -> None:
+    """Raise ConditionMissing on an emulated processor: nothing is timed there."""
+    if environment.emulated():
+        raise ConditionMissing("edge", EMULATED)
 
 
 def _reaches(recipe: Mapping[str, object] | None, technique: str, full: FullScale) -> bool:

@@ -17,7 +17,7 @@ from edgeai_repro.threads import usable_cores
 
 Floats = NDArray[np.float32]
 SIDE = 32  # of the images that come in: CIFAR-10's
-# Of a logit, relative to the largest: another CPU's kernels round otherwise, and a rounded activation flips.
+# Of a logit, relative to the largest: another CPU's kernels round otherwise.
 TOLERANCE = 1e-3
 
 
@@ -78,14 +78,19 @@ class Deployed(Network):
     def check_outputs(self) -> float:
         """Return the largest difference from the manifest's logits on the probes, relative to the largest logit.
 
-        Raises UserError where it is over TOLERANCE: this machine computes something else.
+        Raises UserError where it is over TOLERANCE, and over the error that int8 makes: this machine computes
+        something else. An activation that lies between two steps of int8 goes the other way where fp32 differs in
+        its last bit, and moves a logit by a part of that error (ConvNeXt-Atto, trained: by 9e-3 of 2.6e-2 between
+        ONNX Runtime 1.24 and 1.31 on one x86 machine, by 7e-3 on an emulated Cortex-A76).
         """
-        expected = np.array(self.bundle.model(self.variant).expected, np.float32)
+        described = self.bundle.model(self.variant)
+        expected = np.array(described.expected, np.float32)
         found = self.predict(self.bundle.probes())
-        difference = float(np.abs(found - expected).max() / np.abs(expected).max())
-        if not difference <= TOLERANCE:
+        scale = float(np.abs(expected).max())
+        difference, allowed = float(np.abs(found - expected).max()) / scale, max(TOLERANCE, described.error / scale)
+        if not difference <= allowed:
             raise UserError(
-                f"{self.path}: must give the manifest's outputs to {TOLERANCE:.0e} (got {difference:.1e} off); "
+                f"{self.path}: must give the manifest's outputs to {allowed:.0e} (got {difference:.1e} off); "
                 "try another version of onnxruntime"
             )
         return difference

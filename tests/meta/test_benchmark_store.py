@@ -105,6 +105,28 @@ def test_compared(device: Device) -> None:
     result.stdout.no_fnmatch_line("benchmarks: *")
 
 
+@pytest.mark.parametrize("option", ["--benchmark-save=run", "--benchmark-autosave"])
+def test_emulated(device: Device, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    """What is timed on an emulated processor isn't filed, and the run ends in one line before anything is timed."""
+    monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+    result = device.run("--edge-threads=2", option)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: --benchmark-save * must file times of a real processor (got *, emulated)*"]
+    )
+    assert not list(device.pytester.path.glob(".benchmarks/**/*.json"))
+
+
+def test_emulated_told(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that pytest-benchmark writes wherever it is told says that the processor was emulated."""
+    monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+    device.run("--benchmark-json=times.json")
+
+    said = json.loads((device.pytester.path / "times.json").read_text())["machine_info"]["edgeai"]
+    assert said["fingerprint"]["emulated"] is True
+
+
 def test_regression(device: Device) -> None:
     """--benchmark-compare-fail fails as users know it."""
     device.save(faster)
@@ -147,9 +169,10 @@ def test_only_others(device: Device) -> None:
     result.stdout.no_fnmatch_line("*(0001_run)*")
 
 
-def test_nothing_stored(device: Device) -> None:
-    """A first run has nothing to compare with, and says so."""
-    result = device.run(*COMPARE)
+@pytest.mark.parametrize("fail", [(), ("--benchmark-compare-fail=median:10%",)])
+def test_nothing_stored(device: Device, fail: tuple[str, ...]) -> None:
+    """A first run has nothing to compare with, nor to be worse than, and says so."""
+    result = device.run(*COMPARE, *fail)
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(["benchmarks: no benchmark of this device, * is stored"])

@@ -124,6 +124,21 @@ def test_required(device: pytest.Pytester, atto_bundle: Path) -> None:
     result.assert_outcomes(passed=1, failed=1, deselected=8)
 
 
+def test_emulated(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an emulated processor no claim about times is judged, whatever EDGEAI_DEVICE says, and no time is kept."""
+    monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+    monkeypatch.setenv("EDGEAI_DEVICE", "this")
+    result = run(device, atto_bundle, "-rs", "--claims-json=out.json")
+
+    result.assert_outcomes(skipped=10)
+    result.stdout.fnmatch_lines(["SKIPPED * this processor is emulated, *"])
+    found = document.read(device.path / "out.json")
+    assert found.environment.emulated
+    assert {(entry.verdict, entry.condition, len(entry.rows)) for entry in found.papers[0].claims} == {
+        ("not_testable", "edge", 0)
+    }
+
+
 def test_both(device: pytest.Pytester, atto_bundle: Path) -> None:
     """One run feeds the verdicts and pytest-benchmark's file: the very times, by model, technique and runtime."""
     run(device, atto_bundle, "--benchmark-json=times.json", "--claims-json=out.json")

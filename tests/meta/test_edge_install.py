@@ -1,4 +1,4 @@
-"""The edge install: a fresh environment with the extra `edge` alone judges a bundle, without torch."""
+"""The edge install: what CI runs on a device, in a fresh environment without torch, judges a bundle and times."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 
 from edgeai_repro.documents import sha256
 from edgeai_repro.edge import build, bundle
-from edgeai_repro.edge.device import architecture
+from edgeai_repro.edge.device import architecture, fingerprint
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document
 from tests.factories import PAPER, claim_entry, paper_yaml
 from tests.meta.test_edge import AT_LEAST, AT_MOST, ATTO, DEVICES, FASTER
 
 ROOT = Path(__file__).parents[2]
-CHECKOUT = ("claims", "conftest.py", "edgeai_repro", "LICENSE", "pyproject.toml", "README.md", "tests")
+CHECKOUT = ("ci", "claims", "conftest.py", "edgeai_repro", "LICENSE", "pyproject.toml", "README.md", "tests")
 TARGET = {"target": [0.8]}
 FULL_SCALE = {"init": "imagenet", "epochs": 30, "resolution": 32, "stem_stride": 4}
 EAGER = {**FASTER, "baseline": ["combined"], "baseline_runtime": ["eager"]}
@@ -73,36 +73,38 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def python(checkout: Path) -> Path:
-    """The Python of a fresh environment into which the checkout was installed with the extra `edge` alone."""
-    environment = checkout.parent / "environment"
-    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    found = environment / "bin" / "python"
-    install = [found, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-e", f"{checkout}[edge]"]
-    subprocess.run(install, check=True, stdin=subprocess.DEVNULL)
-    return found
+def installed(checkout: Path) -> Path:
+    """The checkout after `ci/edge-install.sh`."""
+    found = script(checkout, "edge-install.sh", PYTHON=sys.executable)
+    assert found.returncode == 0, found.stderr
+    return checkout
 
 
-@pytest.mark.slow
-def test_edge_install(checkout: Path, python: Path, atto_bundle: Path) -> None:
-    """Torch isn't importable there, and accuracy, latency and ratios are judged; what needs torch says so."""
-    folder = trained(Path(shutil.copytree(atto_bundle, checkout / "bundle")))
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(("EDGEAI_", "PYTHON"))}
-    torch = subprocess.run(
-        [python, "-c", "import torch"], cwd=checkout, env=bare, check=False, capture_output=True, text=True
-    )
-    run = subprocess.run(
-        [python, "-m", "pytest", "-m", "claims and edge", "--bundle", folder, "--claims-json=out.json"],
-        cwd=checkout,
-        env={**bare, "EDGEAI_DEVICE": "this"},
+def script(checkout: Path, name: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of `ci/` there."""
+    bare = {key: value for key, value in os.environ.items() if not key.startswith(("EDGEAI_", "PYTHON", "GITHUB_"))}
+    return subprocess.run(
+        [checkout / "ci" / name, *arguments],
+        env={**bare, **variables},
+        stdin=subprocess.DEVNULL,
         check=False,
         capture_output=True,
         text=True,
     )
 
+
+@pytest.mark.slow
+def test_edge_install(installed: Path, atto_bundle: Path) -> None:
+    """Torch isn't importable there, and accuracy, latency and ratios are judged; what needs torch says so."""
+    trained(Path(shutil.copytree(atto_bundle, installed / "bundle", dirs_exist_ok=True)))
+    torch = subprocess.run(
+        [installed / ".venv" / "bin" / "python", "-c", "import torch"], check=False, capture_output=True, text=True
+    )
+    run = script(installed, "edge.sh", "bundle", "results", EDGEAI_DEVICE="this")
+
     assert "ModuleNotFoundError: No module named 'torch'" in torch.stderr
     assert run.returncode == 0, run.stdout + run.stderr
-    found: Document = document.read(checkout / "out.json")
+    found: Document = document.read(installed / "results" / "verdicts.json")
     entries = {entry.id: entry for entry in found.papers[0].claims}
     assert "torch" not in found.environment.versions
     assert entries["accuracy"].verdict == "reproduced"
@@ -111,3 +113,42 @@ def test_edge_install(checkout: Path, python: Path, atto_bundle: Path) -> None:
     assert entries["faster"].verdict in TIMED
     assert (entries["than-eager"].verdict, entries["than-eager"].condition) == ("not_testable", "torch")
     assert entries["accuracy"].rows[0].evidence == entries["latency"].rows[0].evidence
+    shown = script(installed, "summary.sh", "results").stdout
+    assert all(name in shown for name in entries)
+
+
+@pytest.mark.slow
+def test_required(installed: Path, atto_bundle: Path) -> None:
+    """A bundle with random weights fails the job: it can't go green by skipping."""
+    folder = shutil.copytree(atto_bundle, installed / "random")
+    found = script(installed, "edge.sh", folder.name, "required", "-k", "accuracy", EDGEAI_DEVICE="this")
+
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert "'accuracy' must be testable, --claims-require weights: " in found.stdout
+    assert (installed / "required" / "report.md").exists(), "the summary must have what there is"
+
+
+@pytest.mark.slow
+def test_compared(installed: Path, atto_bundle: Path) -> None:
+    """Times are kept by device, and compared with the last ones; worse ones fail, until a person accepts them."""
+    folder = Path(shutil.copytree(atto_bundle, installed / "small"))
+    manifest = json.loads((folder / bundle.MANIFEST).read_text())
+    manifest["models"] = {"pruned-int8": manifest["models"]["pruned-int8"]}  # one is timed in a quarter of the time
+    (folder / bundle.MANIFEST).write_text(json.dumps(manifest))
+    compare = ("compare-benchmarks.sh", folder.name, "results", "--edge-threads=1")
+    first = script(installed, *compare)
+    (kept,) = (installed / ".benchmarks").glob("*/0001_*.json")
+    stored = json.loads(kept.read_text())
+    for benchmark in stored["benchmarks"]:
+        benchmark["stats"]["median"] /= 100
+    kept.write_text(json.dumps(stored))
+    second = script(installed, *compare)
+    accepted = script(installed, *compare, ACCEPT="true")
+
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "no benchmark of this device" in first.stdout
+    assert kept.parent.name == fingerprint(1).key
+    assert second.returncode != 0, second.stdout
+    assert "Performance has regressed" in second.stdout + second.stderr
+    assert accepted.returncode == 0, accepted.stdout + accepted.stderr
+    assert "convnext_atto-pruned-int8-onnxruntime" in (installed / "results" / "benchmarks.txt").read_text()

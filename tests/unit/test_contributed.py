@@ -52,7 +52,9 @@ def result(*latencies: Measurement, accuracy: Measurement | None = None, **envir
     verdicts = [judge(claim(**LATENCY), [row]) for row in latencies]
     if accuracy is not None:
         verdicts.append(judge(claim(**ACCURACY), [accuracy]))
-    here = describe().model_copy(update={"device": "raspberry-pi-5", "machine": "aarch64", **environment})
+    here = describe().model_copy(
+        update={"device": "raspberry-pi-5", "machine": "aarch64", "emulated": False, **environment}
+    )
     entry = document.PaperEntry(
         id="paper", title="A Paper", claims=[document.claim_entry(each) for each in verdicts], implications=[]
     )
@@ -116,6 +118,10 @@ def test_shown(tmp_path: Path) -> None:
         (result(timed(), device=None), r"must be of a device in devices\.yaml \(got None\); set EDGEAI_DEVICE"),
         (result(timed(), device="raspberry-pi-6"), r"\(got 'raspberry-pi-6'\); did you mean 'raspberry-pi-"),
         (result(timed(), machine="x86_64"), r"must be of an edge device on its own architecture .* run on x86_64"),
+        (
+            result(timed(), emulated=True),
+            r"must be of a real processor \(got an emulated one\); run it on the device",
+        ),
         (result(), r"must hold a latency that was judged \(got none\)"),
         (result(timed(control=Interval(value=1, low=0.8, high=1.2))), r"must hold a latency that was judged"),
         (result(timed(evidence=None)), r"must tell the file that was timed and the A/A control"),

@@ -125,6 +125,26 @@ class TestTiming:
         }
         assert row.evidence == loaded.sha256("pruned-int8")
 
+    @pytest.mark.parametrize("metric", ["latency", "speedup"])
+    def test_emulated(self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
+        """On an emulated processor nothing is timed, also where it is called a device's: no verdict, and no row."""
+        monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+        monkeypatch.setattr(labs, "race", lambda *_: pytest.fail("it was timed"))
+        lab = EdgeLab(loaded, named=PI5, threads=1)
+
+        with pytest.raises(ConditionMissing, match="this processor is emulated") as missing:
+            lab.rows(asked(metric, settings=SPEEDUP if metric == "speedup" else {"target": [0.8]}), None)
+        assert (missing.value.condition, missing.value.rows) == ("edge", ())
+
+    def test_emulated_without_a_bundle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """On an emulated processor no bundle is made either: it would be for timing alone."""
+        monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+        monkeypatch.setattr(labs, "make", lambda _: pytest.fail("a bundle was made"))
+        claim = asked("speedup", settings=SPEEDUP)
+
+        with pytest.raises(ConditionMissing, match="this processor is emulated"):
+            EdgeLab(claims=[claim]).rows(claim, None)
+
     def test_noisy(self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the baseline's own control fails, the claim is inconclusive: too noisy, not failed."""
         noisy = Timing(np.array([[4.0] * 5, [8.0] * 5] * 4))
@@ -340,12 +360,20 @@ class TestDevice:
     def test_fingerprint(self) -> None:
         """Keys differ where anything of CPU, architecture, cores or threads does, also in what names leave out."""
         first = device.Fingerprint(cpu="Cortex-A76", architecture="aarch64", cores=4, threads=4)
-        changes = [{"cpu": "Cortex A76"}, {"architecture": "armv7l"}, {"cores": 8}, {"threads": 2}]
+        changes = [
+            {"cpu": "Cortex A76"},
+            {"architecture": "armv7l"},
+            {"cores": 8},
+            {"threads": 2},
+            {"emulated": True},
+        ]
         keys = {first.model_copy(update=change).key for change in [{}, *changes]}
 
-        assert len(keys) == 5
+        assert len(keys) == 6
         assert first.key.startswith("aarch64-cortex-a76-4c-4t-")
+        assert first.key.endswith("-d85032c1"), "a real machine's key stays as it was before emulation was known of"
         assert str(first) == "Cortex-A76, aarch64, 4 cores, 4 threads"
+        assert str(first.model_copy(update={"emulated": True})).endswith("4 threads, emulated")
 
 
 def bundle_labels(loaded: Bundle, right: int) -> Any:

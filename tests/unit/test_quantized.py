@@ -13,7 +13,7 @@ from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from torch.ao.quantization import quantize_dynamic
 
 from edgeai_repro.compress import quantized
-from edgeai_repro.compress.quantized import engine, from_plain, quantize, to_plain
+from edgeai_repro.compress.quantized import dequantize, engine, from_plain, quantize, to_plain
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.errors import UserError
 from edgeai_repro.models import build, random_images
@@ -108,7 +108,6 @@ def test_quantize_keeps_zeros() -> None:
 
 
 # What it says of itself, once, at the first run of a layer packed for it (torch 2.15).
-@pytest.mark.filterwarnings("ignore:Currently, qnnpack incorrectly ignores reduce_range:UserWarning")
 @pytest.mark.parametrize("name", ENGINES)
 def test_quantize_packs_for_the_engine(name: str) -> None:
     """Under each engine of this machine the outputs are near fp32's, and torch's setting is as before."""
@@ -118,6 +117,21 @@ def test_quantize_packs_for_the_engine(name: str) -> None:
 
     assert before == torch.backends.quantized.engine
     assert (result - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_dequantize_keeps_the_values_of_the_weights() -> None:
+    """Each layer is fp32 again, with int8's values; outputs differ by the rounding of activations alone."""
+    int8 = quantize(awake())
+    plain = dequantize(int8)
+
+    layers = [module for module in plain.modules() if type(module) is nn.Linear]
+    for before, after in zip(quantized_layers(int8), layers, strict=True):
+        stored = to_plain(before)
+        assert torch.equal(after.weight, stored["weight"] * stored["scale"].float())
+        assert torch.equal(after.bias, stored["bias"])
+    assert not quantized_layers(plain)
+    assert len(quantized_layers(int8)) == len(layers), "the quantized model must stay as it is"
+    assert 0 < (outputs(plain) - outputs(int8)).abs().max() < 0.05 * outputs(plain).abs().max()
 
 
 def test_quantize_refuses_an_unknown_engine() -> None:
