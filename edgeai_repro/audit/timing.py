@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from edgeai_repro import environment
 from edgeai_repro.audit.record import Latency
+from edgeai_repro.errors import TooNoisyError
 from edgeai_repro.evidence import AA_BAND, Interval, aa_control
 from edgeai_repro.measure.latency import Plan, Timing, race, ratio, worst_control
 from edgeai_repro.wording import show
@@ -20,8 +22,11 @@ SAMPLES, SETTLING = 2, 1  # a block: images that are timed, after some that are 
 def timed(reference: Call, others: Mapping[str, Call]) -> tuple[Latency, dict[str, Latency]]:
     """Return how long the reference takes for an image, and each of the others, by name, beside it.
 
-    All have run once before. Raises UserError where a clock jumps (see `race`).
+    All have run once before. Raises UserError where a clock jumps, TooNoisyError where the device was throttled (see
+    `race`), and on an emulated processor.
     """
+    if environment.emulated():
+        raise TooNoisyError("this processor is emulated, and its times tell nothing of any device")
     plan = Plan(turns=FEWEST, samples=SAMPLES, settling=SETTLING)
     blocks = [_block(plan, _seconds(call)) for call in (reference, *others.values())]
     plan = replace(plan, turns=min(MOST, max(FEWEST, round(SECONDS / (2 * sum(blocks))))))

@@ -203,6 +203,16 @@ def test_runs_at_times() -> None:
     assert found.dense.macs == Twice(reported=0, logical=0)
 
 
+def test_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an emulated processor nothing is timed, and the first row says why."""
+    monkeypatch.setattr(timing.environment, "emulated", lambda: True)
+
+    found = audit(net(), resolution=8, settings=FEW).dense
+
+    assert found.latency is None
+    assert found.problem == "can't be timed: this processor is emulated, and its times tell nothing of any device"
+
+
 def test_jump(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a clock jumps, nothing is timed, the first row says so, and what was counted stands."""
 
