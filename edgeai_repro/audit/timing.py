@@ -22,8 +22,8 @@ SAMPLES, SETTLING = 2, 1  # a block: images that are timed, after some that are 
 def timed(reference: Call, others: Mapping[str, Call]) -> tuple[Latency, dict[str, Latency]]:
     """Return how long the reference takes for an image, and each of the others, by name, beside it.
 
-    All have run once before. Raises UserError where a clock jumps, TooNoisyError where the device was throttled (see
-    `race`), and on an emulated processor.
+    All have run once before. Raises UserError where a clock jumps, TooNoisyError where the device was throttled
+    (see `race`) and on an emulated processor.
     """
     if environment.emulated():
         raise TooNoisyError("this processor is emulated, and its times tell nothing of any device")
