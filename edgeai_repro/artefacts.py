@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from edgeai_repro import models
 from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.compress.quantized import engine, from_plain, to_plain
-from edgeai_repro.documents import sha256
+from edgeai_repro.documents import read_json, sha256, validated
 from edgeai_repro.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -118,18 +118,9 @@ def save(
 def read(folder: Path) -> Artefact:
     """Return what an artefact says of itself. Raises UserError where the folder holds none or a broken one."""
     path = folder / DESCRIPTION
-    try:
-        artefact = Artefact.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(
-            f"'{folder}' must be an artefact's folder with {DESCRIPTION} (got {error.strerror}); save it again"
-        ) from error
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(map(str, problem["loc"])) or "the file"
-        raise UserError(
-            f"'{path}' must describe an artefact (got {field}: {problem['msg']}); save it again"
-        ) from error
+    if not path.is_file():
+        raise UserError(f"{folder}: must be an artefact's folder (got none with {DESCRIPTION}); save it again")
+    artefact = validated(Artefact, read_json(path), path)
     _check_name(artefact.model)
     blocks = len(ARCHITECTURES[artefact.model].hidden_widths)
     if len(artefact.hidden_widths) != blocks:

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveInt, TypeAdapter, model_validator
 
+import edgeai_repro.accuracy_metrics
+import edgeai_repro.deployed_metrics
 import edgeai_repro.metrics
 import edgeai_repro.model_metrics
-import edgeai_repro.techniques  # noqa: F401 - all three are imported for what they register
+import edgeai_repro.techniques  # noqa: F401 - all five are imported for what they register
 from edgeai_repro import plausibility
 from edgeai_repro.architecture import ARCHITECTURES, OTHERS
 from edgeai_repro.devices import DevicesFile
@@ -26,6 +28,7 @@ Need = Literal["data", "weights", "edge"]
 Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
 MODELS = (*ARCHITECTURES, *OTHERS)
 Width = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+OWN = ", or registered in a conftest.py beside the claims folder"
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
 
@@ -90,8 +93,8 @@ class Claim(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _known("metric", self.metric, METRICS)
-        _known("technique", self.technique, [*TECHNIQUES, UNCOMPRESSED])
+        _known("metric", self.metric, METRICS, OWN)
+        _known("technique", self.technique, [*TECHNIQUES, UNCOMPRESSED], OWN)
         for model in [*self.models, *self.neighbours, *(self.choice.swept_on if self.choice else ())]:
             _known("model", model, MODELS)
         named = [*self.models, *self.neighbours]
@@ -261,6 +264,6 @@ def json_schema() -> str:
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
 
 
-def _known(kind: str, name: str, names: Any) -> None:
+def _known(kind: str, name: str, names: Any, hint: str = "") -> None:
     if name not in names:
-        raise ValueError(f"{kind} must be known (got {name!r}; {nearest(name, names)})")
+        raise ValueError(f"{kind} must be known (got {name!r}; {nearest(name, names)}){hint}")

@@ -41,3 +41,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known are {', '.join(names)}" if names else "none is known"
+
+
+def brief(error: BaseException) -> str:
+    """Return an error in one line, with its type where it isn't a line for users already."""
+    text = str(error).splitlines()[0] if str(error) else ""
+    return (
+        text
+        if isinstance(error, UserError | TooNoisyError)
+        else f"{type(error).__name__}: {text}".removesuffix(": ")
+    )

@@ -43,12 +43,21 @@ def aa_control(ratio: Interval) -> bool:
     return AA_BAND[0] <= ratio.low and ratio.high <= AA_BAND[1]
 
 
+class Curve(Record):
+    """What a trend is of: pairs of a value of the setting `over` and of a quantity in `unit`."""
+
+    over: str
+    unit: str
+    points: list[tuple[FiniteFloat, FiniteFloat]]
+
+
 class Measurement(Record):
     """One row: what the common counters report of a compressed model, and the logical quantity behind it.
 
     `reported` and `logical` are in the unit of the claim's metric; `logical` is None where the two can't differ.
     `n` is the number of observations behind the value (images, samples; 1 for a count). `scale` is "full" only
-    where model and budget are the paper's. `control` is the A/A ratio measured beside a timing.
+    where model and budget are the paper's. `control` is the A/A ratio measured beside a timing, `curve` what a
+    trend was found in.
     """
 
     model: str
@@ -62,6 +71,7 @@ class Measurement(Record):
     evidence: str | None = None
     seconds: NonNegativeFloat = 0.0
     control: Interval | None = None
+    curve: Curve | None = None
 
 
 class Environment(Record):

@@ -12,7 +12,10 @@ from edgeai_repro.evidence import Measurement, Parameter, Record, aa_control
 from edgeai_repro.registry import METRICS
 from edgeai_repro.wording import difference_unit, show, show_band, show_interval, where
 
-VerdictName = Literal["reproduced", "attainable", "artefact", "contradicted", "inconclusive", "not_testable"]
+# `error` is no verdict: it stands for one where what should have been measured broke.
+VerdictName = Literal[
+    "reproduced", "attainable", "artefact", "contradicted", "inconclusive", "not_testable", "error"
+]
 DECIDED: tuple[str, ...] = get_args(Decided)
 
 

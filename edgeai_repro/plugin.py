@@ -16,7 +16,7 @@ import pytest
 
 from edgeai_repro import __version__, environment
 from edgeai_repro.edge.device import fingerprint
-from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
+from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, brief, nearest
 from edgeai_repro.report import terminal
 from edgeai_repro.run import Run
 from edgeai_repro.verdict import Verdict
@@ -221,6 +221,17 @@ def settle(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
     return settle
 
 
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Note a claim that couldn't be measured, for the table and the file; pytest shows it as an error."""
+    run = item.config.stash.get(RUN, None)
+    error = call.excinfo.value if call.excinfo and call.when == "setup" else None
+    if run is None or not hasattr(item, "callspec") or not isinstance(error, Exception | pytest.fail.Exception):
+        return
+    for name, claim in run.claims:
+        if claim is item.callspec.params.get("claim"):
+            run.broke(name, str(error) if isinstance(error, pytest.fail.Exception) else brief(error))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the files, also where tests failed or the run was interrupted."""
     run = session.config.stash.get(RUN, None)
@@ -236,7 +247,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show the table of verdicts."""
     run = config.stash[RUN]
-    if run is None or not (run.verdicts or run.implications):
+    if run is None or not (run.verdicts or run.errors or run.implications):
         return
     terminalreporter.section("claims")
     screen = terminalreporter._tw

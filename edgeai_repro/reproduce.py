@@ -1,7 +1,7 @@
 """A claim as a script in plain torch and thop, to paste into a review or an issue. No torch here.
 
-A script is a body, one for each metric and technique, and before it what its text mentions: imports, the claim's
-values as constants, and the helpers of this folder. The bodies are plain Python under `scripts/`.
+A script is a body, one for each metric and technique, and before it what its text mentions: imports and helpers.
+All stand under `scripts/`, in Python but for what is filled in: `build(name)`, `NARROW` and the claim's values.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from edgeai_repro.errors import ConditionMissing, UserError, nearest
 from edgeai_repro.registry import METRICS
 from edgeai_repro.wording import show
 
-STANDARD = ("io", "statistics", "time", "zlib")
+STANDARD = ("io", "statistics", "timeit", "zlib")
 INSTALLED = ("thop", "torch", "torch.nn.utils.prune", "torchvision")
-HELPERS = ("build", "quantize", "packed", "narrow", "size", "count", "macs")
+HELPERS = ("build", "quantize", "size", "count")
+BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
 TORCHVISIONS = ARCHITECTURES.keys() - {"convnext_atto", "convnext_xlarge"}
 CIFAR_RESOLUTION, CIFAR_CLASSES = 32, 10
 RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
@@ -39,21 +40,21 @@ def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> s
     body = _read(f"{claim.metric}--{claim.technique}")
     if body is None:
         raise _no_script(paper, claim)
-    constants = _constants(claim, list(models or claim.models))
-    helpers = [_helper(name, constants) for name in HELPERS if re.search(rf"\b{name}\(", body)]
-    text = "\n\n".join([*helpers, body])
-    values = [
-        f"{name} = {value!r}".replace("'", '"')
-        for name, value in constants.items()
-        if re.search(rf"\b{name}\b", text)
-    ]
-    return "\n".join([*_heading(paper, claim), "", *_imports(text), *values, "", "", text])
+    values = _values(claim, list(models or claim.models))
+    if "VARIANTS" not in values:
+        body = body.replace("build(name)", BUILD)
+    body = re.sub("^( +)NARROW\n", lambda found: textwrap.indent(_read("narrow") or "", found[1]), body, flags=re.M)
+    text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
+    for name, value in values.items():
+        text = re.sub(rf"\b{name}\b", repr(value).replace("'", '"'), text)
+    return "\n".join([*_heading(paper, claim), "", *_imports(text), "", text])
 
 
 def _heading(paper: Paper, claim: Claim) -> Iterator[str]:
     unit = METRICS[claim.metric].unit
+    name = ", ".join(filter(None, [paper.full_name(claim), paper.paper.url]))
     for line in [
-        f'{paper.full_name(claim)}: "{claim.quote}" ({paper.paper.title}; {claim.source})',
+        f'{name}: "{claim.quote}"',
         f"The number is {show(claim.value, unit)}. {claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
     ]:
         yield from textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent="# ")
@@ -67,21 +68,17 @@ def _imports(text: str) -> Iterator[str]:
             yield ""
 
 
-def _constants(claim: Claim, models: list[str]) -> Mapping[str, object]:
+def _values(claim: Claim, models: list[str]) -> Mapping[str, object]:
     """Return what a script may mention: models, the image's side and the classes, and the claim's settings."""
     convnexts = all(model in ARCHITECTURES for model in models)
     side, classes = (CIFAR_RESOLUTION, CIFAR_CLASSES) if convnexts else (IMAGENET_RESOLUTION, IMAGENET_CLASSES)
-    constants: dict[str, object] = {name.upper(): list(values) for name, values in claim.settings.items()}
-    constants["MODELS"] = models
-    constants["SIDE"] = claim.settings.get("resolution", [side])[0]
-    constants["CLASSES"] = claim.settings.get("classes", [classes])[0]
+    values: dict[str, object] = {name.upper(): list(tried) for name, tried in claim.settings.items()}
+    values["MODELS"] = models
+    values["SIDE"] = claim.settings.get("resolution", [side])[0]
+    values["CLASSES"] = claim.settings.get("classes", [classes])[0]
     if convnexts and not set(models) <= TORCHVISIONS:
-        constants["VARIANTS"] = {name: (ARCHITECTURES[name].widths, ARCHITECTURES[name].depths) for name in models}
-    return constants
-
-
-def _helper(name: str, constants: Mapping[str, object]) -> str:
-    return _read("build_convnext" if name == "build" and "VARIANTS" in constants else name) or ""
+        values["VARIANTS"] = {name: (ARCHITECTURES[name].widths, ARCHITECTURES[name].depths) for name in models}
+    return values
 
 
 def _read(name: str) -> str | None:

@@ -20,7 +20,7 @@ from edgeai_repro.evidence import Measurement
 from edgeai_repro.report import document, files
 from edgeai_repro.report.document import Document, ImplicationEntry, Measured, paper_entry
 from edgeai_repro.studies import TrainedModels
-from edgeai_repro.verdict import Kept, Verdict, judge, untestable
+from edgeai_repro.verdict import Kept, Verdict, broken, judge, untestable
 
 if TYPE_CHECKING:
     from edgeai_repro.lab import Lab
@@ -35,7 +35,7 @@ class Run:
 
     `models` are those that the run is restricted to (None: all), `required` the conditions without which a claim
     fails instead of being skipped; `json_path` and `report_folder` are where the findings go, as a file and to be
-    looked at; `seconds` add up by step.
+    looked at; `errors` are claims whose measuring broke; `seconds` add up by step.
     """
 
     folder: Path
@@ -49,6 +49,7 @@ class Run:
     json_path: Path | None = None
     report_folder: Path | None = None
     verdicts: dict[str, Verdict] = field(default_factory=dict)
+    errors: dict[str, Verdict] = field(default_factory=dict)
     implications: dict[str, ImplicationEntry] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -77,7 +78,7 @@ class Run:
         devices = load_devices(folder) if (folder / FILE).exists() else {}
         only = None if models is None else tuple(_names("--claims-models", models, MODELS))
         papers = load_claims(folder)
-        trained = TrainedModels(folder.absolute().parent / EVIDENCE)
+        trained = TrainedModels(folder.absolute().parent / EVIDENCE, models=only)
         trained.check()
         return cls(
             folder=folder,
@@ -167,6 +168,10 @@ class Run:
         self.implications[name] = entry
         return entry
 
+    def broke(self, name: str, reason: str) -> None:
+        """Note that measuring the claim of that full name broke."""
+        self.errors[name] = broken(next(claim for known, claim in self.claims if known == name), reason)
+
     def fails(self, verdict: Verdict) -> str | None:
         """Return why a verdict fails the run, or None: drift, or a condition that the run requires is missing."""
         if verdict.drifted:
@@ -194,7 +199,8 @@ class Run:
         entries = []
         for paper in self.papers:
             names = {paper.full_name(claim): claim for claim in paper.claims}
-            verdicts = [self.verdicts[name] for name in names if name in self.verdicts]
+            found = {**self.errors, **self.verdicts}
+            verdicts = [found[name] for name in names if name in found]
             prefix = f"{paper.paper.id}/"
             implications = [entry for name, entry in self.implications.items() if name.startswith(prefix)]
             if verdicts or implications:

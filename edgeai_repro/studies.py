@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgeai_repro.accuracy_metrics import UntoldError
 from edgeai_repro.claims import Claim, FullScale, Paper
 from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.evidence import Measurement, Parameter
 from edgeai_repro.evidence_folder import read_folder
-from edgeai_repro.metrics import UntoldError
 from edgeai_repro.registry import METRICS, Settings
 from edgeai_repro.training.record import RESULT, TrainingRecord, load_record
 
@@ -70,6 +70,11 @@ class Study:
     runs: Sequence[TrainedRun]
     source: Literal["live", "recorded"]
     grade: Grade
+
+    @property
+    def model(self) -> str:
+        """The model that all its runs are of."""
+        return str(self.runs[0].record.recipe["model"])
 
     def rows(self, claim: Claim, full: FullScale) -> list[Measurement]:
         """Return a claim's rows by this study, none where it lacks what the claim asks for."""
@@ -166,10 +171,14 @@ class _Reading:
 
 
 class TrainedModels:
-    """All studies at hand: live ones of the models under `EDGEAI_ARTEFACTS`, and recorded ones of a folder."""
+    """All studies at hand: live ones of the models under `EDGEAI_ARTEFACTS`, and recorded ones of a folder.
 
-    def __init__(self, evidence: Path) -> None:
+    `models` are those that the run is restricted to (None: all): studies of others are left out.
+    """
+
+    def __init__(self, evidence: Path, *, models: Sequence[str] | None = None) -> None:
         self._evidence = evidence
+        self._models = models
 
     def check(self) -> None:
         """Read the evidence. Raises UserError where a file was altered: better before anything runs than after."""
@@ -178,7 +187,7 @@ class TrainedModels:
     @cached_property
     def recorded(self) -> list[Study]:
         """The recorded studies. Raises UserError where a file of the evidence was altered."""
-        return recorded_studies(self._evidence)
+        return self._admitted(recorded_studies(self._evidence))
 
     @cached_property
     def live(self) -> list[Study]:
@@ -186,13 +195,14 @@ class TrainedModels:
         from edgeai_repro.artefacts import default_root
         from edgeai_repro.cifar.data import data_folder
 
-        return live_studies(default_root(), data_folder())
+        return self._admitted(live_studies(default_root(), data_folder()))
 
     def rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
         """Return a claim's rows at full scale, live or else recorded, and those beside it.
 
-        Raises ConditionMissing if there are none at full scale.
+        Raises ConditionMissing if there are none at full scale, or the run admits none of the claim's models.
         """
+        self._check_models(claim)
         try:
             if rows := _full(self.live, claim, paper):
                 return [*rows, *self.beside(claim, paper)]
@@ -215,6 +225,14 @@ class TrainedModels:
             f"no {model} trained at full scale is here; train it{both} by "
             f"`edgeai-repro train {model} --init {full.init} --epochs {full.epochs}{sweep}`",
         )
+
+    def _admitted(self, studies: Sequence[Study]) -> list[Study]:
+        return [study for study in studies if self._models is None or study.model in self._models]
+
+    def _check_models(self, claim: Claim) -> None:
+        named = [*claim.models, *claim.neighbours]
+        if self._models is not None and not set(named) & set(self._models):
+            raise ConditionMissing("models", f"{', '.join(claim.models)} left out; run without --claims-models")
 
     def beside(self, claim: Claim, paper: Paper) -> list[Measurement]:
         """Return what was recorded of a claim at reduced scale: findings beside it."""

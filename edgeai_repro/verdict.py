@@ -79,6 +79,11 @@ def untestable(claim: Claim, condition: Condition, remedy: str, rows: Iterable[M
     return Verdict(claim=claim, verdict="not_testable", reason=remedy + beside, condition=condition, rows=rows)
 
 
+def broken(claim: Claim, reason: str) -> Verdict:
+    """Return what stands for a verdict where measuring broke: an error is never graded as science."""
+    return Verdict(claim=claim, verdict="error", reason=reason)
+
+
 def judge(claim: Claim, rows: Sequence[Measurement], kept: Kept | None = None) -> Verdict:
     """Judge a claim by the rows of all models and settings that were measured.
 

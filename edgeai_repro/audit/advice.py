@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgeai_repro.audit.record import Row, Twice, saved
+from edgeai_repro.evidence import Interval
 from edgeai_repro.plausibility import INT8_SAVES
 from edgeai_repro.registry import UNCOMPRESSED
-from edgeai_repro.wording import show
+from edgeai_repro.wording import show, show_interval
 
 VISIBLE = 1.0  # points of difference that a table's reader would notice
 LITTLE = 50.0  # percent of the parameters in nn.Linear under which quantizing it can't keep what it promises
+FALLS_SHORT = 1.5  # times: speed never follows MACs closely; by so much it isn't caches and overheads alone
 MANY_ZEROS = 10.0  # points; int8 rounds a few percent of the weights to 0 by itself
 
 
@@ -58,13 +60,21 @@ def _compressed(dense: Row, row: Row) -> Iterator[str]:
             "looks past those in int8; bit operations fall by "
             f"{_percent(saved(dense.bit_operations, row.bit_operations))}"
         )
+    fewer, faster = _times_fewer(dense.macs, row.macs), _faster(row)
+    if fewer and faster and fewer > FALLS_SHORT * faster.high:
+        yield (
+            f"{name}: {show(fewer, '')} times fewer MACs are reported, but an image is "
+            f"{show_interval(faster, 'times as fast')} here"
+        )
     zeros = saved(dense.nonzero_parameters, row.nonzero_parameters)
     if zeros is not None and zeros - smaller > MANY_ZEROS:
+        told = f", and an image is {show_interval(faster, 'times as fast')} here" if faster else ""
         deflated = saved(dense.deflated_bytes, row.deflated_bytes)
         yield (
             f"{name}: {_percent(zeros)} of the weights are set to 0, but the file is {_percent(smaller)} smaller "
             f"and {_percent(macs[1] if macs else None)} fewer MACs are computed: zeros are stored and multiplied "
-            f"like all else; deflated, it is {_percent(deflated)} smaller"
+            f"like all else{told}; "
+            f"deflated, the file is {_percent(deflated)} smaller"
         )
 
 
@@ -88,6 +98,17 @@ def _pair(before: Twice | None, after: Twice | None) -> tuple[float, float] | No
         return None
     reported, logical = saved(before.reported, after.reported), saved(before.logical, after.logical)
     return None if reported is None or logical is None else (reported, logical)
+
+
+def _times_fewer(before: Twice | None, after: Twice | None) -> float | None:
+    """Return how many times fewer are reported; None where either isn't known."""
+    reported = before and before.reported, after and after.reported
+    return reported[0] / reported[1] if reported[0] and reported[1] else None
+
+
+def _faster(row: Row) -> Interval | None:
+    """Return how many times faster an image is, where it can be told."""
+    return row.latency.faster if row.latency and not row.latency.problem else None
 
 
 def _percent(value: float | None) -> str:

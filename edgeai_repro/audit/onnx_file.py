@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ import numpy.typing as npt
 from edgeai_repro import environment
 from edgeai_repro.architecture import IMAGENET_RESOLUTION
 from edgeai_repro.audit.record import Audit, Row, Twice
-from edgeai_repro.errors import UserError
+from edgeai_repro.audit.timing import timed
+from edgeai_repro.edge.runtime import open_session
+from edgeai_repro.errors import UserError, brief
 from edgeai_repro.registry import UNCOMPRESSED
+from edgeai_repro.threads import usable_cores
 
 # Which of an operator's inputs it multiplies the first with: the weight, in attention another activation.
 FACTOR = {
@@ -41,8 +44,10 @@ class _Work:
     bits: int
 
 
-def audit_file(path: Path) -> Audit:
+def audit_file(path: Path, *, latency: bool = True, threads: int | None = None) -> Audit:
     """Return the audit of an ONNX file: one row, for no technique here compresses one.
+
+    It is timed in ONNX Runtime with `threads` (None: one a usable core), unless without `latency`.
 
     Reported are all values of its initializers; logical are the weights among them, without shapes, scales and zero
     points. MACs are those of one image; what has no known shape is left out, and the row says so. Raises UserError
@@ -57,6 +62,16 @@ def audit_file(path: Path) -> Audit:
     work = [_work(node, shapes, arrays, aliases) for node in graph.node if node.op_type in FACTOR]
     counted = [done for done in work if done is not None]
     missing = len(work) - len(counted)
+    threads = threads or usable_cores()
+    problems = []
+    if missing:
+        problems.append(f"{missing} of {len(work)} operators are of unknown shape: their MACs are left out")
+    took = None
+    if latency:
+        try:
+            took, _ = timed(_running(path, graph, threads), {})
+        except Exception as error:  # of any kind, as it is anyone's model
+            problems.append(f"can't be timed: {brief(error)}")
     row = Row(
         technique=UNCOMPRESSED,
         parameters=Twice(
@@ -67,9 +82,8 @@ def audit_file(path: Path) -> Audit:
         nonzero_macs=sum(round(done.macs * done.nonzero) for done in counted),
         bit_operations=sum(done.macs * done.bits for done in counted),
         bytes=_bytes(path, graph),
-        problem=f"{missing} of {len(work)} operators are of unknown shape: their MACs are left out"
-        if missing
-        else None,
+        latency=took,
+        problem="; ".join(problems) or None,
     )
     return Audit(
         model=path.name,
@@ -78,7 +92,7 @@ def audit_file(path: Path) -> Audit:
         shares={},
         rows=[row],
         warnings=[],
-        environment=environment.describe(),
+        environment=environment.describe().model_copy(update={"threads": threads}),
     )
 
 
@@ -125,6 +139,26 @@ def _fix_inputs(graph: Any) -> int:
                 side = dim.dim_value if axis > 1 else side
     del graph.value_info[:]  # the exporter's own may hold the open shapes
     return side
+
+
+def _running(path: Path, graph: Any, threads: int) -> Callable[[], object]:
+    """Return what has ONNX Runtime answer a generated image, after it has done so once; other inputs are zeros."""
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    session = open_session(path, threads)
+    known = {tensor.name for tensor in graph.initializer}
+    values, feed = np.random.default_rng(0).standard_normal, {}
+    for value in graph.input:
+        if value.name not in known:
+            shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+            dtype = tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+            feed[value.name] = (values(shape) if dtype.kind == "f" else np.zeros(shape)).astype(dtype)
+
+    def answer() -> object:
+        return session.run(None, feed)
+
+    answer()
+    return answer
 
 
 def _shapes(model: Any) -> dict[str, tuple[int, ...]]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from edgeai_repro.evidence import Environment, Parameter, Record
+from edgeai_repro.evidence import Environment, Interval, Parameter, Record
 from edgeai_repro.registry import UNCOMPRESSED
 
 
@@ -15,6 +15,21 @@ class Twice(Record):
 
     reported: NonNegativeInt | None
     logical: NonNegativeInt | None
+
+
+class Latency(Record):
+    """How long one image takes here: `milliseconds` are the median and its quartiles, of `n` samples.
+
+    `faster` is how many times faster that is than the model as it is, None of that model itself; `control` is the
+    A/A ratio, the worse of the two. `problem` says why no time is to be believed, where it isn't.
+    """
+
+    milliseconds: Interval
+    p90: NonNegativeFloat
+    n: PositiveInt
+    faster: Interval | None = None
+    control: Interval
+    problem: str | None = None
 
 
 class Row(Record):
@@ -35,6 +50,7 @@ class Row(Record):
     bit_operations: NonNegativeInt | None = None
     bytes: NonNegativeInt | None = None
     deflated_bytes: NonNegativeInt | None = None
+    latency: Latency | None = None
     seconds: NonNegativeFloat = 0.0
     problem: str | None = None
 

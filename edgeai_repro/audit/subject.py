@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from torch import nn
 
 from edgeai_repro import artefacts, models
 from edgeai_repro.architecture import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION
-from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.errors import UserError, brief, nearest
+from edgeai_repro.own_code import imported
 
 TIMM = "timm:"
 
@@ -71,7 +69,7 @@ def _from_timm(text: str, torchvisions: list[str], classes: int) -> Subject:
 
 def _called(path: Path, function: str) -> nn.Module:
     """Import a file and return what one of its functions returns."""
-    module = _imported(path)
+    module = imported(path)
     make = getattr(module, function, None)
     if not callable(make):
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
@@ -89,25 +87,3 @@ def _called(path: Path, function: str) -> nn.Module:
             f"'{path}:{function}' must return an nn.Module (got {type(model).__name__}); return the model itself"
         )
     return model.eval()
-
-
-def _imported(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise UserError(f"'{path}' must be a Python file (got no such file); check the path")
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.absolute().parent)
-    sys.path.insert(0, folder)  # what stands beside it can be imported, as when it is run
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a stranger's code raises
-        raise UserError(f"'{path}' must be importable (got {brief(error)}); mend it") from error
-    finally:
-        sys.path.remove(folder)
-    return module
-
-
-def brief(error: Exception) -> str:
-    """Return an error in one line, with its type where it isn't a line for users already."""
-    text = str(error).splitlines()[0] if str(error) else ""
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}".removesuffix(": ")

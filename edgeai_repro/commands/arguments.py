@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeai_repro.commands.claims import CLAIMS, Folder, find
+from edgeai_repro.commands.claims import CLAIMS, Folder, find, load
 
 DRIFT = 1
 
@@ -23,10 +23,9 @@ def reproduce(
 
     Example: edgeai-repro reproduce dq-params --model convnext_tiny > dq_params.py
     """
-    from edgeai_repro.claims import load_claims
     from edgeai_repro.reproduce import script
 
-    paper, claim = find(load_claims(folder), name)
+    paper, claim = find(load(folder), name)
     typer.echo(script(paper, claim, models), nl=False)
 
 

@@ -22,11 +22,16 @@ def audit(
         int | None, typer.Option(min=1, help="Side of the image in pixels (default: the model's own, else 224).")
     ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Classes of a model that is named.")] = IMAGENET_CLASSES,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads that work on an image (default: one a usable core).")
+    ] = None,
+    latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Time one image, or only count.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Show what each compression technique really buys for a model, and where the usual counters mislead.
 
-    Each figure is given twice, as reported and as it is. Example: edgeai-repro audit resnet50
+    Each figure is given as it is reported and as it is, with the time that an image takes here.
+    Example: edgeai-repro audit resnet50
     """
     from tqdm import tqdm
 
@@ -34,8 +39,16 @@ def audit(
     from edgeai_repro.registry import TECHNIQUES
     from edgeai_repro.report import audit_table, screen
 
-    with tqdm(total=1 + len(TECHNIQUES), desc=model, leave=False, disable=None) as bar:  # None: not in a pipe
-        found = run(model, resolution=resolution, classes=classes, each=lambda _: bar.update())
+    steps = 1 + len(TECHNIQUES) + latency
+    with tqdm(total=steps, desc=model, leave=False, disable=None) as bar:  # None: not in a pipe
+        found = run(
+            model,
+            resolution=resolution,
+            classes=classes,
+            latency=latency,
+            threads=threads,
+            each=lambda _: bar.update(),
+        )
     if as_json:
         typer.echo(found.model_dump_json(indent=1))
     else:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -25,13 +25,14 @@ from edgeai_repro.claims import Claim, FullScale
 from edgeai_repro.devices import Device
 from edgeai_repro.edge.bundle import TECHNIQUES, Bundle, Model, Variant
 from edgeai_repro.edge.made import make
-from edgeai_repro.edge.runtime import Deployed, usable_cores
+from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
 from edgeai_repro.evidence import Measurement, Parameter
 from edgeai_repro.measure.latency import PLAN, Plan, Timing, race
 from edgeai_repro.measure.throttling import governor
 from edgeai_repro.registry import METRICS, Settings
 from edgeai_repro.roofline import estimates
+from edgeai_repro.threads import torch_threads, usable_cores
 from edgeai_repro.wording import show, show_interval
 
 Runtime = Literal["onnxruntime", "eager"]
@@ -160,7 +161,8 @@ class EdgeLab:
     @cached_property
     def _timed(self) -> dict[Contender, Timing] | TooNoisyError:
         contenders = self.contenders
-        with _eager_threads(self.threads, wanted=any(each.runtime == "eager" for each in contenders)):
+        eager = any(each.runtime == "eager" for each in contenders)
+        with torch_threads(self.threads) if eager else nullcontext():
             try:
                 timed = race(self.calls(), self._plan)
             except TooNoisyError as noise:
@@ -314,19 +316,3 @@ def _reaches(recipe: Mapping[str, object] | None, technique: str, full: FullScal
         and int(str(recipe["resolution"])) >= full.resolution
         and recipe["stem_stride"] == full.stem_stride
     )
-
-
-@contextmanager
-def _eager_threads(threads: int, *, wanted: bool) -> Iterator[None]:
-    """Have torch use that many threads, where it is timed, and restore its own number."""
-    if not wanted:
-        yield
-        return
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -5,7 +5,6 @@ One object is timed and evaluated, and it knows the sha256 of the file that it w
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,12 @@ from numpy.typing import NDArray
 
 from edgeai_repro.edge.bundle import AGAIN, WEIGHTS_SHA256, Bundle, Input, Variant
 from edgeai_repro.errors import UserError
+from edgeai_repro.threads import usable_cores
 
 Floats = NDArray[np.float32]
 SIDE = 32  # of the images that come in: CIFAR-10's
 # Of a logit, relative to the largest: another CPU's kernels round otherwise.
 TOLERANCE = 1e-3
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Network:
@@ -37,7 +32,8 @@ class Network:
         self.path = path
         self.threads = threads or usable_cores()
         self._input = wanted
-        self._session = _session(path, self.threads, wanted)
+        self._session = open_session(path, self.threads)
+        _check_input(path, self._session, wanted)
 
     def __call__(self, image: Floats) -> Floats:
         """Return the logits of one prepared image."""
@@ -130,12 +126,16 @@ def _enlarging(given: int, asked: int) -> Floats:
     return np.asarray(np.maximum(0, 1 - np.abs(place[:, None] - np.arange(given))), np.float32)
 
 
-def _session(path: Path, threads: int, wanted: Input) -> Any:
+def open_session(path: Path, threads: int) -> Any:
+    """Return ONNX Runtime's session of a file, on the CPU, with that many threads.
+
+    Raises UserError where ONNX Runtime isn't installed or can't load the file.
+    """
     try:
         import onnxruntime
     except ModuleNotFoundError:
         raise UserError(
-            "'onnxruntime' must be installed to run a bundle (got none); pip install 'edgeai-repro[edge]'"
+            "'onnxruntime' must be installed to run an ONNX file (got none); pip install 'edgeai-repro[edge]'"
         ) from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -144,11 +144,14 @@ def _session(path: Path, threads: int, wanted: Input) -> Any:
     # Threads that spin on after a run would take the cores from whatever is timed next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes share no base but Exception
-        raise UserError(f"{path}: must be an ONNX model ({' '.join(str(error).split())[:120]}); {AGAIN}") from None
+        brief = " ".join(str(error).split())[:120]
+        raise UserError(f"{path}: must be an ONNX model that can be run (got {brief}); write it again") from None
+
+
+def _check_input(path: Path, session: Any, wanted: Input) -> None:
     found = [(node.name, node.type, list(node.shape)) for node in session.get_inputs()]
     expected = [(wanted.name, "tensor(float)", list(wanted.shape))]
     if found != expected:
         raise UserError(f"{path}: must take {expected} (got {found}); {AGAIN}")
-    return session

@@ -21,6 +21,7 @@ SIGNS: dict[VerdictName, str] = {
     "contradicted": "✕",
     "inconclusive": "≈",
     "not_testable": "–",
+    "error": "!",
 }
 MEANINGS: dict[VerdictName, str] = {
     "reproduced": "the number holds, and so does its meaning",
@@ -29,6 +30,7 @@ MEANINGS: dict[VerdictName, str] = {
     "contradicted": "what was measured lies outside the band around the paper's number",
     "inconclusive": "too near an edge of the band, or too noisy, to tell",
     "not_testable": "a condition is missing here: data, weights, an edge device, or a model",
+    "error": "what should have been measured broke, so there is no verdict",
 }
 _COUNTED: dict[VerdictName, tuple[str, str]] = {
     "reproduced": ("holds", "hold"),
@@ -40,6 +42,7 @@ _COUNTED: dict[VerdictName, tuple[str, str]] = {
     "contradicted": ("is contradicted", "are contradicted"),
     "inconclusive": ("is too close to tell", "are too close to tell"),
     "not_testable": ("can't be tested here", "can't be tested here"),
+    "error": ("broke before it was judged", "broke before they were judged"),
 }
 _JUDGED = {"up_to": "the best of", "every": "the worst of", "named": "", "": ""}
 
@@ -51,7 +54,8 @@ def decisive(claim: ClaimEntry) -> Measurement | None:
 
 def drifted(claim: ClaimEntry) -> bool:
     """Tell whether a claim was decided, and otherwise than its file expects."""
-    return claim.verdict != claim.expected and claim.condition is None and claim.verdict != "inconclusive"
+    undecided = ("inconclusive", "error")
+    return claim.verdict != claim.expected and claim.condition is None and claim.verdict not in undecided
 
 
 def words(name: str) -> str:
@@ -162,6 +166,12 @@ def assumptions(paper: PaperEntry, claim: ClaimEntry) -> Iterator[tuple[str, str
 def command(paper: PaperEntry, claim: ClaimEntry) -> str:
     """Return the command line that judges this claim alone."""
     return f"pytest -m claims -k {paper.id}/{claim.id}"
+
+
+def others_first(document: Document) -> Document:
+    """Return the document with what others published first, and papers whose sentences are all ours after it."""
+    papers = sorted(document.papers, key=lambda paper: all(claim.source == "ours" for claim in paper.claims))
+    return document.model_copy(update={"papers": papers})
 
 
 def counts(document: Document) -> dict[VerdictName, int]:

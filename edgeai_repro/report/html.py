@@ -16,6 +16,7 @@ from edgeai_repro.report import cells, plots
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
 from edgeai_repro.report.roofline_plot import latency
 from edgeai_repro.report.svg import Plot
+from edgeai_repro.report.trend_plot import trends
 from edgeai_repro.wording import show
 
 
@@ -26,6 +27,7 @@ class _Drawings:
     overview: Plot | None
     counted: Plot | None
     sweeps: Plot | None
+    trends: Plot | None
     latencies: list[tuple[Roofline, Plot]]
 
     @classmethod
@@ -35,18 +37,19 @@ class _Drawings:
             overview=plots.overview(paper),
             counted=plots.counted(paper),
             sweeps=plots.sweeps(paper),
+            trends=trends(paper),
             latencies=[(roofline, plot) for roofline, plot in drawn if plot],
         )
 
     @property
     def any(self) -> bool:
         """Whether there is one at all."""
-        return bool(self.overview or self.counted or self.sweeps or self.latencies)
+        return bool(self.overview or self.counted or self.sweeps or self.trends or self.latencies)
 
 
 def render(document: Document) -> str:
     """Return the document as a page. The same document gives the same bytes."""
-    environment = _environment()
+    environment, document = _environment(), cells.others_first(document)
     script = environment.get_template("table.js.j2").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (

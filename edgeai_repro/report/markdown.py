@@ -28,6 +28,7 @@ def render(document: Document) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(cells=cells, show=show)
+    document = cells.others_first(document)
     return (
         environment.get_template("report.md.j2").render(document=document, environment=document.environment) + "\n"
     )

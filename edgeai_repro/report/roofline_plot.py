@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
+from edgeai_repro.evidence import Interval
 from edgeai_repro.report import cells, svg
 from edgeai_repro.report.document import ClaimEntry, PaperEntry, Roofline
 from edgeai_repro.report.svg import BAND, INK, MUTED, REPORTED, SERIES, WIDTH, Plot
@@ -23,9 +24,11 @@ def latency(paper: PaperEntry, roofline: Roofline) -> Plot | None:
     name = f"{paper.id}-latency-{claim.id}"
     inputs = list(dict.fromkeys((row.device, row.resolution) for row in roofline.rows))
     lines = len(claim.rows) + len(inputs) + len(roofline.devices) + bool(claim.rows)
+    measured = [*claim.rows, *(each.row for each in roofline.measured)]
+    head = 58 if measured else 44  # a third line of the legend
     with svg.style(name):
-        drawing = svg.figure(ROW * lines + 92)
-        axes = svg.axes(drawing, 116, 44, WIDTH - 128, ROW * lines)
+        drawing = svg.figure(ROW * lines + head + 48)
+        axes = svg.axes(drawing, 116, head, WIDTH - 128, ROW * lines)
         axes.set_xscale("log")
         axes.set_ylim(lines - 0.5, -0.5)
         low, high = claim.band.low, claim.band.high
@@ -36,7 +39,7 @@ def latency(paper: PaperEntry, roofline: Roofline) -> Plot | None:
         for text, (_, heading) in zip(axes.get_yticklabels(), labels, strict=True):
             text.set(fontweight="bold" if heading else "normal", color=INK if heading else MUTED)
         times = [time for row in roofline.rows for time in (row.bound_ms, row.expected_ms) if time]
-        times += [claim.paper_value, *(row.reported.high for row in claim.rows)]
+        times += [claim.paper_value, *(end for row in measured for end in (row.reported.low, row.reported.high))]
         axes.set_xlim(min(times) / 1.6, max(times) * 1.6)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.set_minor_formatter(lambda value, _: "")
@@ -50,6 +53,7 @@ def latency(paper: PaperEntry, roofline: Roofline) -> Plot | None:
                 svg.key("at least", MUTED, "|", markersize=7.0, markeredgewidth=2.0),
                 svg.key("expected", MUTED, "o", markersize=5.0),
                 *(svg.key(variant, COLOURS[variant], "", linestyle="-", linewidth=2.0) for variant in VARIANTS),
+                *([svg.key("measured", REPORTED, "D", markersize=5.4)] if measured else []),
             ],
             columns=3,
         )
@@ -61,11 +65,7 @@ def latency(paper: PaperEntry, roofline: Roofline) -> Plot | None:
 def _measured(axes: Axes, claim: ClaimEntry) -> list[tuple[str, bool]]:
     """Draw the rows that were measured, with their intervals; return the lines' labels, and which are headings."""
     for y, row in enumerate(claim.rows, start=1):
-        reported = row.reported
-        errors = [[reported.value - reported.low], [reported.high - reported.value]]
-        axes.errorbar(reported.value, y, xerr=errors, fmt="D", color=REPORTED, markersize=5.6, capsize=3)
-        end = (reported.low, y)
-        axes.annotate(cells.setting(row), end, (-7, 0), textcoords="offset points", ha="right", va="center")
+        _time(axes, row.reported, y)
     heading = [("measured", True)] if claim.rows else []
     return [*heading, *((row.model, False) for row in claim.rows)]
 
@@ -86,12 +86,26 @@ def _devices(axes: Axes, roofline: Roofline, first: int) -> list[tuple[str, bool
                 if row.expected_ms is not None:
                     axes.plot([row.bound_ms, row.expected_ms], [y, y], color=colour, linewidth=1.4)
                     axes.plot(row.expected_ms, y, "o", color=colour, markersize=4.4)
+            for each in roofline.measured:
+                if (each.device, each.row.params.get("resolution")) == (device, resolution):
+                    _time(axes, each.row.reported, first + len(labels))
             labels.append((f"{resolution} × {resolution}", False))
     return labels
 
 
+def _time(axes: Axes, reported: Interval, y: float) -> None:
+    errors = [[reported.value - reported.low], [reported.high - reported.value]]
+    axes.errorbar(reported.value, y, xerr=errors, fmt="D", color=REPORTED, markersize=5.6, capsize=3)
+    end, text = (reported.high, y), show(reported.value, UNIT)
+    axes.annotate(text, end, (7, 0), textcoords="offset points", va="center", fontweight="bold")
+
+
 def _told(claim: ClaimEntry, roofline: Roofline) -> str:
     rows = [f"{cells.where(row)}: {cells.interval(row.reported, UNIT)}" for row in claim.rows]
+    rows += [
+        f"{each.device}, {cells.contributed(each)}: {cells.interval(each.row.reported, UNIT)}"
+        for each in roofline.measured
+    ]
     rows += [
         f"{row.device} at {row.resolution}, {row.variant}: at least {show(row.bound_ms, UNIT)}, expected "
         + ("unknown" if row.expected_ms is None else show(row.expected_ms, UNIT))

@@ -21,6 +21,7 @@ STYLES = {
     "contradicted": "red",
     "inconclusive": "magenta",
     "not_testable": "bright_black",
+    "error": "red",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -10,7 +11,6 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from edgeai_repro import models
-from edgeai_repro.documents import sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.record import RESULT, load_record
@@ -48,8 +48,8 @@ def starting_weights(recipe: Recipe, classes: int) -> tuple[dict[str, Tensor], s
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """Return a safetensors `state_dict` and its sha256, held against the manifest beside it if there is one."""
     try:
-        digest = sha256(path)
-        state = load(path.read_bytes())
+        content = path.read_bytes()  # once: what is hashed is what is loaded
+        digest, state = hashlib.sha256(content).hexdigest(), load(content)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{str(path)!r} must be a safetensors file ({error}); fetch it again") from None
     manifest = path.parent / RESULT

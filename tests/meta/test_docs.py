@@ -14,10 +14,13 @@ from xml.etree import ElementTree
 import pytest
 from typer.main import get_command
 
-from edgeai_repro import cli
+from edgeai_repro import cli, models
 from edgeai_repro.claims import Claim
+from edgeai_repro.compress.quantized import quantize
 from edgeai_repro.documents import read_yaml
 from edgeai_repro.errors import UserError
+from edgeai_repro.measure import counts
+from edgeai_repro.report import document
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -96,6 +99,33 @@ def test_another_number_is_noticed(build: ModuleType, tmp_path: Path, monkeypatc
     changed = {path.name for path, text in build.built().items() if text != before[path]}
 
     assert changed == {"README.md", "findings.md", "overview.svg", "counted.svg", "sweeps.svg"}
+
+
+def test_generality_columns_are_claims_rows(build: ModuleType) -> None:
+    """Each column of the table on other networks is what the rows of the claim on that quantity say."""
+    (paper,) = [paper for paper in document.read(build.VERDICTS).papers if paper.id == build.GENERALITY]
+    claims = {claim.id: {row.model: row for row in claim.rows} for claim in paper.claims}
+    by = {
+        "reported_parameters_saved": claims["dq-params-everywhere"],
+        "reported_macs_saved": claims["dq-macs-everywhere"],
+        "bytes_saved": claims["dq-size-everywhere"],
+    }
+
+    for model, row in claims["dq-size-is-linear-share"].items():
+        for column, rows in by.items():
+            expected = rows[model].reported.value
+            assert row.params[column] == pytest.approx(expected, abs=0.005), f"{model}, {column}"
+
+
+@pytest.mark.parametrize("network", ["resnet18", "mobilenet_v3_large"])
+def test_generality_macs_are_what_thop_says(network: str, build: ModuleType) -> None:
+    """The table's MACs are those of thop, counted here: what it reports less of, quantized, than of the network."""
+    model = models.build_torchvision(network, num_classes=1000)
+    before, after = (counts.reported(each, 224).macs for each in (model, quantize(model)))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^\| {build.NAMES[network]} \|.*$", readme, re.MULTILINE)
+
+    assert line.split("|")[4].strip() == f"{100 * (before - after) / before:.2f} %"
 
 
 def test_broken_json(build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

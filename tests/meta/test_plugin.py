@@ -179,15 +179,18 @@ class TestOutcomes:
         [("broken", "*the infrastructure broke"), ("nan", "*finite number*"), ("inf", "*finite number*")],
     )
     def test_error(self, repository: Repository, reported: str, cause: str) -> None:
-        """What breaks in measuring, and a number that isn't finite, is an error and never a verdict."""
+        """What breaks in measuring, and a number that isn't finite, is an error with a row, and no verdict."""
         result = repository.judge(
             planted(reported, expected="contradicted"), arguments=(f"--claims-json={repository.json}",)
         )
 
         result.assert_outcomes(errors=1)
         result.stdout.fnmatch_lines([cause])
-        assert HEADING not in result.stdout.str()
-        assert repository.verdicts() == {}
+        result.stdout.fnmatch_lines(["*a-claim *10 % *error*", "a-claim  *"])
+        assert repository.verdicts() == {"a-claim": "error"}
+        ((entry,),) = [paper.claims for paper in document.read(repository.json).papers]
+        assert entry.reason.startswith(("RuntimeError: the infrastructure broke", "ValidationError: "))
+        assert (entry.rows, entry.row, entry.flip_margin) == ([], None, None)
 
     def test_reasons(self, repository: Repository) -> None:
         """An xfail shows the known reason, a skip what to supply or the figures."""

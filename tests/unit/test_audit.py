@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edgeai_repro import artefacts, models
-from edgeai_repro.audit import advice
+from edgeai_repro.audit import advice, timing
 from edgeai_repro.audit.record import Audit, Row, Twice
 from edgeai_repro.audit.run import audit
 from edgeai_repro.audit.subject import find
@@ -41,10 +41,16 @@ def broken():
 IGNORED = {"seconds"}
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time as little as an interval allows."""
+    monkeypatch.setattr(timing, "SECONDS", 0.0)
+
+
 @pytest.fixture(scope="module")
 def atto() -> Audit:
     """The audit of ConvNeXt-Atto at 32 pixels."""
-    return audit("convnext_atto", resolution=32, classes=10)
+    return audit("convnext_atto", resolution=32, classes=10, latency=False)
 
 
 @pytest.fixture

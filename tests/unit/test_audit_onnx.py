@@ -61,6 +61,17 @@ def test_counts(convolution: Path) -> None:
     assert row.problem is None
 
 
+def test_latency(convolution: Path) -> None:
+    """The file is timed in ONNX Runtime, with the threads that were asked for; or only counted."""
+    found = audit(str(convolution), threads=1)
+
+    assert found.environment.threads == 1
+    assert found.dense.latency is not None
+    assert found.dense.latency.milliseconds.value > 0
+    assert found.dense.latency.faster is None
+    assert audit(str(convolution), latency=False).dense.latency is None
+
+
 def test_integers(tmp_path: Path) -> None:
     """A product in int8 is of 8 × 8 bits; activations multiplied, as in attention, are work without a weight."""
     nodes = [
@@ -94,7 +105,10 @@ def test_unknown_operator(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "odd.onnx")
     row = audit(str(tmp_path / "odd.onnx")).dense
 
-    assert row.problem == "1 of 1 operators are of unknown shape: their MACs are left out"
+    assert (row.problem or "").startswith(
+        "1 of 1 operators are of unknown shape: their MACs are left out; can't be timed: "
+    )
+    assert row.latency is None
     assert row.parameters == Twice(reported=108, logical=108)
 
 

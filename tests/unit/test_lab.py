@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
+from edgeai_repro.evidence import Curve
 from edgeai_repro.lab import Lab
 from edgeai_repro.registry import TECHNIQUES, Settings
 from tests.factories import claim
@@ -57,3 +58,28 @@ def test_only_what_is_new_is_done(applied: Counter[str]) -> None:
 
     assert lab.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.5}) is first
     assert applied == {"unstructured_pruning": 2}
+
+
+def test_what_a_trend_is_of() -> None:
+    """A trend's rows hold what it was found in, by sparsity: bytes as stored and deflated, and what isn't 0."""
+    sparsities = [0.1, 0.5, 0.9]
+    asked = claim(
+        metric="compression_trend",
+        technique="unstructured_pruning",
+        models=["convnext_atto"],
+        quantifier="named",
+        settings={"sparsity": sparsities},
+    )
+    lab = Lab([asked])
+    curves = {row.params["quantity"]: row.curve for row in lab.measure(asked)}
+    found = [lab.profile("convnext_atto", "unstructured_pruning", {"sparsity": each}) for each in sparsities]
+    expected = {
+        "dense bytes": ("MB", [profile.state_dict_bytes for profile in found]),
+        "deflated bytes": ("MB", [profile.deflated_bytes or 0 for profile in found]),
+        "non-zero parameters": ("M", [profile.logical.nonzero_parameters for profile in found]),
+    }
+
+    assert curves == {
+        name: Curve(over="sparsity", unit=unit, points=[(s, n / 1e6) for s, n in zip(sparsities, of, strict=True)])
+        for name, (unit, of) in expected.items()
+    }

@@ -16,8 +16,11 @@ pytest.importorskip("jinja2", reason="the report's template engine isn't install
 pytest.importorskip("matplotlib", reason="the report's plotting library isn't installed")
 
 from edgeai_repro.errors import UserError
-from edgeai_repro.report import document, files, html
+from edgeai_repro.evidence import Curve
+from edgeai_repro.report import document, files, html, markdown
 from edgeai_repro.report.document import Document
+from edgeai_repro.verdict import broken
+from tests.factories import claim
 from tests.reports import HOSTILE, run
 
 ELSEWHERE = re.compile(r"^(?!#|data:)")
@@ -151,6 +154,31 @@ class TestContent:
 
         assert places == sorted(places)
 
+    def test_others_first(self) -> None:
+        """What others published stands before papers whose sentences are all ours, in the page and in Markdown."""
+        plain = run()
+        (paper,) = plain.papers
+        claims = [claim.model_copy(update={"source": "ours"}) for claim in paper.claims]
+        ours = paper.model_copy(update={"id": "ours", "title": "Our sentences", "claims": claims})
+        both = plain.model_copy(update={"papers": [ours, paper]})
+
+        for text in (_Page(html.render(both)).text, markdown.render(both)):
+            assert text.index(paper.title) < text.index("Our sentences")
+
+    def test_error(self) -> None:
+        """A claim that broke before it was judged has its row, its sign and its reason, and is no drift."""
+        plain = run()
+        (paper,) = plain.papers
+        entry = document.claim_entry(broken(claim(id="broke"), "RuntimeError: out of memory"))
+        broke = plain.model_copy(update={"papers": [paper.model_copy(update={"claims": [entry]})]})
+        page = _Page(html.render(broke))
+
+        assert "Of 1 claims, 1 broke before it was judged." in page.text
+        assert "! error" in page.text
+        assert "RuntimeError: out of memory." in page.text
+        assert "was expected" not in page.text
+        assert "RuntimeError: out of memory" in markdown.render(broke)
+
     def test_headline(self, page: _Page) -> None:
         """The first sentence counts the verdicts."""
         assert (
@@ -187,6 +215,19 @@ class TestContent:
         assert f'aria-labelledby="paper-{name}-title paper-{name}-desc"' in source
         described = source.partition(f'<desc id="paper-{name}-desc">')[2].partition("</desc>")[0]
         assert re.search(r"\d %|\d ms", described)
+
+    def test_trends(self) -> None:
+        """A trend is drawn by its points: bytes against sparsity, said at length for who can't see them."""
+        curve = Curve(over="sparsity", unit="MB", points=[(0.5, 111.4), (0.9, 21.25)])
+        plain = run()
+        (paper,) = plain.papers
+        first = paper.claims[0]
+        row = first.rows[0].model_copy(update={"curve": curve, "params": {"quantity": "deflated bytes"}})
+        claims = [first.model_copy(update={"rows": [row]}), *paper.claims[1:]]
+        drawn = html.render(plain.model_copy(update={"papers": [paper.model_copy(update={"claims": claims})]}))
+
+        assert "deflated bytes: 111.4 MB at 0.5, 21.25 MB at 0.9." in _Page(drawn).text
+        assert 'id="paper-trends"' not in html.render(plain)
 
     def test_claimed_latency(self, source: str) -> None:
         """The line through the latencies is the claim's own value."""

@@ -409,6 +409,30 @@ class TestTrainedModels:
         assert missing.value.condition == "weights"
         assert command in missing.value.remedy
 
+    @pytest.mark.parametrize(
+        ("models", "condition", "beside"),
+        [
+            (["convnext_tiny"], "models", []),
+            (["convnext_atto"], "models", ["c, d"]),
+            (["convnext_small", "convnext_tiny"], None, []),
+        ],
+    )
+    def test_restricted(self, tmp_path: Path, models: list[str], condition: str | None, beside: list[str]) -> None:
+        """A run that is restricted to some models uses no record of another, and says what it left out."""
+        records = {"a": dense(900, **FULL), "b": pruned(895, **FULL), "c": dense(700), "d": pruned(650)}
+        trained = TrainedModels(keep(tmp_path / "evidence", **records), models=models)
+
+        assert [row.evidence for row in trained.beside(_change(), paper(claim_entry(**CHANGE)))] == beside
+        if condition is None:
+            (row,) = trained.rows(_change(), paper(claim_entry(**CHANGE)))
+            assert row.evidence == "a, b"
+            return
+        with pytest.raises(
+            ConditionMissing, match=r"^convnext_small left out; run without --claims-models$"
+        ) as told:
+            trained.rows(_change(), paper(claim_entry(**CHANGE)))
+        assert told.value.condition == condition
+
     def test_edge(self, tmp_path: Path) -> None:
         """A claim of an edge device has no finding beside it in models that were trained elsewhere."""
         asked = {**CHANGE, "needs": ["data", "weights", "edge"]}

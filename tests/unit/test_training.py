@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from edgeai_repro import architecture, models
 from edgeai_repro.cifar.data import Split
+from edgeai_repro.documents import sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.training import checkpoint, recipe, trainer
@@ -21,6 +22,7 @@ from edgeai_repro.training.recipe import Recipe, learning_rate
 from edgeai_repro.training.record import Evaluation, load_record
 from edgeai_repro.training.run import train
 from edgeai_repro.training.trainer import Trainer
+from edgeai_repro.training.weights import read_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -243,6 +245,26 @@ def test_weights_of_other_classes_start_without_their_head(tmp_path: Path) -> No
     got, theirs = run.model.state_dict(), pretrained.state_dict()
     assert all(torch.equal(got[name], theirs[name]) for name in got if not name.startswith("classifier.2"))
     assert got["classifier.2.weight"].shape == (10, 320)
+
+
+def test_weights_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is hashed is what is loaded: the file is opened once."""
+    save_file({"a": torch.ones(2)}, path := tmp_path / "pool.safetensors")
+    expected = sha256(path)
+    opened: list[Path] = []
+    plain = Path.open
+
+    def noting(self: Path, *given: Any, **named: Any) -> Any:
+        opened.append(self)
+        return plain(self, *given, **named)
+
+    monkeypatch.setattr(Path, "open", noting)
+
+    state, digest = read_weights(path)
+
+    assert opened == [path]
+    assert digest == expected
+    assert torch.equal(state["a"], torch.ones(2))
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
