@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from edgeai_repro.documents import sha256
+from edgeai_repro.report import document
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "ci").glob("*.sh"))
