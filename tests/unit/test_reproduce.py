@@ -113,6 +113,7 @@ def test_is_short_and_free_of_this_package(name: str) -> None:
         "timeit",
         "zlib",
         "thop",
+        "timm",
         "torch",
         "torch.nn.utils.prune",
         "torchvision",
