@@ -19,13 +19,13 @@ from edgeai_repro.registry import METRICS
 from edgeai_repro.wording import show
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
-INSTALLED = ("thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
-HELPERS = ("build", "published", "quantize", "size", "count")
+INSTALLED = ("onnxruntime.quantization", "thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
+HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
 BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
 TORCHVISIONS = ARCHITECTURES.keys() - {"convnext_atto", "convnext_xlarge"}
 CIFAR_RESOLUTION, CIFAR_CLASSES = 32, 10
 RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
-WIDTH = 110
+WIDTH, LITERAL = 110, 115  # columns of a comment, and of a value that isn't broken into lines
 
 
 def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> str:
@@ -55,7 +55,7 @@ def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> s
 def _literal(value: object) -> str:
     """Return a value as it stands in a script, in several lines where it is long."""
     text = repr(value).replace("'", '"')
-    return textwrap.fill(text, WIDTH, subsequent_indent=8 * " ", break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(text, LITERAL, subsequent_indent=8 * " ", break_long_words=False, break_on_hyphens=False)
 
 
 def _heading(paper: Paper, claim: Claim) -> Iterator[str]:
