@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
-from edgeai_repro.architecture import ARCHITECTURES
+from edgeai_repro.architecture import title
 from edgeai_repro.evidence import Measurement
-from edgeai_repro.report import cells, document, plots, terminal
+from edgeai_repro.report import cells, document, plots, reach, terminal
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
 from edgeai_repro.report.svg import COLOURS, Plot
 
@@ -26,16 +26,6 @@ FIGURES = ROOT / "docs" / "figures"
 PAPER, GENERALITY, CONVNEXT, EDGE = "francy2024", "generality", "liu2022", "edge"
 COLUMNS, SENTENCES = 116, ("dq-params", "combined-size")
 MARKED = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-NAMES = {
-    "alexnet": "AlexNet",
-    "efficientnet_b0": "EfficientNet-B0",
-    "mobilenet_v3_large": "MobileNetV3-Large",
-    "resnet18": "ResNet-18",
-    "resnet50": "ResNet-50",
-    "vgg16": "VGG-16",
-    "vit_b_16": "ViT-B/16",
-    **{name: f"ConvNeXt-{name.removeprefix('convnext_').capitalize()}" for name in ARCHITECTURES},
-}
 DRAWN_BY = f"matplotlib {version('matplotlib')}"
 Papers = dict[str, PaperEntry]
 
@@ -78,7 +68,7 @@ def _standalone(plot: Plot) -> str:
     return f"{opened}</desc>{style}{rest}\n<!-- {DRAWN_BY} -->\n"
 
 
-def _table(headings: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(headings)} |"
     yield f"|:--|{'--:|' * (len(headings) - 1)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)
@@ -105,13 +95,7 @@ def verdicts(papers: Papers, paper: str = PAPER) -> Iterator[str]:
 
 def generality(papers: Papers) -> Iterator[str]:
     """Yield what dynamic quantization does to other networks, the one with the most nn.Linear last."""
-    claim = _claim(papers, GENERALITY, "dq-size-is-linear-share")
-    rows = sorted(claim.rows, key=lambda row: float(row.params["share_of_linear"]))
-    names = ("share_of_linear", "reported_parameters_saved", "reported_macs_saved", "bytes_saved")
-    headings = ("network", "share of nn.Linear", "parameters, reported", "MACs, reported", "bytes saved")
-    yield from _table(
-        headings, ((NAMES[row.model], *(_percent(row.params[name]) for name in names)) for row in rows)
-    )
+    yield from _table(reach.HEADINGS, reach.table(papers[GENERALITY]))
 
 
 def counted(papers: Papers) -> Iterator[str]:
@@ -122,7 +106,7 @@ def counted(papers: Papers) -> Iterator[str]:
     yield from _table(
         headings,
         (
-            (NAMES[model], *_twice(row), *_twice(macs[model]), _percent(sizes[model].reported.value))
+            (title(model), *_twice(row), *_twice(macs[model]), reach.percent(sizes[model].reported.value))
             for model, row in parameters.items()
         ),
     )
@@ -144,8 +128,8 @@ def targets(papers: Papers) -> Iterator[str]:
         (
             (
                 f"{target:g}",
-                _percent(row.reported.value),
-                _percent(both[target].reported.value),
+                reach.percent(row.reported.value),
+                reach.percent(both[target].reported.value),
                 *_twice(counted[target]),
             )
             for target, row in pruned.items()
@@ -223,11 +207,7 @@ def _by_model(claim: ClaimEntry) -> dict[str, Measurement]:
 
 
 def _twice(row: Measurement) -> tuple[str, str]:
-    return _percent(row.reported.value), _percent(row.logical.value if row.logical else None)
-
-
-def _percent(value: object) -> str:
-    return f"{float(value):.2f} %".replace("-0.00", "0.00") if isinstance(value, int | float) else "–"
+    return reach.percent(row.reported.value), reach.percent(row.logical.value if row.logical else None)
 
 
 if __name__ == "__main__":

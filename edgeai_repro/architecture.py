@@ -39,9 +39,30 @@ ARCHITECTURES = {
     "convnext_large": Architecture((192, 384, 768, 1536), (3, 3, 27, 3), 0.5),
     "convnext_xlarge": Architecture((256, 512, 1024, 2048), (3, 3, 27, 3), 0.5),
 }
-# Others that claims can name, by torchvision's names, in the order of their size; built as published, for ImageNet.
-OTHERS = ("efficientnet_b0", "mobilenet_v3_large", "resnet18", "resnet50", "alexnet", "vit_b_16", "vgg16")
+TIMM = "timm:"  # before a name of timm's
+# Others that claims can name, by torchvision's names or timm's, with what people call them, in the order of their
+# size; built as published, for ImageNet. timm's `convnext_tiny_hnf` is ConvNeXt-Tiny with `conv_mlp`: its MLPs are
+# 1 × 1 convolutions, which compute what nn.Linear does (and its head norms before it pools).
+OTHERS = {
+    "efficientnet_b0": "EfficientNet-B0",
+    "mobilenet_v3_large": "MobileNetV3-Large",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "timm:convnext_tiny_hnf": "ConvNeXt-Tiny, timm's conv_mlp",
+    "alexnet": "AlexNet",
+    "vit_b_16": "ViT-B/16",
+    "vgg16": "VGG-16",
+}
 IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
+
+
+def title(name: str) -> str:
+    """Return what people call a model, a name that isn't known as it is."""
+    return (
+        f"ConvNeXt-{name.removeprefix('convnext_').capitalize()}"
+        if name in ARCHITECTURES
+        else OTHERS.get(name, name)
+    )
 
 
 @dataclass(frozen=True)

@@ -143,3 +143,8 @@ def load_devices(folder: Path) -> dict[str, Device]:
     """Read `devices.yaml` of a claims folder: the devices by key. Raises UserError, in one line."""
     path = folder / FILE
     return {device.key: device for device in validated(DevicesFile, read_yaml(path), path).devices}
+
+
+def known_devices(folder: Path) -> dict[str, Device]:
+    """Return the devices by key; none where the claims folder has no `devices.yaml`. Raises as `load_devices`."""
+    return load_devices(folder) if (folder / FILE).exists() else {}

@@ -8,6 +8,7 @@ from edgeai_repro.documents import sha256, write_text
 from edgeai_repro.errors import UserError
 from edgeai_repro.training.record import TrainingRecord, load_record
 
+EVIDENCE = "evidence"  # beside the folder of claims
 SUMS = "SHA256SUMS"
 
 

@@ -117,7 +117,7 @@ class Lab:
         from edgeai_repro import models
 
         with self._timed("build"):
-            build = models.build if model in ARCHITECTURES else models.build_torchvision
+            build = models.build if model in ARCHITECTURES else models.build_published
             return build(model, num_classes=_classes(model))
 
     def _branch(self, model: str, network: nn.Module, base: str, wanted: Wanted) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.convnext import CNBlock, CNBlockConfig, ConvNeXt
 
-from edgeai_repro.architecture import ARCHITECTURES, Architecture
+from edgeai_repro.architecture import ARCHITECTURES, TIMM, Architecture
 
 WEIGHT_STD = 0.02  # torchvision's trunc_normal_(std=0.02), cut at ± 2 absolute, is this normal distribution
 LAYER_SCALE = 1e-6
@@ -46,17 +46,13 @@ def build(
 
 
 def skeleton(name: str, *, num_classes: int = 10) -> nn.Module:
-    """Build a ConvNeXt, or any other of torchvision's classification models, on the meta device, in eval mode.
+    """Build a ConvNeXt, or any other of torchvision's or timm's models, on the meta device, in eval mode.
 
     It has layers and shapes and no values: what is counted by shapes alone takes a fraction of a second.
     """
     with torch.device("meta"):
         architecture = ARCHITECTURES.get(name)
-        model: nn.Module = (
-            _skeleton(architecture, num_classes, 4)
-            if architecture
-            else get_model(name, weights=None, num_classes=num_classes)
-        )
+        model = _skeleton(architecture, num_classes, 4) if architecture else _published(name, num_classes)
     return model.eval()
 
 
@@ -79,12 +75,23 @@ def build_timm(name: str, *, num_classes: int = 10, seed: int | None = 0) -> nn.
     return model.eval()
 
 
-def build_torchvision(name: str, *, num_classes: int = 10, seed: int = 0) -> nn.Module:
-    """Build any of torchvision's classification models, in eval mode, initialised by its own code under `seed`."""
+def build_published(name: str, *, num_classes: int = 10, seed: int = 0) -> nn.Module:
+    """Build any of torchvision's classification models, or timm's `timm:NAME`, as its own code does under `seed`.
+
+    It comes in eval mode, with random weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model: nn.Module = get_model(name, weights=None, num_classes=num_classes)
+        model = _published(name, num_classes)
     return model.eval()
+
+
+def _published(name: str, num_classes: int) -> nn.Module:
+    if name.startswith(TIMM):
+        import timm  # here, for it takes seconds
+
+        return timm.create_model(name.removeprefix(TIMM), num_classes=num_classes)
+    return cast(nn.Module, get_model(name, weights=None, num_classes=num_classes))
 
 
 def _skeleton(architecture: Architecture, num_classes: int, stem_stride: int) -> ConvNeXt:

@@ -12,20 +12,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from edgeai_repro.architecture import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION
+from edgeai_repro.architecture import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM
 from edgeai_repro.claims import Claim, Paper
 from edgeai_repro.errors import ConditionMissing, UserError, nearest
 from edgeai_repro.registry import METRICS
 from edgeai_repro.wording import show
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
-INSTALLED = ("thop", "torch", "torch.nn.utils.prune", "torchvision")
-HELPERS = ("build", "quantize", "size", "count")
+INSTALLED = ("onnxruntime.quantization", "thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
+HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
 BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
 TORCHVISIONS = ARCHITECTURES.keys() - {"convnext_atto", "convnext_xlarge"}
 CIFAR_RESOLUTION, CIFAR_CLASSES = 32, 10
 RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
-WIDTH = 110
+WIDTH, LITERAL = 110, 115  # columns of a comment, and of a value that isn't broken into lines
 
 
 def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> str:
@@ -40,14 +40,22 @@ def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> s
     body = _read(f"{claim.metric}--{claim.technique}")
     if body is None:
         raise _no_script(paper, claim)
-    values = _values(claim, list(models or claim.models))
+    chosen = list(models or claim.models)
+    values = _values(claim, chosen)
     if "VARIANTS" not in values:
-        body = body.replace("build(name)", BUILD)
+        timms = any(model.startswith(TIMM) for model in chosen)
+        body = body.replace("build(name)", "published(name)" if timms else BUILD)
     body = re.sub("^( +)NARROW\n", lambda found: textwrap.indent(_read("narrow") or "", found[1]), body, flags=re.M)
     text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
     for name, value in values.items():
-        text = re.sub(rf"\b{name}\b", repr(value).replace("'", '"'), text)
+        text = re.sub(rf"\b{name}\b", _literal(value), text)
     return "\n".join([*_heading(paper, claim), "", *_imports(text), "", text])
+
+
+def _literal(value: object) -> str:
+    """Return a value as it stands in a script, in several lines where it is long."""
+    text = repr(value).replace("'", '"')
+    return textwrap.fill(text, LITERAL, subsequent_indent=8 * " ", break_long_words=False, break_on_hyphens=False)
 
 
 def _heading(paper: Paper, claim: Claim) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from edgeai_repro import environment, plausibility
 from edgeai_repro.claims import MODELS, Claim, ImplicationSpec, Need, Paper, load_claims
-from edgeai_repro.devices import FILE, Device, load_devices
+from edgeai_repro.devices import Device, known_devices
 from edgeai_repro.documents import writable
 from edgeai_repro.edge.bundle import load as load_bundle
 from edgeai_repro.edge.contributed import results
@@ -17,6 +17,7 @@ from edgeai_repro.edge.device import named_device
 from edgeai_repro.edge.lab import EdgeLab
 from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
 from edgeai_repro.evidence import Measurement
+from edgeai_repro.evidence_folder import EVIDENCE
 from edgeai_repro.report import document, files
 from edgeai_repro.report.document import Document, ImplicationEntry, Measured, paper_entry
 from edgeai_repro.studies import TrainedModels
@@ -25,7 +26,6 @@ from edgeai_repro.verdict import Kept, Verdict, broken, judge, untestable
 if TYPE_CHECKING:
     from edgeai_repro.lab import Lab
 
-EVIDENCE = "evidence"  # beside the folder of claims
 NEEDS: tuple[str, ...] = get_args(Need)
 
 
@@ -75,7 +75,7 @@ class Run:
             files.check(report_folder)
         if threads is not None and threads < 1:
             raise UserError(f"--edge-threads must be 1 or more (got {threads}); leave it out for one a usable core")
-        devices = load_devices(folder) if (folder / FILE).exists() else {}
+        devices = known_devices(folder)
         only = None if models is None else tuple(_names("--claims-models", models, MODELS))
         papers = load_claims(folder)
         trained = TrainedModels(folder.absolute().parent / EVIDENCE, models=only)

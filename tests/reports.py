@@ -27,6 +27,16 @@ IMPLICATION = {
 TARGETS = {"target": [0.5, 0.7, 0.8]}
 
 
+def networks() -> Document:
+    """Return a document with the claim whose rows tell how far dynamic quantization reaches into two networks."""
+    columns = ("share_of_linear", "reported_parameters_saved", "reported_macs_saved", "bytes_saved")
+    told = {"convnext_tiny": (93.14, 93.14, 93.24, 69.7), "resnet50": (8.02, 8.02, 0.05, 5.99)}
+    reach = claim(metric="linear_share_bytes", models=list(told), quantifier="every")
+    rows = [row(0.2, model=name, params=dict(zip(columns, said, strict=True))) for name, said in told.items()]
+    read = Paper.model_validate(paper_entry())
+    return Document(environment=HERE, papers=[document.paper_entry(read, [judge(reach, rows)], [])])
+
+
 def run(*, hostile: str = HOSTILE, latency: tuple[float, float] | None = None, **paper: Any) -> Document:
     """Return a document with a claim of each verdict; `latency` are the ends of a measured interval, in ms."""
 

@@ -20,7 +20,7 @@ from edgeai_repro.errors import brief
 from edgeai_repro.measure import counts, size
 from edgeai_repro.models import random_images, share
 from edgeai_repro.registry import TECHNIQUES, UNCOMPRESSED, Settings
-from edgeai_repro.threads import torch_threads, usable_cores
+from edgeai_repro.threads import not_eager, torch_threads, usable_cores
 
 # One value of each technique's knob, to show what it does; others are for `settings` to ask for.
 SETTINGS: Mapping[str, Sequence[Settings]] = {
@@ -144,20 +144,22 @@ def _row(model: nn.Module, resolution: int, technique: str, setting: Settings, s
 def _timed(made: Sequence[tuple[Row, nn.Module | None]], image: Tensor) -> list[Row]:
     """Return the rows with the times of all models that run, or with why there are none."""
     rows = [row for row, _ in made]
+    if reason := not_eager(torch.get_num_threads()):
+        return [_untimed(rows[0], reason), *rows[1:]]
     calls: dict[int, Callable[[], object]] = {}
     for index, (row, model) in enumerate(made):
         if model is not None:
             try:
                 calls[index] = _running(model, image)
             except Exception as error:  # of any kind, as it is anyone's model
-                rows[index] = _untimed(row, error)
+                rows[index] = _untimed(row, brief(error))
     if 0 not in calls:
         return rows  # nothing to compare with
     names = {f"{rows[index].technique} {index}": index for index in calls if index}
     try:
         latency, others = timed(calls[0], {name: calls[index] for name, index in names.items()})
     except Exception as error:  # a clock that jumps, or a model that runs at times
-        return [_untimed(rows[0], error), *rows[1:]]
+        return [_untimed(rows[0], brief(error)), *rows[1:]]
     rows[0] = rows[0].model_copy(update={"latency": latency})
     for name, index in names.items():
         rows[index] = rows[index].model_copy(update={"latency": others[name]})
@@ -176,9 +178,9 @@ def _running(model: nn.Module, image: Tensor) -> Callable[[], object]:
     return answer
 
 
-def _untimed(row: Row, error: Exception) -> Row:
+def _untimed(row: Row, reason: str) -> Row:
     """Return a row that says why it has no time, unless it has said already why its model doesn't run."""
-    return row if row.problem else row.model_copy(update={"problem": f"can't be timed: {brief(error)}"})
+    return row if row.problem else row.model_copy(update={"problem": f"can't be timed: {reason}"})
 
 
 def _shares(model: nn.Module) -> dict[str, float]:

@@ -10,11 +10,9 @@ from typing import Any
 from torch import nn
 
 from edgeai_repro import artefacts, models
-from edgeai_repro.architecture import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION
+from edgeai_repro.architecture import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM
 from edgeai_repro.errors import UserError, brief, nearest
 from edgeai_repro.own_code import imported
-
-TIMM = "timm:"
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def find(text: str, *, classes: int = IMAGENET_CLASSES) -> Subject:
     from torchvision.models import list_models
 
     if text in list_models():
-        built = models.build_torchvision(text, num_classes=classes)
+        built = models.build_published(text, num_classes=classes)
         return Subject(text, "torchvision, random weights", built, IMAGENET_RESOLUTION)
     return _from_timm(text, list_models(), classes)
 
@@ -63,8 +61,8 @@ def _from_timm(text: str, torchvisions: list[str], classes: int) -> Subject:
             f"'model' must be a name of torchvision's or timm's, an artefact's folder, an ONNX file or "
             f"module.py:function (got {text!r}); {hint}"
         )
-    model: Any = timm.create_model(name, num_classes=classes)
-    return Subject(name, "timm, random weights", model.eval(), int(model.default_cfg["input_size"][-1]))
+    model: Any = models.build_published(f"{TIMM}{name}", num_classes=classes)
+    return Subject(name, "timm, random weights", model, int(model.default_cfg["input_size"][-1]))
 
 
 def _called(path: Path, function: str) -> nn.Module:

@@ -28,22 +28,20 @@ def timed(reference: Call, others: Mapping[str, Call]) -> tuple[Latency, dict[st
     if environment.emulated():
         raise TooNoisyError("this processor is emulated, and its times tell nothing of any device")
     plan = Plan(turns=FEWEST, samples=SAMPLES, settling=SETTLING)
-    blocks = [_block(plan, _seconds(call)) for call in (reference, *others.values())]
+    blocks = [_block(plan, call) for call in (reference, *others.values())]
     plan = replace(plan, turns=min(MOST, max(FEWEST, round(SECONDS / (2 * sum(blocks))))))
     timings = race({"": reference, **others}, plan)
     own = timings.pop("")
     return _latency(own), {name: _latency(timing, own) for name, timing in timings.items()}
 
 
-def _block(plan: Plan, once: float) -> float:
-    """Return the seconds of a block of what takes `once` for an image."""
-    return max(plan.samples * once, plan.seconds) + max(plan.settling * once, plan.settling_seconds)
-
-
-def _seconds(call: Call) -> float:
+def _block(plan: Plan, call: Call) -> float:
+    """Return the seconds of one block of a contender, by one run of it."""
     start = time.perf_counter()
     call()
-    return time.perf_counter() - start
+    once = time.perf_counter() - start
+    fitted = plan.fitted(once)
+    return once * (fitted.settling + fitted.samples)
 
 
 def _latency(timing: Timing, reference: Timing | None = None) -> Latency:

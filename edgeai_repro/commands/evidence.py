@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeai_repro.commands.claims import CLAIMS, Folder
+from edgeai_repro.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, help="Keep the records of training runs.")
 DRIFT = 1
@@ -79,12 +80,27 @@ def report(
     folder: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the report.")] = Path(
         "claims-report"
     ),
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidence",
+            metavar="DIR",
+            help="Evidence folder, for what devices contributed (default: the one beside the claims' folder).",
+        ),
+    ] = None,
+    claims: Folder = CLAIMS,
 ) -> None:
-    """Write report.html and report.md from a run's JSON, without torch.
+    """Write report.html and report.md from a run's JSON and from evidence, without torch.
 
     Example: edgeai-repro report verdicts.json -o claims-report
     """
+    from edgeai_repro.devices import known_devices
+    from edgeai_repro.edge.contributed import results
+    from edgeai_repro.evidence_folder import EVIDENCE
     from edgeai_repro.report import files
 
-    for path in files.build(json_file, folder):
+    if evidence is not None and not evidence.is_dir():
+        raise UserError(f"--evidence must be a folder (got {str(evidence)!r}, which is none); name another")
+    measured = results(evidence or claims.absolute().parent / EVIDENCE, known_devices(claims))
+    for path in files.build(json_file, folder, measured):
         typer.echo(path)

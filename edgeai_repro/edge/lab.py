@@ -6,7 +6,6 @@ object that is timed is the one that is evaluated, and its file must be the mani
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -32,15 +31,13 @@ from edgeai_repro.measure.latency import PLAN, Plan, Timing, race
 from edgeai_repro.measure.throttling import governor
 from edgeai_repro.registry import METRICS, Settings
 from edgeai_repro.roofline import estimates
-from edgeai_repro.threads import torch_threads, usable_cores
+from edgeai_repro.threads import not_eager, torch_threads, usable_cores
 from edgeai_repro.wording import show, show_interval
 
 Runtime = Literal["onnxruntime", "eager"]
 NO_BUNDLE = "no bundle is here: `edgeai-repro bundle convnext_small -o DIR`, then --bundle DIR"
 NO_TORCH = "eager mode can't be timed, for torch isn't installed here; pip install 'edgeai-repro[torch]'"
 EMULATED = "this processor is emulated, and its times tell nothing of any device; run it on the device itself"
-# Eager mode enters a parallel region in each layer: ConvNeXt-Small, pruned and int8, took 18 ms so, not 6.
-SLEEPY = "eager mode can't be timed fairly where OMP_WAIT_POLICY is passive, for its threads fall asleep; unset it"
 BOUNDS = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
 
 
@@ -107,10 +104,7 @@ class EdgeLab:
     @property
     def _not_eager(self) -> str | None:
         """Why torch's eager mode isn't timed here; None where it is."""
-        if find_spec("torch") is None:
-            return NO_TORCH
-        passive = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
-        return SLEEPY if passive and self.threads > 1 else None
+        return NO_TORCH if find_spec("torch") is None else not_eager(self.threads)
 
     @property
     def contenders(self) -> list[Contender]:

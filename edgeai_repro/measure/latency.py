@@ -51,6 +51,14 @@ class Plan:
                 f"(got {self})"
             )
 
+    def fitted(self, once: float) -> Plan:
+        """Return the plan for what answers an image in `once` seconds, with as many samples as fill its times."""
+        return replace(
+            self,
+            samples=max(self.samples, math.ceil(self.seconds / once)),
+            settling=max(self.settling, math.ceil(self.settling_seconds / once)),
+        )
+
 
 @dataclass(frozen=True)
 class Jump:
@@ -162,18 +170,13 @@ def race(
 
 
 def _fitted(name: str, call: Callable[[], object], plan: Plan, clock: Clock) -> Plan:
-    """Warm a contender up, and return the plan with as many samples as fill its times."""
+    """Warm a contender up, and return the plan that fits it."""
     took = []
     for _ in range(plan.warm_ups):
         start = clock()
         call()
         took.append(clock() - start)
-    shortest = _forward(name, took)
-    return replace(
-        plan,
-        samples=max(plan.samples, math.ceil(plan.seconds / shortest)),
-        settling=max(plan.settling, math.ceil(plan.settling_seconds / shortest)),
-    )
+    return plan.fitted(_forward(name, took))
 
 
 def _block(

@@ -190,6 +190,29 @@ def read(path: Path) -> Document:
     return validated(Document, read_json(path), path)
 
 
+def with_measured(found: Document, measured: Sequence[Measured]) -> Document:
+    """Return a document with all that devices contributed, also after its run, each result once."""
+
+    def grown(paper: PaperEntry, roofline: Roofline) -> Roofline:
+        theirs = _of_claim(measured, paper.id, roofline.claim)
+        others = [each for each in roofline.measured if each not in theirs]
+        new = {each.device for each in theirs} - roofline.devices.keys()
+        names = {device: device for device in sorted(new)}  # of what the run didn't know there is the key alone
+        return roofline.model_copy(
+            update={"measured": [*others, *theirs], "devices": {**roofline.devices, **names}}
+        )
+
+    papers = [
+        paper.model_copy(update={"rooflines": [grown(paper, roofline) for roofline in paper.rooflines]})
+        for paper in found.papers
+    ]
+    return found.model_copy(update={"papers": papers})
+
+
+def _of_claim(measured: Sequence[Measured], paper: str, claim: str) -> list[Measured]:
+    return [each for each in measured if (each.paper, each.claim) == (paper, claim)]
+
+
 def _method(claim: Claim) -> str:
     """Return what is measured of what. The registry has it here; where a report is made from JSON, it may not."""
     measured = METRICS[claim.metric].description
@@ -207,9 +230,5 @@ def _rooflines(paper: Paper, devices: Sequence[Device], measured: Sequence[Measu
                 target=target,
                 devices={device.key: device.name for device in devices},
                 rows=list(estimates(devices, ARCHITECTURES[model], target=target)),
-                measured=[
-                    each
-                    for each in measured
-                    if (each.paper, each.claim) == (paper.paper.id, spec.claims["latency"])
-                ],
+                measured=_of_claim(measured, paper.paper.id, spec.claims["latency"]),
             )

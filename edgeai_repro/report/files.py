@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from edgeai_repro.documents import writable, write_text
 from edgeai_repro.errors import UserError
 from edgeai_repro.report import document
-from edgeai_repro.report.document import Document
+from edgeai_repro.report.document import Document, Measured
 
 HTML, MARKDOWN = "report.html", "report.md"
 
 
-def build(json_path: Path, folder: Path) -> list[Path]:
+def build(json_path: Path, folder: Path, measured: Sequence[Measured] = ()) -> list[Path]:
     """Write the report of a run from the file that --claims-json wrote, and return its files.
 
-    Raises UserError, in one line, where the file is no such document or the folder can't be written.
+    `measured` is what devices contributed, also since that run. Raises UserError, in one line, where the file is no
+    such document or the folder can't be written.
     """
-    return write(document.read(json_path), folder)
+    return write(document.with_measured(document.read(json_path), measured), folder)
 
 
 def write(found: Document, folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from edgeai_repro.report import cells, plots
+from edgeai_repro.report import cells, plots, reach
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
 from edgeai_repro.report.roofline_plot import latency
 from edgeai_repro.report.svg import Plot
@@ -77,6 +77,6 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("edgeai_repro.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.globals.update(cells=cells, show=show)
+    environment.globals.update(cells=cells, reach=reach, show=show)
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))  # not javascript:
     return environment

@@ -10,7 +10,7 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
-from edgeai_repro.report import cells
+from edgeai_repro.report import cells, reach
 from edgeai_repro.report.document import Document
 from edgeai_repro.wording import show
 
@@ -27,7 +27,7 @@ def render(document: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(cells=cells, show=show)
+    environment.globals.update(cells=cells, reach=reach, show=show)
     document = cells.others_first(document)
     return (
         environment.get_template("report.md.j2").render(document=document, environment=document.environment) + "\n"

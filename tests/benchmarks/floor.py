@@ -45,7 +45,7 @@ def main(names: list[str]) -> None:
     """Do each step once for the named models."""
     for name in names:
         with timed("build"):
-            model = models.build(name) if name != "alexnet" else models.build_torchvision(name)
+            model = models.build(name) if name != "alexnet" else models.build_published(name)
         if name == "alexnet":
             with timed("count"):
                 counts.by_kind(model, 224)

@@ -15,6 +15,7 @@ import pytest
 from typer.main import get_command
 
 from edgeai_repro import cli, models
+from edgeai_repro.architecture import title
 from edgeai_repro.claims import Claim
 from edgeai_repro.compress.quantized import quantize
 from edgeai_repro.documents import read_yaml
@@ -120,10 +121,10 @@ def test_generality_columns_are_claims_rows(build: ModuleType) -> None:
 @pytest.mark.parametrize("network", ["resnet18", "mobilenet_v3_large"])
 def test_generality_macs_are_what_thop_says(network: str, build: ModuleType) -> None:
     """The table's MACs are those of thop, counted here: what it reports less of, quantized, than of the network."""
-    model = models.build_torchvision(network, num_classes=1000)
+    model = models.build_published(network, num_classes=1000)
     before, after = (counts.reported(each, 224).macs for each in (model, quantize(model)))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(rf"^\| {build.NAMES[network]} \|.*$", readme, re.MULTILINE)
+    (line,) = re.findall(rf"^\| {title(network)} \|.*$", readme, re.MULTILINE)
 
     assert line.split("|")[4].strip() == f"{100 * (before - after) / before:.2f} %"
 

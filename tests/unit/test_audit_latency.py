@@ -28,6 +28,7 @@ FEW = {"structured_pruning": [], "combined": []}
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time as little as an interval allows."""
     monkeypatch.setattr(timing, "SECONDS", 0.0)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
 
 
 def net() -> nn.Module:
@@ -211,6 +212,20 @@ def test_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert found.latency is None
     assert found.problem == "can't be timed: this processor is emulated, and its times tell nothing of any device"
+
+
+def test_passive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where eager mode's threads fall asleep nothing is timed, and the first row says why; one thread doesn't."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+
+    several, one = (audit(net(), resolution=8, settings=FEW, threads=threads).dense for threads in (2, 1))
+
+    assert several.latency is None
+    assert (several.problem or "").startswith(
+        "can't be timed: eager mode isn't timed where OMP_WAIT_POLICY is passive"
+    )
+    assert one.latency is not None
+    assert one.problem is None
 
 
 def test_jump(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,13 @@ def test_latency(convolution: Path) -> None:
     assert audit(str(convolution), latency=False).dense.latency is None
 
 
+def test_latency_without_eager_mode(convolution: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime has threads of its own, and is timed also where eager mode's would fall asleep."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+
+    assert audit(str(convolution), threads=2).dense.latency is not None
+
+
 def test_integers(tmp_path: Path) -> None:
     """A product in int8 is of 8 × 8 bits; activations multiplied, as in attention, are work without a weight."""
     nodes = [

@@ -216,7 +216,7 @@ class TestSettings:
             {"neighbours": [TINY]},
             "'models' and 'neighbours' must name each model once (got 'convnext_tiny' twice)",
         ),
-        ({"models": ["tiny"]}, "model must be known (got 'tiny'; did you mean 'convnext_tiny'?)"),
+        ({"models": ["small"]}, "model must be known (got 'small'; did you mean 'convnext_small'?)"),
         ({"quantifier": "upto"}, "'quantifier' must be known (got 'upto'; did you mean 'up_to'?)"),
         ({"needs": ["wieghts"]}, "needs number 1 must be known (got 'wieghts'; did you mean 'weights'?)"),
         ({"models": []}, "'models' must fit: list should have at least 1 item"),

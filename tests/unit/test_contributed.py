@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,82 @@ def test_command(
 
     assert status == 0
     assert out.startswith("evidence/devices/raspberry-pi-5-")
+
+
+class TestReport:
+    """`edgeai-repro report` shows what devices contributed since the run that it reports on."""
+
+    @pytest.fixture(autouse=True)
+    def _run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A run of before, in a working directory with claims, and a device's result after it, as evidence."""
+        run = run_of(tmp_path)
+        run.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+        document.write(run.document(), tmp_path / "before.json")
+        keep(write(tmp_path, result(timed(17.25), accuracy=timed(92.0))), tmp_path / "evidence", DEVICES)
+        monkeypatch.chdir(tmp_path)
+
+    def test_grows_by_a_row(self, command: Callable[..., tuple[int, str, str]]) -> None:
+        """The evidence beside the claims is read by itself; both files name the device with its latency."""
+        Path("none").mkdir()
+        assert command("report", "before.json", "-o", "without", "--evidence", "none")[0] == 0
+        assert command("report", "before.json", "-o", "with")[0] == 0
+
+        for name, line in (("report.md", "| 32 | combined, 4 threads, top-1 92 % |"), ("report.html", "17.25")):
+            assert line not in Path("without", name).read_text(encoding="utf-8"), name
+            assert line in Path("with", name).read_text(encoding="utf-8"), name
+        (row,) = [line for line in Path("with/report.md").read_text("utf-8").splitlines() if "17.25" in line]
+        assert row.startswith("| Raspberry Pi 5")
+
+    def test_same_bytes(self, command: Callable[..., tuple[int, str, str]]) -> None:
+        """The same JSON and evidence give the same bytes, also where the run knew the result already."""
+        after = Run.prepare(Path("claims"))
+        after.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+        document.write(after.document(), Path("after.json"))
+        for folder, found in (("first", "before"), ("second", "before"), ("third", "after")):
+            assert command("report", f"{found}.json", "-o", folder, "--evidence", "evidence")[0] == 0
+
+        for name in ("report.html", "report.md"):
+            texts = {Path(folder, name).read_bytes() for folder in ("first", "second", "third")}
+            assert len(texts) == 1, name
+
+    def test_without_torch(self) -> None:
+        """It needs no torch."""
+        program = (
+            "import sys; sys.modules['torch'] = None; "
+            "sys.argv = ['edgeai-repro', 'report', 'before.json']; from edgeai_repro.cli import main; main()"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert "17.25" in Path("claims-report/report.md").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(
+        ("wrong", "complaint"),
+        [("nowhere", r"--evidence must be a folder (got 'nowhere'"), ("evidence", "must have the sha256")],
+    )
+    def test_refused(self, wrong: str, complaint: str, command: Callable[..., tuple[int, str, str]]) -> None:
+        """A folder that isn't there, or evidence that was altered: one line, status 2, and nothing is written."""
+        for kept in Path("evidence/devices").glob("*.json"):
+            kept.write_text(kept.read_text("utf-8").replace("17.25", "12.25"), encoding="utf-8")
+
+        status, _, err = command("report", "before.json", "--evidence", wrong)
+
+        assert (status, err.count("\n")) == (2, 1)
+        assert complaint in err
+        assert not Path("claims-report").exists()
+
+
+def test_device_that_the_run_did_not_know(tmp_path: Path) -> None:
+    """A result of a device that came after the run is shown by its key."""
+    run = run_of(tmp_path)
+    run.devices = [device for device in run.devices if device.key != "raspberry-pi-5"]
+    run.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+    keep(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
+
+    grown = document.with_measured(run.document(), results(tmp_path / "evidence", DEVICES))
+
+    assert "| raspberry-pi-5 | 32 | combined, 4 threads | – | – | 17.25" in markdown.render(grown)
+    assert "17.25" in html.render(grown)
 
 
 @pytest.mark.parametrize(

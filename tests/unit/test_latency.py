@@ -102,6 +102,14 @@ def test_fast(bench: Bench) -> None:
     assert bench.calls.count("fast") == 10 + 4 * (7 + 14), "half the time again before a block counts"
 
 
+def test_fitted() -> None:
+    """A plan has as many samples as fill its times at so many seconds each, and never less than are asked for."""
+    plan = Plan(turns=2, samples=3, settling=2, seconds=0.04, settling_seconds=0.02)
+
+    assert (plan.fitted(0.003).samples, plan.fitted(0.003).settling) == (14, 7)
+    assert plan.fitted(0.1) == plan
+
+
 def test_drift(bench: Bench) -> None:
     """A machine that slows down steadily makes no contender faster than its equal."""
     steps = iter(range(10_000))

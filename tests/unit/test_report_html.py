@@ -21,7 +21,7 @@ from edgeai_repro.report import document, files, html, markdown
 from edgeai_repro.report.document import Document
 from edgeai_repro.verdict import broken
 from tests.factories import claim
-from tests.reports import HOSTILE, run
+from tests.reports import HOSTILE, networks, run
 
 ELSEWHERE = re.compile(r"^(?!#|data:)")
 VOID = {"meta", "link", "input", "br", "img"}
@@ -228,6 +228,15 @@ class TestContent:
 
         assert "deflated bytes: 111.4 MB at 0.5, 21.25 MB at 0.9." in _Page(drawn).text
         assert 'id="paper-trends"' not in html.render(plain)
+
+    def test_reach(self, source: str) -> None:
+        """What dynamic quantization does to each network is a table, the one with the most nn.Linear last."""
+        found = re.findall(
+            r'<tr><th scope="row">(.*?)</th>(?:<td class="number">(.*?)</td>)+</tr>', html.render(networks())
+        )
+
+        assert found[:2] == [("ResNet-50", "5.99 %"), ("ConvNeXt-Tiny", "69.70 %")]
+        assert "How far dynamic quantization reaches" not in source
 
     def test_claimed_latency(self, source: str) -> None:
         """The line through the latencies is the claim's own value."""

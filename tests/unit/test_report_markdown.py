@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
 
 from edgeai_repro.report import markdown
-from tests.reports import HOSTILE, run
+from tests.reports import HOSTILE, networks, run
 
 
 def _table(text: str, first: str) -> list[str]:
@@ -42,6 +42,15 @@ class TestRender:
 
         assert any(line.startswith("| Raspberry Pi 5") and "| 224 | fp32 |" in line for line in lines)
         assert any(line.startswith("| Jetson") and line.endswith("| – |") for line in lines)
+
+    def test_reach(self) -> None:
+        """What dynamic quantization does to each network is a line, the one with the most nn.Linear last."""
+        lines = _table(markdown.render(networks()), "network")
+
+        assert lines[0] == "| network | share of nn.Linear | parameters, reported | MACs, reported | bytes saved |"
+        assert [line.partition(" | ")[0] for line in lines[2:]] == ["| ResNet-50", "| ConvNeXt-Tiny"]
+        assert lines[-1].endswith("| 93.14 % | 93.14 % | 93.24 % | 69.70 % |")
+        assert "How far dynamic quantization reaches" not in markdown.render(run())
 
     def test_claim(self) -> None:
         """A claim tells its quote, its assumptions in words, its rows, and the command that reproduces it."""
