@@ -38,7 +38,7 @@ def latency(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
 
 @metric("speedup", unit="×", deployed=True)
 def speedup(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
-    """How many times faster one image is than by technique `baseline` in `baseline_runtime`: medians of one run."""
+    """How many times faster one image is than by technique `baseline` in `baseline_runtime`: in one run."""
     from edgeai_repro.measure.latency import ratio, worst_control
 
     for settings in claim.settings_for(model):

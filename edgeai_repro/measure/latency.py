@@ -105,17 +105,17 @@ class Timing:
 
     @property
     def control(self) -> Interval:
-        """The A/A control: the median of the first blocks over that of the second ones, with its interval."""
-        from edgeai_repro.statistics import ratio_of_medians
+        """The A/A control: first blocks over second ones, with its interval."""
+        from edgeai_repro.statistics import paired_ratio
 
-        return ratio_of_medians(self.milliseconds[0::2], self.milliseconds[1::2])
+        return paired_ratio(self.milliseconds[0::2], self.milliseconds[1::2])
 
 
 def ratio(slower: Timing, faster: Timing) -> Interval:
     """Return how many times faster one contender is than another, with an interval by bootstrap over blocks."""
-    from edgeai_repro.statistics import ratio_of_medians
+    from edgeai_repro.statistics import paired_ratio
 
-    return ratio_of_medians(slower.milliseconds, faster.milliseconds)
+    return paired_ratio(slower.milliseconds, faster.milliseconds)
 
 
 def worst_control(timings: Sequence[Timing]) -> Interval:

@@ -100,11 +100,11 @@ def _by_samples(numerator: NDArray[np.float64], denominator: NDArray[np.float64]
     return _interval(float(np.median(numerator) / np.median(denominator)), low, high)
 
 
-def _check_ratio(ratio_of_medians: Callable[[Any, Any], Interval]) -> None:
+def _check_ratio(paired_ratio: Callable[[Any, Any], Interval]) -> None:
     # Blocks differ by 20 %, the samples of one hardly: with 8 blocks a side the ratio isn't known to 5 %.
     rng = np.random.default_rng(3)
     sides = [np.exp(rng.normal(0, 0.2, (8, 1)) + rng.normal(0, 0.01, (8, 200))) for _ in range(2)]
-    interval = ratio_of_medians(*sides)
+    interval = paired_ratio(*sides)
     assert interval.high - interval.low > 0.2
 
 
@@ -131,7 +131,7 @@ def _pair(*cells: int) -> tuple[Bits, Bits]:
         pytest.param(_check_kendall, statistics.kendall_trend, _pearson, id="Pearson for Kendall"),
         pytest.param(_check_spread, statistics.seed_spread, _normal_spread, id="normal for Student"),
         pytest.param(_check_widened, statistics.widened, _summed, id="sum for quadrature"),
-        pytest.param(_check_ratio, statistics.ratio_of_medians, _by_samples, id="samples for blocks"),
+        pytest.param(_check_ratio, statistics.paired_ratio, _by_samples, id="samples for blocks"),
         pytest.param(_check_aa, evidence.aa_control, _only_value, id="value for interval"),
     ],
 )

@@ -134,8 +134,8 @@ def test_widened_contains(ends: list[float], values: list[float]) -> None:
 def test_ratio_scales(factor: float, unit: float, seed: int) -> None:
     """A thing `factor` times as slow has the ratio `factor`, in whatever unit the times are."""
     times = np.random.default_rng(seed).lognormal(0, 0.05, (6, 8))
-    ratio = statistics.ratio_of_medians(factor * times, times)
-    other_unit = statistics.ratio_of_medians(unit * factor * times, unit * times)
+    ratio = statistics.paired_ratio(factor * times, times)
+    other_unit = statistics.paired_ratio(unit * factor * times, unit * times)
 
     assert np.allclose([ratio.low, ratio.value, ratio.high], factor)
     assert np.allclose([other_unit.low, other_unit.high], [ratio.low, ratio.high])

@@ -180,16 +180,25 @@ def test_samples_refused(samples: list[float]) -> None:
 
 def test_ratio_constant() -> None:
     """Times without noise have an exact ratio."""
-    assert statistics.ratio_of_medians(np.full((4, 5), 6.0), np.full((4, 5), 3.0)) == _interval(2.0, 2.0, 2.0)
+    assert statistics.paired_ratio(np.full((4, 5), 6.0), np.full((4, 5), 3.0)) == _interval(2.0, 2.0, 2.0)
 
 
 def test_ratio_keeps_pairs() -> None:
     """A drift that neighbouring blocks share cancels: the ratio is exact though each side triples."""
     drift = np.array([[1.0], [1.5], [2.0], [3.0]]) * np.ones((4, 6))
 
-    interval = statistics.ratio_of_medians(2 * drift, drift)
+    interval = statistics.paired_ratio(2 * drift, drift)
 
     assert (interval.low, interval.high) == pytest.approx((2.0, 2.0))
+
+
+def test_ratio_in_two_states() -> None:
+    """A machine that falls to another speed in the middle of a pair changes no ratio: that pair is an outlier."""
+    fast, slow = [1.0, 1.0], [1.8, 1.8]
+
+    interval = statistics.paired_ratio([fast] * 5 + [slow] * 5, [fast] * 6 + [slow] * 4)
+
+    assert (interval.low, interval.value, interval.high) == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +208,7 @@ def test_ratio_keeps_pairs() -> None:
 def test_ratio_refused(numerator: list[object], denominator: list[object]) -> None:
     """Raises ValueError for fewer than two blocks, unequally many, or a time that is not positive."""
     with pytest.raises(ValueError, match=r"must (be positive times|have 3 blocks)"):
-        statistics.ratio_of_medians(numerator, denominator)
+        statistics.paired_ratio(numerator, denominator)
 
 
 @pytest.mark.parametrize(
