@@ -1,15 +1,17 @@
 """Timing that can be believed: contenders in turns, each against itself, medians with intervals. No torch.
 
 A contender is a callable that answers one image. Blocks are interleaved A B B A, so that the machine's drift falls
-on all alike; the first samples of a block, in which a contender finds the other's data in the caches, are not
-counted. Each contender's own first and second halves, timed in the same turns, are its A/A control. A turn in which
-the device was throttled is discarded for all: contenders are compared, and each with itself, within a turn.
+on all alike, and in another order each turn, so that what one leaves behind does; the first samples of a block, in
+which a contender finds the other's data in the caches, are not counted. Each contender's own first and second
+blocks, timed in the same turns, are its A/A control. A turn in which the device was throttled is discarded for
+all: contenders are compared, and each with itself, within a turn.
 """
 
 from __future__ import annotations
 
 import gc
 import math
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -147,11 +149,13 @@ def race(
     plans = {name: _fitted(name, contenders[name], plan, clock) for name in names}
     blocks: dict[str, list[list[float]]] = {name: [] for name in names}
     discarded = 0
+    shuffle = random.Random(0)
     with _no_collection(), pinned():
         for _ in range(plan.turns):
             turn, slowed = [], False
             before = throttling()
-            for name in [*names, *reversed(names)]:
+            order = shuffle.sample(names, len(names))
+            for name in [*order, *reversed(order)]:
                 turn.append((name, _block(name, contenders[name], plans[name], clock, witness, jump)))
                 after = throttling()
                 slowed, before = slowed or throttled(before, after), after
