@@ -10,11 +10,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 from edgeai_repro.architecture import title
 from edgeai_repro.evidence import Measurement
-from edgeai_repro.report import cells, document, plots, reach
+from edgeai_repro.report import cells, document, plots, reach, terminal
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
 from edgeai_repro.report.svg import COLOURS, Plot
 
@@ -22,7 +23,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/verdicts.md", "docs/method.md", "docs/findings.md")
 VERDICTS = ROOT / "docs" / "verdicts.json"
 FIGURES = ROOT / "docs" / "figures"
-PAPER, GENERALITY, CONVNEXT = "francy2024", "generality", "liu2022"
+PAPER, GENERALITY, CONVNEXT, EDGE = "francy2024", "generality", "liu2022", "edge"
+COLUMNS, SENTENCES = 116, ("dq-params", "combined-size")
 MARKED = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 DRAWN_BY = f"matplotlib {version('matplotlib')}"
 Papers = dict[str, PaperEntry]
@@ -147,6 +149,38 @@ def reduced(papers: Papers) -> Iterator[str]:
     yield from _table(("claim", "model", "training", "measured"), rows)
 
 
+def edge(papers: Papers) -> Iterator[str]:
+    """Yield how many times faster the deployed models were, and how a model was timed against itself."""
+    rows = (
+        (
+            f"`{claim.id}`",
+            row.model,
+            f"{cells.SIGNS[claim.verdict]} {cells.words(claim.verdict)}",
+            cells.interval(row.reported, claim.unit),
+            "–" if row.control is None else f"{row.control.low:.2f} … {row.control.high:.2f}",
+        )
+        for claim in papers[EDGE].claims
+        for row in claim.rows
+    )
+    yield from _table(("claim", "model", "verdict", "times faster", "A/A control"), rows)
+
+
+def printed(papers: Papers) -> Iterator[str]:
+    """Yield what a terminal shows of the paper: the verdicts, and the sentences beside some."""
+    paper = papers[PAPER]
+    shown = document.read(VERDICTS).model_copy(update={"papers": [paper]})
+    lines = [line.rstrip() for line in terminal.render(shown, colour=False, width=COLUMNS).splitlines()]
+    names = tuple(f"{each.id}  " for each in (*paper.claims, *paper.implications))
+    starts = [number for number, line in enumerate(lines) if line.startswith(names)] + [len(lines)]
+    chosen = [
+        line
+        for start, end in pairwise(starts)
+        if lines[start].startswith(tuple(f"{name}  " for name in SENTENCES))
+        for line in lines[start:end]
+    ]
+    yield from ("```text", *lines[: starts[0]], "", *chosen, "…", "```")
+
+
 TABLES: dict[str, Callable[[Papers], Iterator[str]]] = {
     "verdicts": verdicts,
     "convnext": lambda papers: verdicts(papers, CONVNEXT),
@@ -154,6 +188,8 @@ TABLES: dict[str, Callable[[Papers], Iterator[str]]] = {
     "counted": counted,
     "targets": targets,
     "reduced": reduced,
+    "edge": edge,
+    "printed": printed,
 }
 DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
     "overview": plots.overview,

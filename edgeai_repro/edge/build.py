@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from tqdm import tqdm
 
 import edgeai_repro.techniques  # noqa: F401 - for what it registers
 from edgeai_repro import artefacts, models
@@ -105,7 +106,7 @@ def build(source: Source, folder: Path, *, dense: Source | None = None, target: 
             ("fp32", "int8", dense),
             ("pruned", "pruned-int8", pruned),
         ]
-        for variant, int8, form in forms:
+        for variant, int8, form in tqdm(forms, disable=None, desc=f"bundle of {source.name}", leave=False):
             described |= _export(form, variant, int8, folder, probes, wanted)
         digest = None if images is None else _write_split(folder, *images)
         return {

@@ -32,8 +32,8 @@ def pinned() -> Iterator[None]:
     try:
         yield
     finally:
-        for thread, mask in before.items():
-            _place(thread, mask)
+        for path in THREADS.iterdir():  # one that was started meanwhile took its starter's core
+            _place(thread := int(path.name), before.get(thread, set(cores)))
 
 
 def _mask(thread: int) -> set[int]:

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from edgeai_repro.documents import sha256
+from edgeai_repro.report import document
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "ci").glob("*.sh"))
@@ -155,15 +156,21 @@ class TestScripts:
         for told in ("All checks passed!", "Success: no issues found", "test_errors.py::test_nearest"):
             assert told in found.stdout
 
-    def test_judge(self, environment: dict[str, str], tmp_path: Path) -> None:
+    def test_judge(self, environment: dict[str, str], atto_bundle: Path, tmp_path: Path) -> None:
         """`ci/judge.sh` writes verdicts and report, and `ci/summary.sh` appends it to the job's summary."""
         summary = tmp_path / "summary.md"
         summary.write_text("before\n", encoding="utf-8")
-        judged = script("judge.sh", tmp_path / "results", "-k", "alexnet-imbalance", **environment)
+        judged = script(
+            "judge.sh", atto_bundle, tmp_path / "results", "-k", "alexnet-imbalance or edge-accuracy", **environment
+        )
         shown = script("summary.sh", tmp_path / "results", GITHUB_STEP_SUMMARY=summary)
 
         assert judged.returncode == 0, judged.stdout + judged.stderr
-        assert (tmp_path / "results" / "verdicts.json").exists()
+        found = document.read(tmp_path / "results" / "verdicts.json")
+        reasons = {entry.id: entry.reason for entry in found.papers[0].claims}
+        assert "the bundle is of convnext_atto" in reasons["edge-accuracy"], (
+            "the bundle that is given must be judged"
+        )
         assert shown.returncode == 0, shown.stderr
         assert summary.read_text(encoding="utf-8").startswith("before\n")
         assert re.search(r"^\| .*alexnet-imbalance.*reproduced", summary.read_text(encoding="utf-8"), re.MULTILINE)

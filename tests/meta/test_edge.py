@@ -265,7 +265,7 @@ class TestNoVerdict:
     def test_exchanged(
         self, device: pytest.Pytester, atto_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A file that is exchanged while it is timed is an error, in one line, and no verdict."""
+        """A file that is exchanged while it is timed is an error, in one line, and in no row a verdict."""
         copied = Path(shutil.copytree(atto_bundle, tmp_path / "copy"))
 
         def exchanging(*given: Any) -> dict[str, Timing]:
@@ -278,7 +278,8 @@ class TestNoVerdict:
         result.assert_outcomes(errors=2, deselected=8)
         result.stdout.fnmatch_lines(["*pruned-int8.onnx: must have *truncated or altered*"])
         assert "Traceback" not in result.stdout.str()
-        assert document.read(device.path / "out.json").papers == []
+        entries = document.read(device.path / "out.json").papers[0].claims
+        assert [(entry.verdict, entry.rows) for entry in entries] == 2 * [("error", [])]
 
     def test_without_claims(self, pytester: pytest.Pytester, atto_bundle: Path) -> None:
         """In a repository without claims the option says what it lacks."""

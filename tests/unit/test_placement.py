@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgeai_repro.measure import placement
+from edgeai_repro.threads import usable_cores
 
 HERE = threading.get_native_id
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads are placed on Linux alone")
@@ -33,7 +34,7 @@ def worker() -> Iterator[int]:
     thread.join()
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+@pytest.mark.skipif(usable_cores() < 2, reason="needs two cores")
 class TestPinned:
     """On a machine with cores to choose from."""
 
@@ -53,6 +54,21 @@ class TestPinned:
             _ = 1 / 0
 
         assert (os.sched_getaffinity(HERE()), os.sched_getaffinity(worker)) == before
+
+    def test_started_meanwhile(self) -> None:
+        """A thread that is started meanwhile doesn't keep the single core of the one that started it."""
+        over = threading.Event()
+        thread = threading.Thread(target=over.wait)
+        cores = os.sched_getaffinity(0)
+        with placement.pinned():
+            thread.start()
+            while thread.native_id is None:
+                pass
+        found = os.sched_getaffinity(thread.native_id)
+        over.set()
+        thread.join()
+
+        assert found == cores
 
     def test_fastest(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the kernel tells which cores are faster, the main thread gets one of these."""
