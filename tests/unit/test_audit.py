@@ -38,13 +38,27 @@ def number():
 def broken():
     raise ValueError("no weights here")
 """
-IGNORED = {"seconds"}
+# Of each network the least side in pixels that it takes (64 for AlexNet, 224 for a ViT), and what stands in
+# nn.Linear of 100 parameters.
+OTHERS = {
+    "resnet18": (32, 4.39),
+    "resnet50": (32, 8.02),
+    "mobilenet_v3_large": (32, 45.80),
+    "efficientnet_b0": (32, 24.22),
+    "timm:convnext_tiny_hnf": (32, 2.69),
+    "alexnet": (64, 95.96),
+    "vit_b_16": (224, 66.35),
+    "vgg16": (32, 89.36),
+}
+CONVNEXTS = {"convnext_tiny": 93.32, "convnext_small": 95.47, "convnext_base": 95.80, "convnext_large": 96.13}
+QUICK = ("resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_b0")
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time as little as an interval allows."""
     monkeypatch.setattr(timing, "SECONDS", 0.0)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -273,15 +287,60 @@ def test_command(factory: Path, command: Command) -> None:
     assert (status, out, err.count("\n")) == (2, "", 1)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_large", "efficientnet_b0"])
-def test_other_networks(name: str) -> None:
-    """Of a network that isn't a ConvNeXt all is told but structured pruning, whose rows say why."""
-    found = audit(name, resolution=64, settings={"unstructured_pruning": []})
-    quantized = row(found, "dynamic_quantization")
+@pytest.fixture
+def undeflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deflate nothing: it takes seconds a row."""
+    monkeypatch.setattr(size, "deflated_bytes", lambda _: 0)
 
-    assert [row.technique for row in found.rows if row.problem] == ["structured_pruning", "combined"]
+
+def check_quantized(found: Audit, share: float) -> None:
+    """Hold what is told of dynamic quantization against nn.Linear's share, in percent of the parameters."""
+    dense, quantized = found.dense, row(found, "dynamic_quantization")
+    assert dense.parameters is not None
     assert quantized.parameters is not None
-    assert quantized.parameters.reported == round(
-        (quantized.parameters.logical or 0) * (1 - found.shares["linear"])
+    assert 100 * found.shares["linear"] == pytest.approx(share, abs=0.005)
+    assert quantized.parameters.logical == dense.parameters.logical
+    assert quantized.parameters.reported == round((dense.parameters.logical or 0) * (1 - found.shares["linear"]))
+    saved = 100 * (1 - (quantized.bytes or 0) / (dense.bytes or 1))
+    assert saved == pytest.approx(0.75 * share, abs=0.5)
+
+
+def check_whole(rows: Sequence[Row]) -> None:
+    """See that rows have every figure, and no problem."""
+    for each in rows:
+        assert each.problem is None, each.technique
+        figures = (each.parameters, each.nonzero_parameters, each.macs, each.bit_operations, each.bytes)
+        assert None not in figures, each.technique
+
+
+@pytest.mark.usefixtures("undeflated")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in OTHERS]
+)
+def test_other_networks(name: str) -> None:
+    """Of a network that isn't torchvision's ConvNeXt all is told but structured pruning, whose rows say why."""
+    side, share = OTHERS[name]
+    found = audit(name, resolution=side, latency=False)
+    unpruned = [each for each in found.rows if each.technique not in ("structured_pruning", "combined")]
+
+    assert [each.technique for each in found.rows] == ["none", *TECHNIQUES]
+    assert all(
+        "must be torchvision's ConvNeXt" in (each.problem or "") for each in found.rows if each not in unpruned
     )
-    assert any("dynamic quantization reaches nn.Linear alone" in text for text in found.warnings)
+    check_whole(unpruned)
+    check_quantized(found, share)
+    assert any("dynamic quantization reaches nn.Linear alone" in text for text in found.warnings) == (share < 50)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undeflated")
+@pytest.mark.parametrize("name", CONVNEXTS)
+def test_convnexts(name: str) -> None:
+    """Of torchvision's ConvNeXts all is told; the larger ones aren't pruned here, which takes half a minute."""
+    large = name in ("convnext_base", "convnext_large")
+    left_out = ("unstructured_pruning", "structured_pruning", "combined") if large else ()
+    found = audit(name, resolution=32, latency=False, settings={technique: [] for technique in left_out})
+
+    assert [each.technique for each in found.rows] == ["none", *(t for t in TECHNIQUES if t not in left_out)]
+    check_whole(found.rows)
+    check_quantized(found, CONVNEXTS[name])
