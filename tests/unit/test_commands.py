@@ -211,7 +211,7 @@ class TestEvaluate:
         status, _, err = command("evaluate", "nowhere")
 
         assert (status, err.count("\n")) == (2, 1)
-        assert "must be an artefact's folder with artefact.json" in err
+        assert "nowhere: must be an artefact's folder (got none with artefact.json)" in err
 
     def test_altered(self, command: Command) -> None:
         """Weights that aren't those of the manifest's hash are one line and status 2."""
