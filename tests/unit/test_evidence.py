@@ -67,6 +67,7 @@ def test_schema() -> None:
         "evidence",
         "seconds",
         "control",
+        "curve",
     ]
     assert list(written["reported"]) == ["value", "low", "high"]
 
