@@ -52,7 +52,7 @@ def test_bounds(field: str, value: float, rule: str) -> None:
 
 
 def test_schema() -> None:
-    """A row has the fields that the design gives it, and beside them only the control of a timing."""
+    """A row has the fields that the design gives it, and beside them a timing's control and a sweep's curve."""
     written = row(1.0).model_dump()
 
     assert list(written) == [
