@@ -42,7 +42,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     And out of `-m "claims and edge"` and `-m edge`, which run on devices that lack what those import.
     """
     marks = config.option.markexpr.split(" and ")
-    if not {"claims", "edge"}.issuperset(marks) or collection_path.parent != config.rootpath / "tests":
+    if not {"claims", "edge", "not edge"}.issuperset(marks) or collection_path.parent != config.rootpath / "tests":
         return None
     left_out = OTHERS if "claims" not in marks else (*OTHERS, "benchmarks")
     return True if collection_path.name in left_out else None
