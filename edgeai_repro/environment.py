@@ -29,6 +29,7 @@ VARIABLES = {
 
 
 CPUINFO = Path("/proc/cpuinfo")
+EMULATED = "this processor is emulated, and its times tell nothing of any device"
 # The program that the kernel runs this thread with. qemu hides itself under /proc/self, and from 8.2 on makes up a
 # /proc/cpuinfo too, but knows nothing of thread-self (linux-user/syscall.c, is_proc_myself; seen with 7.2).
 EXECUTED = Path("/proc/thread-self/exe")

@@ -23,7 +23,7 @@ from edgeai_repro.verdict import Verdict
 
 if TYPE_CHECKING:
     from edgeai_repro.claims import Claim, ImplicationSpec
-    from edgeai_repro.edge.lab import Contender
+    from edgeai_repro.edge.contender import Contender
     from edgeai_repro.lab import Lab
     from edgeai_repro.measure.latency import Timing
     from edgeai_repro.report.document import ImplicationEntry

@@ -26,7 +26,7 @@ def timed(reference: Call, others: Mapping[str, Call]) -> tuple[Latency, dict[st
     (see `race`) and on an emulated processor.
     """
     if environment.emulated():
-        raise TooNoisyError("this processor is emulated, and its times tell nothing of any device")
+        raise TooNoisyError(environment.EMULATED)
     plan = Plan(turns=FEWEST, samples=SAMPLES, settling=SETTLING)
     blocks = [_block(plan, call) for call in (reference, *others.values())]
     plan = replace(plan, turns=min(MOST, max(FEWEST, round(SECONDS / (2 * sum(blocks))))))

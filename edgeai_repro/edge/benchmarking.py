@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from edgeai_repro.edge.bundle import TECHNIQUES
-from edgeai_repro.edge.lab import Contender, rests_on
+from edgeai_repro.edge.contender import Contender, rests_on
 from edgeai_repro.measure.latency import Timing
 
 if TYPE_CHECKING:

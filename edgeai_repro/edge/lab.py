@@ -9,11 +9,10 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.claims import Claim, FullScale
 from edgeai_repro.devices import Device
 from edgeai_repro.edge.bundle import TECHNIQUES, Bundle, Model, Variant
+from edgeai_repro.edge.contender import Contender, Runtime, rests_on
 from edgeai_repro.edge.made import make
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
@@ -34,23 +34,9 @@ from edgeai_repro.roofline import estimates
 from edgeai_repro.threads import not_eager, torch_threads, usable_cores
 from edgeai_repro.wording import show, show_interval
 
-Runtime = Literal["onnxruntime", "eager"]
 NO_BUNDLE = "no bundle is here: `edgeai-repro bundle convnext_small -o DIR`, then --bundle DIR"
 NO_TORCH = "eager mode can't be timed, for torch isn't installed here; pip install 'edgeai-repro[torch]'"
-EMULATED = "this processor is emulated, and its times tell nothing of any device; run it on the device itself"
 BOUNDS = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A model of the bundle in a runtime: what is timed against others."""
-
-    runtime: Runtime
-    variant: Variant
-
-    def __str__(self) -> str:
-        """Return its name in tables and test ids."""
-        return f"{self.variant}-{self.runtime}"
 
 
 class EdgeLab:
@@ -282,22 +268,10 @@ class EdgeLab:
         return f"torch {version('torch')}, {environment.describe().engine}"
 
 
-def rests_on(claim: Claim, contender: Contender) -> bool:
-    """Tell whether a claim's verdict uses a contender's times."""
-    if not claim.deployed:
-        return False
-    settings = claim.settings
-    pairs = {
-        (claim.technique, str(settings.get("runtime", ["onnxruntime"])[0])),
-        (str(settings.get("baseline", [""])[0]), str(settings.get("baseline_runtime", [""])[0])),
-    }
-    return (TECHNIQUES[contender.variant], contender.runtime) in pairs
-
-
 def _check_real() -> None:
     """Raise ConditionMissing on an emulated processor: nothing is timed there."""
     if environment.emulated():
-        raise ConditionMissing("edge", EMULATED)
+        raise ConditionMissing("edge", f"{environment.EMULATED}; run it on the device itself")
 
 
 def _reaches(recipe: Mapping[str, object] | None, technique: str, full: FullScale) -> bool:

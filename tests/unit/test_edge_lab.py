@@ -16,7 +16,8 @@ from edgeai_repro.devices import Device, load_devices
 from edgeai_repro.edge import bundle, device, eager
 from edgeai_repro.edge import lab as labs
 from edgeai_repro.edge.bundle import Bundle, Origin
-from edgeai_repro.edge.lab import Contender, EdgeLab
+from edgeai_repro.edge.contender import Contender
+from edgeai_repro.edge.lab import EdgeLab
 from edgeai_repro.errors import ConditionMissing, UserError
 from edgeai_repro.measure.latency import Plan, Timing
 from edgeai_repro.verdict import judge
