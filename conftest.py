@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro import cli
+from edgeai_repro.cli import main as cli
 
 pytest_plugins = ["pytester"]
 OTHERS = ("unit", "properties", "meta")

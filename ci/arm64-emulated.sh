@@ -185,7 +185,7 @@ for part in "${parts[@]}"; do
     (
       cd "$root"
       export EDGEAI_DEVICE=raspberry-pi-5 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
-      arm "$packages" -m pytest -p benchmark -p edgeai_repro.plugin -p no:cacheprovider -q -rs -m "claims and edge" \
+      arm "$packages" -m pytest -p benchmark -p edgeai_repro.plugin.hooks -p no:cacheprovider -q -rs -m "claims and edge" \
         --edge-threads=1 --bundle="$models/bundles/convnext_atto-trained" --claims-json="$out/claims.json"
     )
   fi

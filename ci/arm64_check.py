@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from edgeai_repro import environment
-from edgeai_repro.devices import Device, load_devices
-from edgeai_repro.documents import read_json, validated, write_text
+from edgeai_repro.devices.spec import Device, load_devices
 from edgeai_repro.edge import bundle
-from edgeai_repro.edge.contributed import keep
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import ConditionMissing, UserError
-from edgeai_repro.evidence import Environment, Record
-from edgeai_repro.outcome import DECIDED
+from edgeai_repro.evidence import environment
+from edgeai_repro.evidence.measurement import Environment, Record
+from edgeai_repro.files import read_json, validated, write_text
+from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.report import document
-from edgeai_repro.report.screen import to_text
+from edgeai_repro.report.console import to_text
+from edgeai_repro.report.device_results import keep
 
 if TYPE_CHECKING:
     from torch import nn
@@ -167,17 +167,17 @@ def untimed(path: Path, devices: Mapping[str, Device]) -> Iterator[Line]:
 @app.command()
 def prepare(folder: Annotated[Path, typer.Argument(help="a new folder")]) -> None:
     """Write the models that both machines take: bundles, and what torch loads."""
-    from edgeai_repro import artefacts
-    from edgeai_repro.compress.quantized import dequantize
+    from edgeai_repro.compress import saved_models
+    from edgeai_repro.compress.quantization import dequantize
     from edgeai_repro.edge import build
 
     real = build.read_source(REAL)
-    artefacts.save(real.network, REAL, "none", root=folder / ARTEFACTS)
+    saved_models.save(real.network, REAL, "none", root=folder / ARTEFACTS)
     build.build(real, folder / BUNDLES / f"{REAL}-random", target=build.TARGET, test_split=False)
     (trained,) = TRAINED.iterdir()
-    described = artefacts.read(trained)
-    network = dequantize(artefacts.load(trained))
-    fp32 = artefacts.save(network, described.model, "structured_pruning", described.params, root=folder / "fp32")
+    described = saved_models.read(trained)
+    network = dequantize(saved_models.load(trained))
+    fp32 = saved_models.save(network, described.model, "structured_pruning", described.params, root=folder / "fp32")
     build.build(
         build.read_source(str(fp32)),
         folder / BUNDLES / f"{described.model}-trained",
@@ -213,20 +213,20 @@ def eager(folder: Folder, out: Output, images: Images = 1000) -> None:
     """Run torch's dynamic quantization, with each engine of this architecture."""
     import torch
 
-    from edgeai_repro import artefacts
-    from edgeai_repro.compress.quantized import dequantize, quantize
+    from edgeai_repro.compress import saved_models
+    from edgeai_repro.compress.quantization import dequantize, quantize
 
     # torch 2.10 to 2.15 say so once of qnnpack, which quantizes activations to 8 bits where x86's engine takes 7.
     warnings.filterwarnings("ignore", "Currently, qnnpack incorrectly ignores reduce_range", UserWarning)
     taken = _test_images(images)
     (real,), (trained,) = (folder / ARTEFACTS).iterdir(), TRAINED.iterdir()
-    dense = artefacts.load(real)
+    dense = saved_models.load(real)
     found = [_profile(dense, f"{REAL}-random", "fp32")]
     for engine in ENGINES.get(platform.machine(), ()):
         torch.backends.quantized.engine = engine
         found.append(_profile(quantize(dense), f"{REAL}-random, int8", engine, plain=dense))
-        kept = artefacts.load(trained)
-        name = f"{artefacts.read(trained).model}-trained, pruned + int8"
+        kept = saved_models.load(trained)
+        name = f"{saved_models.read(trained).model}-trained, pruned + int8"
         found.append(_profile(kept, name, engine, plain=dequantize(kept), images=taken))
     _write(found, out)
 
@@ -263,7 +263,7 @@ def _profile(
     """Count, weigh and run a torch model, on generated and on test images; `plain` is the same one in fp32."""
     import torch
 
-    from edgeai_repro.cifar.batches import normalise
+    from edgeai_repro.data.transforms import normalise
     from edgeai_repro.measure import counts
     from edgeai_repro.measure.size import state_dict_bytes, stored_tensors
 
@@ -300,10 +300,10 @@ def _profile(
 
 
 def _test_images(count: int) -> NDArray[np.uint8] | None:
-    from edgeai_repro.cifar import data
+    from edgeai_repro.data import cifar
 
     try:
-        return data.load_arrays(data.data_folder(), "test")[0][:count]
+        return cifar.load_arrays(cifar.data_folder(), "test")[0][:count]
     except ConditionMissing as missing:
         typer.echo(f"no test images are taken: {missing}", err=True)
         return None

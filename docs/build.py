@@ -13,11 +13,13 @@ from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
-from edgeai_repro.architecture import title
-from edgeai_repro.evidence import Measurement
-from edgeai_repro.report import cells, document, plots, reach, terminal
+from edgeai_repro.evidence.measurement import Measurement
+from edgeai_repro.networks.variants import title
+from edgeai_repro.report import document, reach, terminal
+from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
-from edgeai_repro.report.svg import COLOURS, Plot
+from edgeai_repro.report.figures import claims as plots
+from edgeai_repro.report.figures.style import COLOURS, Plot
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/verdicts.md", "docs/method.md", "docs/findings.md")

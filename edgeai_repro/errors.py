@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from edgeai_repro.evidence import Measurement
+    from edgeai_repro.evidence.measurement import Measurement
 
 Condition = Literal["data", "weights", "edge", "torch", "models"]
 

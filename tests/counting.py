@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgeai_repro.compress.unstructured import prunable
 from edgeai_repro.measure.counts import Counts, Reported
-from edgeai_repro.models import random_images, share
+from edgeai_repro.networks.convnext import random_images, share
 
 SIDE = 12  # pixels, of the images that random networks take
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from edgeai_repro.claims import Claim
-from edgeai_repro.evidence import Interval, Measurement, Parameter
+from edgeai_repro.claims.schema import Claim
+from edgeai_repro.evidence.measurement import Interval, Measurement, Parameter
 
 PAPER = {"id": "paper", "title": "A Paper", "authors": "A. Author", "year": 2024, "url": "https://example.org"}
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
-from edgeai_repro.models import blocks
+from edgeai_repro.networks.convnext import blocks
 
 
 def awaken(model: ConvNeXt, seed: int = 0) -> ConvNeXt:

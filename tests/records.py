@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.claims import FullScale, Paper
-from edgeai_repro.evidence import Environment
-from edgeai_repro.evidence_folder import keep_record
+from edgeai_repro.claims.schema import FullScale, Paper
+from edgeai_repro.evidence.measurement import Environment
+from edgeai_repro.evidence.store import keep_record
+from edgeai_repro.evidence.training_record import RESULT, Evaluation, TrainingRecord
 from edgeai_repro.training.recipe import Recipe
-from edgeai_repro.training.record import RESULT, Evaluation, TrainingRecord
 from tests.factories import paper_entry
 
 IMAGES = 1000  # of the test split where a test doesn't say: one image is 0.1 points

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeai_repro.claims import Paper
-from edgeai_repro.devices import load_devices
-from edgeai_repro.evidence import Environment
+from edgeai_repro.claims.schema import Paper
+from edgeai_repro.devices.spec import load_devices
+from edgeai_repro.evidence.measurement import Environment
+from edgeai_repro.judge.verdict import judge, untestable
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document, ImplicationEntry
-from edgeai_repro.verdict import judge, untestable
 from tests.factories import PAPER, claim, claim_entry, paper_entry, row
 
 HERE = Environment(python="3.11", machine="x86_64", cpu="a <cpu>", cores=2, threads=2, engine="x86", versions={})

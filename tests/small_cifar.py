@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeai_repro.cifar import data, packing
+from edgeai_repro.data import cifar, packing
 
 GRID = 10  # a mosaic of 10 × 10 images
 IMAGES = GRID * GRID
@@ -18,22 +18,22 @@ BLOCKS = 4  # an image is 4 × 4 blocks of one colour: packing noise of single p
 
 def write(root: Path, patch: pytest.MonkeyPatch) -> Path:
     """Write batch files under `root`, which it returns; the package takes their sizes and md5 for the real ones."""
-    folder = root / data.BATCHES_FOLDER
+    folder = root / cifar.BATCHES_FOLDER
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     digests: dict[str, dict[str, str]] = {"train": {}, "test": {}}
-    for part, names in data.BATCHES.items():
+    for part, names in cifar.BATCHES.items():
         for name in names:
             coarse = rng.integers(256, size=(IMAGES, 3, BLOCKS, BLOCKS), dtype=np.uint8)
-            images = coarse.repeat(data.SIDE // BLOCKS, 2).repeat(data.SIDE // BLOCKS, 3).reshape(IMAGES, -1)
+            images = coarse.repeat(cifar.SIDE // BLOCKS, 2).repeat(cifar.SIDE // BLOCKS, 3).reshape(IMAGES, -1)
             labels = [int(label) for label in rng.permutation(np.arange(IMAGES) % 10)]
             content = pickle.dumps({b"data": images, b"labels": labels}, protocol=4)
             (folder / name).write_bytes(content)
             digests[part][name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    patch.setattr(data, "BATCHES", digests)
-    for module in (data, packing):
+    patch.setattr(cifar, "BATCHES", digests)
+    for module in (cifar, packing):
         patch.setattr(module, "GRID", GRID)
         patch.setattr(module, "PER_MOSAIC", IMAGES)
     for part, names in digests.items():
-        patch.setitem(data.CIFAR10.sizes, part, IMAGES * len(names))
+        patch.setitem(cifar.CIFAR10.sizes, part, IMAGES * len(names))
     return root

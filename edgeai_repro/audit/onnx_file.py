@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgeai_repro import environment
-from edgeai_repro.architecture import IMAGENET_RESOLUTION
-from edgeai_repro.audit.record import Audit, Row, Twice
-from edgeai_repro.audit.timing import timed
+from edgeai_repro.audit.latency import timed
+from edgeai_repro.audit.schema import Audit, Row, Twice
+from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.edge.runtime import open_session
 from edgeai_repro.errors import UserError, brief
-from edgeai_repro.registry import UNCOMPRESSED
-from edgeai_repro.threads import usable_cores
+from edgeai_repro.evidence import environment
+from edgeai_repro.measure.latency.threads import usable_cores
+from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
 # Which of an operator's inputs it multiplies the first with: the weight, in attention another activation.
 FACTOR = {

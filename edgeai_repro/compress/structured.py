@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.convnext import CNBlock, ConvNeXt
 
-from edgeai_repro.compress import otov3
+from edgeai_repro.compress import otov3_compat
 from edgeai_repro.compress.hesso import Hesso, choose
 from edgeai_repro.errors import UserError
-from edgeai_repro.models import blocks, hidden_widths, random_images, seeds
+from edgeai_repro.networks.convnext import blocks, hidden_widths, random_images, seeds
 
 HIGHEST_TARGET = 0.999  # HESSO stops there, whatever it is asked for
 
@@ -61,7 +61,7 @@ class StructuredPruner:
     def __init__(self, model: ConvNeXt, *, resolution: int = 32, scope: str = "hidden") -> None:
         _check_kind(model, scope)
         self.model = model
-        self._oto = otov3.trace(model, generated_batch(model, 1, resolution, seed=0)[0])
+        self._oto = otov3_compat.trace(model, generated_batch(model, 1, resolution, seed=0)[0])
         # Every group that holds a layer_scale is part of the residual stream, and the other way round.
         names = [name for name, _ in model.named_parameters()]
         self._oto.mark_unprunable_by_param_names([name for name in names if name.endswith("layer_scale")])
@@ -97,7 +97,7 @@ class StructuredPruner:
                 f"'pruning_periods' must be 1 to 'pruning_steps', here {pruning_steps} (got {pruning_periods}); "
                 "give each period one step at least"
             )
-        planner = otov3.plan(
+        planner = otov3_compat.plan(
             self._oto,
             lr=lr,
             weight_decay=weight_decay,
@@ -225,7 +225,7 @@ def _prunable_layers(model: ConvNeXt, oto: Any) -> list[nn.Linear]:
     named = [(name, module) for name, module in model.named_modules() if isinstance(module, CNBlock)]
     hidden = {f"{name}.block.3": cast(nn.Linear, block.block[3]) for name, block in named}
     trained = {name for name, layer in hidden.items() if layer.weight.requires_grad}
-    found = {frozenset(group["p_names"]): group["num_groups"] for group in otov3.prunable_groups(oto)}
+    found = {frozenset(group["p_names"]): group["num_groups"] for group in otov3_compat.prunable_groups(oto)}
     expected = {frozenset((f"{name}.weight", f"{name}.bias")): hidden[name].out_features for name in trained}
     if not expected and not found:
         raise UserError("'model' must have hidden channels to prune (got none that is trained); unfreeze its MLPs")
@@ -234,7 +234,7 @@ def _prunable_layers(model: ConvNeXt, oto: Any) -> list[nn.Linear]:
             f"'model' must be one whose every MLP only_train_once can follow (got channels of {len(found)} layers "
             f"for {len(expected)} MLPs); build it with models.build()"
         )
-    return [hidden[group["p_names"][0].rpartition(".")[0]] for group in otov3.prunable_groups(oto)]
+    return [hidden[group["p_names"][0].rpartition(".")[0]] for group in otov3_compat.prunable_groups(oto)]
 
 
 def _without(redundant: Mapping[nn.Module, Tensor], model: ConvNeXt) -> ConvNeXt:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from edgeai_repro.errors import UserError, nearest
-from edgeai_repro.models import share
+from edgeai_repro.networks.convnext import share
 
 Method = Literal["magnitude", "random"]
 Scope = Literal["global", "layer"]

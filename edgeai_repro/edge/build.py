@@ -16,19 +16,20 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-import edgeai_repro.techniques  # noqa: F401 - for what it registers
-from edgeai_repro import artefacts, models
-from edgeai_repro.architecture import ARCHITECTURES
-from edgeai_repro.cifar import data
-from edgeai_repro.cifar.batches import MEAN, STD, normalise
+import edgeai_repro.compress.techniques  # noqa: F401 - for what it registers
+from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
+from edgeai_repro.compress import saved_models
+from edgeai_repro.data import cifar
+from edgeai_repro.data.transforms import MEAN, STD, normalise
 from edgeai_repro.edge import bundle, export
 from edgeai_repro.edge.bundle import Bundle, Counted, Input, Model, Origin, Variant
 from edgeai_repro.edge.runtime import Network
 from edgeai_repro.errors import ConditionMissing, UserError, nearest
-from edgeai_repro.evidence import Parameter
+from edgeai_repro.evidence.measurement import Parameter
+from edgeai_repro.evidence.training_record import RESULT, load_record
 from edgeai_repro.measure import counts
-from edgeai_repro.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.training.record import RESULT, load_record
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.variants import ARCHITECTURES
 
 log = logging.getLogger(__name__)
 TARGET = 0.8  # share of hidden channels that is pruned where the user names none
@@ -171,7 +172,7 @@ def _export(
                 weights=export.weights_file(path).name,
                 technique=bundle.TECHNIQUES[name],
                 params=dict(form.params),
-                hidden_widths=models.hidden_widths(form.network),
+                hidden_widths=convnext.hidden_widths(form.network),
                 origin=form.origin,
                 counts=Counted(
                     parameters=counted.parameters, macs=counted.macs, bit_operations=counted.bit_operations
@@ -194,9 +195,9 @@ def _rms(values: NDArray[np.float32]) -> float:
 
 
 def _probes() -> NDArray[np.uint8]:
-    random = np.random.default_rng(0).integers(0, 256, (PROBES, 3, data.SIDE, data.SIDE), dtype=np.uint8)
+    random = np.random.default_rng(0).integers(0, 256, (PROBES, 3, cifar.SIDE, cifar.SIDE), dtype=np.uint8)
     try:
-        real, _ = data.load_arrays(data.data_folder(), "test")
+        real, _ = cifar.load_arrays(cifar.data_folder(), "test")
     except ConditionMissing as missing:
         log.info("checked on random images alone: %s", missing)
         return random
@@ -204,20 +205,20 @@ def _probes() -> NDArray[np.uint8]:
 
 
 def _test_images() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    return data.load_arrays(data.data_folder(), "test")
+    return cifar.load_arrays(cifar.data_folder(), "test")
 
 
 def _write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> str:
-    from edgeai_repro.cifar.packing import mosaic
+    from edgeai_repro.data.packing import mosaic
 
     (folder / bundle.TEST_IMAGES).write_bytes(mosaic(images))
     np.save(folder / bundle.TEST_LABELS, labels)
-    return data.arrays_sha256(images, labels)
+    return cifar.arrays_sha256(images, labels)
 
 
 def _trained(folder: Path) -> Source:
-    from edgeai_repro.measure.trained import load
-    from edgeai_repro.studies import TrainedRun
+    from edgeai_repro.training.grading import load
+    from edgeai_repro.training.trained_models import TrainedRun
 
     record = load_record(folder / RESULT)
     recipe = record.recipe
@@ -230,13 +231,13 @@ def _trained(folder: Path) -> Source:
         network=network,
         technique=UNCOMPRESSED if target is None else "structured_pruning",
         params={} if target is None else {"target": target},
-        resolution=int(recipe["resolution"] or data.SIDE),
+        resolution=int(recipe["resolution"] or cifar.SIDE),
         origin=Origin(sha256=record.weights_sha256, recipe=recipe),
     )
 
 
 def _artefact(folder: Path) -> Source:
-    described = artefacts.read(folder)
+    described = saved_models.read(folder)
     if described.engine is not None or described.technique not in (UNCOMPRESSED, "structured_pruning"):
         raise UserError(
             f"{folder}: must hold fp32 weights, dense or structurally pruned (got {described.technique}); "
@@ -244,7 +245,7 @@ def _artefact(folder: Path) -> Source:
         )
     return Source(
         name=described.model,
-        network=artefacts.load(folder),
+        network=saved_models.load(folder),
         technique=described.technique,
         params={name: value for name, value in described.params.items() if value is not None},
         resolution=described.resolution,
@@ -255,11 +256,11 @@ def _artefact(folder: Path) -> Source:
 def _random(name: str, like: Source | None = None) -> Source:
     """Return a dense model with random weights, each of which shows in the outputs."""
     classes, stride = (10, 4) if like is None else (like.num_classes, like.stem_stride)
-    network = models.build(name, num_classes=classes, stem_stride=stride)
+    network = convnext.build(name, num_classes=classes, stem_stride=stride)
     for parameter_name, parameter in network.named_parameters():
         if parameter_name.endswith("layer_scale"):
             parameter.detach().fill_(AWAKE)
-    resolution = data.SIDE if like is None else like.resolution
+    resolution = cifar.SIDE if like is None else like.resolution
     return Source(name, network, UNCOMPRESSED, {}, resolution, Origin(sha256=None))
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from edgeai_repro.architecture import ARCHITECTURES
-from edgeai_repro.documents import read_json, sha256, validated
 from edgeai_repro.errors import ConditionMissing, UserError, nearest
-from edgeai_repro.evidence import Parameter, Record
+from edgeai_repro.evidence.measurement import Parameter, Record
+from edgeai_repro.files import read_json, sha256, validated
+from edgeai_repro.networks.variants import ARCHITECTURES
 
 MANIFEST = "manifest.json"
 PROBES = "probes.npy"
@@ -157,19 +157,19 @@ class Bundle:
 
         Raises ConditionMissing where there are neither.
         """
-        from edgeai_repro.cifar import data
+        from edgeai_repro.data import cifar
 
         if self.manifest.data_sha256 is None:
             try:
-                return data.load_arrays(data.data_folder(), "test")
+                return cifar.load_arrays(cifar.data_folder(), "test")
             except ConditionMissing as missing:
                 remedy = f"the bundle has no test images: write it --with-test-split, or {missing.remedy}"
                 raise ConditionMissing("data", remedy) from None
         labels = _array(self.folder / TEST_LABELS, self.manifest)
         path = self.folder / TEST_IMAGES
-        images = data.unpack_mosaic(path.read_bytes(), path)
-        data.check_labels(labels, len(images), data.CIFAR10, path)
-        if (found := data.arrays_sha256(images, labels)) != self.manifest.data_sha256:
+        images = cifar.unpack_mosaic(path.read_bytes(), path)
+        cifar.check_labels(labels, len(images), cifar.CIFAR10, path)
+        if (found := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
             raise UserError(f"{path}: must hold the test images of the manifest (got {found[:12]}…); {AGAIN}")
         return images, labels
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 
-from edgeai_repro import models
-from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.edge.bundle import Bundle, Variant
 from edgeai_repro.edge.runtime import prepare
+from edgeai_repro.networks import convnext
 
 
 def call(bundle: Bundle, variant: Variant) -> Callable[[], object]:
@@ -18,7 +18,7 @@ def call(bundle: Bundle, variant: Variant) -> Callable[[], object]:
     Its weights are random: time doesn't depend on them, and a bundle holds none that torch could read.
     """
     manifest, described = bundle.manifest, bundle.model(variant)
-    model: torch.nn.Module = models.build(
+    model: torch.nn.Module = convnext.build(
         manifest.model,
         num_classes=manifest.num_classes,
         stem_stride=manifest.stem_stride,

@@ -10,9 +10,9 @@ import onnx
 import torch
 from torch import nn
 
-from edgeai_repro.documents import sha256
 from edgeai_repro.edge.bundle import WEIGHTS_SHA256
-from edgeai_repro.edge.channels_last import ChannelsLast
+from edgeai_repro.edge.onnx_convnext import ChannelsLast
+from edgeai_repro.files import sha256
 
 INPUT, OUTPUT = "image", "logits"
 OPSET = 20  # the first that has Gelu as one node; ONNX Runtime 1.17 and later read it

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeai_repro.edge.bundle import AGAIN, WEIGHTS_SHA256, Bundle, Input, Variant
 from edgeai_repro.errors import UserError
-from edgeai_repro.threads import usable_cores
+from edgeai_repro.measure.latency.threads import usable_cores
 
 Floats = NDArray[np.float32]
 SIDE = 32  # of the images that come in: CIFAR-10's

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from edgeai_repro.cifar.batches import normalise
-from edgeai_repro.cifar.data import Split
-from edgeai_repro.kernels.depthwise import fast_depthwise
-from edgeai_repro.kernels.packed_linear import packed_linear
+from edgeai_repro.data.cifar import Split
+from edgeai_repro.data.transforms import normalise
+from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
+from edgeai_repro.networks.fast_cpu.packed_linear import packed_linear
 
 BATCH = 125  # of 32, 64, 125, 250 and 500 the fastest for ConvNeXt-Small on a Zen 5 core
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from edgeai_repro.models import random_images, share
+from edgeai_repro.networks.convnext import random_images, share
 
 Kind = Literal["conv", "linear", "attention", "other"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal, TypeVar
 
-from edgeai_repro.evidence import Environment, Measurement, Record
-from edgeai_repro.report import cells
+from edgeai_repro.evidence.measurement import Environment, Measurement, Record
+from edgeai_repro.judge.formatting import show
+from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import ClaimEntry, Document, ImplicationEntry
-from edgeai_repro.wording import show
 
 T = TypeVar("T")
 ABSENT = "–"

@@ -9,16 +9,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgeai_repro.architecture import ARCHITECTURES
-from edgeai_repro.claims import Claim, Need, Paper, Side, Unstated
-from edgeai_repro.devices import Device
-from edgeai_repro.documents import read_json, validated, write_text
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES
+from edgeai_repro.claims.schema import Claim, Need, Paper, Side, Unstated
+from edgeai_repro.devices.roofline import Estimate, estimates
+from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Condition
-from edgeai_repro.evidence import Environment, Measurement, Record
-from edgeai_repro.outcome import FlipMargin, VerdictName
-from edgeai_repro.registry import METRICS, TECHNIQUES
-from edgeai_repro.roofline import Estimate, estimates
-from edgeai_repro.verdict import Choices, Verdict
+from edgeai_repro.evidence.measurement import Environment, Measurement, Record
+from edgeai_repro.files import read_json, validated, write_text
+from edgeai_repro.judge.rows import FlipMargin, VerdictName
+from edgeai_repro.judge.verdict import Choices, Verdict
+from edgeai_repro.networks.variants import ARCHITECTURES
 
 SCHEMA_VERSION: Literal[1] = 1
 LATENCY_RULE = "latency-feasible"  # the rule of `plausibility` that asks the roofline

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgeai_repro.documents import writable, write_text
 from edgeai_repro.errors import UserError
+from edgeai_repro.files import writable, write_text
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document, Measured
 

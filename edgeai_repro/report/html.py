@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from edgeai_repro.report import cells, plots, reach
+from edgeai_repro.judge.formatting import show
+from edgeai_repro.report import reach
+from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
-from edgeai_repro.report.roofline_plot import latency
-from edgeai_repro.report.svg import Plot
-from edgeai_repro.report.trend_plot import trends
-from edgeai_repro.wording import show
+from edgeai_repro.report.figures import claims as plots
+from edgeai_repro.report.figures.latency import latency
+from edgeai_repro.report.figures.style import Plot
+from edgeai_repro.report.figures.trends import trends
 
 
 @dataclass(frozen=True)

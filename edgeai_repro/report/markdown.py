@@ -10,9 +10,10 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
-from edgeai_repro.report import cells, reach
+from edgeai_repro.judge.formatting import show
+from edgeai_repro.report import reach
+from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import Document
-from edgeai_repro.wording import show
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeai_repro.architecture import title
+from edgeai_repro.networks.variants import title
 from edgeai_repro.report.document import PaperEntry
 
 METRIC = "linear_share_bytes"  # its rows hold all columns

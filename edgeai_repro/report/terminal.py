@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgeai_repro.report import cells
+from edgeai_repro.report import text as cells
+from edgeai_repro.report.console import to_text
 from edgeai_repro.report.diff import Difference, change
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
-from edgeai_repro.report.screen import to_text
 
 STYLES = {
     "reproduced": "green",

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from edgeai_repro.documents import replacing
 from edgeai_repro.errors import UserError
+from edgeai_repro.files import replacing
 
 Checkpoint = dict[str, Any]  # tensors and plain values only, so that torch's weights_only loader reads it
 

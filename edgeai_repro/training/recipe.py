@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.networks.variants import ARCHITECTURES
 
 DATASET_NAMES = ("cifar10", "cifar100_pool")
 PRECISIONS = ("auto", "bf16", "fp32")

@@ -19,16 +19,16 @@ from torch.nn import functional
 from torchvision.models.convnext import ConvNeXt
 from tqdm import tqdm
 
-from edgeai_repro import models
-from edgeai_repro.cifar.batches import augment, normalise
-from edgeai_repro.cifar.data import DATASETS, Split, load_split
 from edgeai_repro.compress.unstructured import prunable, prune
+from edgeai_repro.data.cifar import DATASETS, Split, load_split
+from edgeai_repro.data.transforms import augment, normalise
 from edgeai_repro.errors import UserError
-from edgeai_repro.kernels.depthwise import fast_depthwise
 from edgeai_repro.measure.accuracy import evaluate
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeai_repro.training.initial_weights import starting_weights
 from edgeai_repro.training.recipe import Recipe, learning_rate, pruning_schedule
-from edgeai_repro.training.weights import starting_weights
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 240  # "at least every 5 minutes", with room for a slow step
@@ -61,7 +61,7 @@ class Trainer:
             )
         self.steps = self.epoch_steps * recipe.epochs
         state, self.init_sha256 = starting_weights(recipe, dataset.classes)
-        self.model = models.build(
+        self.model = convnext.build(
             recipe.model, num_classes=dataset.classes, stem_stride=recipe.stem_stride, seed=recipe.seed
         )
         self.model.load_state_dict(state, strict=False)

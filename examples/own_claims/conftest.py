@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from edgeai_repro.claims import Claim
-from edgeai_repro.evidence import Interval, Measurement
-from edgeai_repro.lab import Lab
-from edgeai_repro.models import share
-from edgeai_repro.registry import Settings, metric, technique
+from edgeai_repro.claims.registry import Settings, metric, technique
+from edgeai_repro.claims.schema import Claim
+from edgeai_repro.evidence.measurement import Interval, Measurement
+from edgeai_repro.measure.compressed_models import Lab
+from edgeai_repro.networks.convnext import share
 
 
 @technique("ternary_weights")

@@ -26,16 +26,16 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from edgeai_repro.architecture import ARCHITECTURES
-from edgeai_repro.devices import load_devices
+from edgeai_repro.devices.roofline import estimate
+from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge import build, bundle
-from edgeai_repro.edge.lab import EdgeLab
+from edgeai_repro.edge.deployed_models import EdgeLab
 from edgeai_repro.edge.runtime import prepare
-from edgeai_repro.evidence import aa_control
-from edgeai_repro.measure.latency import Timing, race, ratio
-from edgeai_repro.roofline import estimate
-from edgeai_repro.threads import torch_threads
-from edgeai_repro.wording import show_interval
+from edgeai_repro.evidence.measurement import aa_control
+from edgeai_repro.judge.formatting import show_interval
+from edgeai_repro.measure.latency.interleaved import Timing, race, ratio
+from edgeai_repro.measure.latency.threads import torch_threads
+from edgeai_repro.networks.variants import ARCHITECTURES
 
 ROOT = Path(__file__).parents[2]
 TARGET = 0.8
@@ -182,7 +182,7 @@ def starts(found: bundle.Bundle, folder: Path) -> Table:
     image = folder / "image.png"
     Image.new("RGB", (32, 32), "red").save(image)
     program = (
-        "import sys; from edgeai_repro.cli import main\n"
+        "import sys; from edgeai_repro.cli.main import main\n"
         f"sys.argv = ['edgeai-repro', 'classify', {str(found.folder)!r}, {str(image)!r}]\n"
         "try: main()\n"
         "finally: print(next(line for line in open('/proc/self/status') if 'VmHWM' in line), file=sys.stderr)\n"

@@ -36,23 +36,23 @@ with timed("import"):
     import torch  # noqa: F401
     from scipy import stats  # noqa: F401
 
-    from edgeai_repro import models
-    from edgeai_repro.compress import quantized, structured, unstructured
+    from edgeai_repro.compress import quantization, structured, unstructured
     from edgeai_repro.measure import counts, size
+    from edgeai_repro.networks import convnext
 
 
 def main(names: list[str]) -> None:
     """Do each step once for the named models."""
     for name in names:
         with timed("build"):
-            model = models.build(name) if name != "alexnet" else models.build_published(name)
+            model = convnext.build(name) if name != "alexnet" else convnext.build_published(name)
         if name == "alexnet":
             with timed("count"):
                 counts.by_kind(model, 224)
             continue
         measure(model)
         with timed("dynamic_quantization"):
-            quantized_model = quantized.quantize(model)
+            quantized_model = quantization.quantize(model)
         measure(quantized_model)
         sweep(model, deflate=name == "convnext_tiny")
         pruned = structured.prune(model, TARGETS if name in SWEPT else (0.8,))
@@ -63,7 +63,7 @@ def main(names: list[str]) -> None:
                 break
             measure(small)
             with timed("combined"):
-                quantized_model = quantized.quantize(small)
+                quantized_model = quantization.quantize(small)
             measure(quantized_model)
     print(json.dumps(seconds))
 

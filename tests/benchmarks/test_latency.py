@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeai_repro.measure.latency import Timing
+from edgeai_repro.measure.latency.interleaved import Timing
 
 
 @pytest.mark.edge

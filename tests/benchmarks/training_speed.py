@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from edgeai_repro import models
-from edgeai_repro.cifar.batches import MEAN, STD, augment, normalise
-from edgeai_repro.cifar.data import Split, data_folder, load_split
+from edgeai_repro.data.cifar import Split, data_folder, load_split
+from edgeai_repro.data.transforms import MEAN, STD, augment, normalise
 from edgeai_repro.errors import ConditionMissing
-from edgeai_repro.kernels.depthwise import fast_depthwise
 from edgeai_repro.measure.accuracy import evaluate
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.trainer import Trainer
 
@@ -95,7 +95,7 @@ def training(table: Table, folder: Path, name: str, steps: int) -> None:
 
 def plain_steps(name: str, split: Split) -> Iterator[None]:
     """Train as a first script would: fp32, NCHW, AdamW, a DataLoader over transformed PIL images."""
-    model = models.build(name).train()
+    model = convnext.build(name).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for images, labels in DataLoader(Plain(split, augmented=True), BATCH, shuffle=True):
         loss = nn.functional.cross_entropy(model(images), labels)
@@ -109,8 +109,8 @@ def evaluation(table: Table, folder: Path, name: str, count: int) -> None:
     """Time the evaluation of `count` test images, and count the answers that differ."""
     whole = load_split(folder, "test")
     split = Split(whole.images[:count], whole.labels[:count], whole.classes, "")
-    model = spread(models.build(name))
-    ours = models.build(name, seed=None)
+    model = spread(convnext.build(name))
+    ours = convnext.build(name, seed=None)
     ours.load_state_dict(model.state_dict())
     ours.to(memory_format=torch.channels_last)
     answers: list[Tensor] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edgeai_repro.verdict import Verdict
+from edgeai_repro.judge.verdict import Verdict
 
 
 @pytest.mark.claims

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgeai_repro.edge.device import fingerprint
+from edgeai_repro.devices.fingerprint import fingerprint
 from tests.factories import paper_yaml
 
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio", "-W", "error")
@@ -108,7 +108,7 @@ def test_compared(device: Device) -> None:
 @pytest.mark.parametrize("option", ["--benchmark-save=run", "--benchmark-autosave"])
 def test_emulated(device: Device, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
     """What is timed on an emulated processor isn't filed, and the run ends in one line before anything is timed."""
-    monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+    monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
     result = device.run("--edge-threads=2", option)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -120,7 +120,7 @@ def test_emulated(device: Device, monkeypatch: pytest.MonkeyPatch, option: str) 
 
 def test_emulated_told(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that pytest-benchmark writes wherever it is told says that the processor was emulated."""
-    monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+    monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
     device.run("--benchmark-json=times.json")
 
     said = json.loads((device.pytester.path / "times.json").read_text())["machine_info"]["edgeai"]

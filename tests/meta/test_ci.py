@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edgeai_repro.documents import sha256
+from edgeai_repro.files import sha256
 from edgeai_repro.report import document
 
 ROOT = Path(__file__).parents[2]
@@ -186,14 +186,15 @@ class TestScripts:
 
     def test_bundle(self, environment: dict[str, str], tmp_path: Path) -> None:
         """`ci/fetch-weights.sh` fetches and checks an archive, and `ci/build-bundle.sh` bundles what is in it."""
-        from edgeai_repro import artefacts, models
+        from edgeai_repro.compress import saved_models
         from edgeai_repro.edge.bundle import load
+        from edgeai_repro.networks import convnext
 
         name, widths = "convnext_atto", [16] * 12
-        pruned = models.build(name, hidden_widths=widths)
+        pruned = convnext.build(name, hidden_widths=widths)
         saved = {
-            "pruned": artefacts.save(pruned, name, "structured_pruning", {"target": 0.9}, root=tmp_path),
-            "dense": artefacts.save(models.build(name), name, "none", root=tmp_path),
+            "pruned": saved_models.save(pruned, name, "structured_pruning", {"target": 0.9}, root=tmp_path),
+            "dense": saved_models.save(convnext.build(name), name, "none", root=tmp_path),
         }
         with tarfile.open(tmp_path / "weights.tar.gz", "w:gz") as archive:
             for folder, source in saved.items():

@@ -12,10 +12,10 @@ from typing import get_args
 
 import pytest
 
-from edgeai_repro.claims import Choice, Claim, Decided
-from edgeai_repro.evidence import Interval, Measurement, Parameter
-from edgeai_repro.registry import METRICS
-from edgeai_repro.verdict import Verdict, judge
+from edgeai_repro.claims.registry import METRICS
+from edgeai_repro.claims.schema import Choice, Claim, Decided
+from edgeai_repro.evidence.measurement import Interval, Measurement, Parameter
+from edgeai_repro.judge.verdict import Verdict, judge
 
 Settle = Callable[[Verdict], None]
 Pick = Callable[[dict[str, Parameter]], tuple[float, float]]  # settings to (reported, logical)

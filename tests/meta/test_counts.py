@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import prunable, prune
 from edgeai_repro.measure.counts import Counts, Reported, logical, reported
-from edgeai_repro.models import share
+from edgeai_repro.networks.convnext import share
 from tests.counting import assert_counters_agree, assert_sparsity, run_by_layer
 
 Counter = Callable[[nn.Module, int], Counts]

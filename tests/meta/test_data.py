@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgeai_repro.cifar import data
+from edgeai_repro.data import cifar
 from edgeai_repro.errors import ConditionMissing
 
 # Of the 50,000 training images, by channel, in shares of 255: published many times over, to four digits.
@@ -19,14 +19,14 @@ KNOWN_STD = (0.2470, 0.2435, 0.2616)
 def folder() -> Path:
     """The folder of `EDGEAI_DATA`, or a skip."""
     try:
-        return data.data_folder()
+        return cifar.data_folder()
     except ConditionMissing as missing:
         pytest.skip(missing.remedy)
 
 
 def test_the_training_split_has_cifar10s_statistics(folder: Path) -> None:
     """The channels' means and deviations are the known ones, to the digits that are known."""
-    split = data.load_split(folder, "train")
+    split = cifar.load_split(folder, "train")
     pixels = split.images.permute(1, 0, 2, 3).reshape(3, -1)
     levels = torch.arange(256, dtype=torch.float64) / 255
     counts = torch.stack([torch.bincount(channel, minlength=256) for channel in pixels]).double()
@@ -39,7 +39,7 @@ def test_the_training_split_has_cifar10s_statistics(folder: Path) -> None:
 
 def test_no_test_image_is_a_training_image(folder: Path) -> None:
     """The splits share no image, and the test split has none twice."""
-    train, test = (data.load_split(folder, part) for part in ("train", "test"))
+    train, test = (cifar.load_split(folder, part) for part in ("train", "test"))
     known = {image.numpy().tobytes() for image in train.images}
     probes = [image.numpy().tobytes() for image in test.images]
 

@@ -14,13 +14,14 @@ from xml.etree import ElementTree
 import pytest
 from typer.main import get_command
 
-from edgeai_repro import cli, models
-from edgeai_repro.architecture import title
-from edgeai_repro.claims import Claim
-from edgeai_repro.compress.quantized import quantize
-from edgeai_repro.documents import read_yaml
+from edgeai_repro.claims.schema import Claim
+from edgeai_repro.cli import main as cli
+from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.errors import UserError
+from edgeai_repro.files import read_yaml
 from edgeai_repro.measure import counts
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.variants import title
 from edgeai_repro.report import document
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +122,7 @@ def test_generality_columns_are_claims_rows(build: ModuleType) -> None:
 @pytest.mark.parametrize("network", ["resnet18", "mobilenet_v3_large"])
 def test_generality_macs_are_what_thop_says(network: str, build: ModuleType) -> None:
     """The table's MACs are those of thop, counted here: what it reports less of, quantized, than of the network."""
-    model = models.build_published(network, num_classes=1000)
+    model = convnext.build_published(network, num_classes=1000)
     before, after = (counts.reported(each, 224).macs for each in (model, quantize(model)))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (line,) = re.findall(rf"^\| {title(network)} \|.*$", readme, re.MULTILINE)

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeai_repro.edge import bundle, made
-from edgeai_repro.edge import lab as labs
-from edgeai_repro.edge.device import architecture
+from edgeai_repro.devices.fingerprint import architecture
+from edgeai_repro.edge import bundle, temporary_bundle
+from edgeai_repro.edge import deployed_models as labs
 from edgeai_repro.errors import TooNoisyError
-from edgeai_repro.measure.latency import Plan, Timing
+from edgeai_repro.measure.latency.interleaved import Plan, Timing
 from edgeai_repro.report import document
 from tests.factories import claim_entry, paper_yaml
 
@@ -50,7 +50,7 @@ devices:
 TEST = """
 import pytest
 
-from edgeai_repro import verdict
+from edgeai_repro.judge import verdict
 
 
 @pytest.mark.claims
@@ -126,7 +126,7 @@ def test_required(device: pytest.Pytester, atto_bundle: Path) -> None:
 
 def test_emulated(device: pytest.Pytester, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On an emulated processor no claim about times is judged, whatever EDGEAI_DEVICE says, and no time is kept."""
-    monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+    monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
     monkeypatch.setenv("EDGEAI_DEVICE", "this")
     result = run(device, atto_bundle, "-rs", "--claims-json=out.json")
 
@@ -192,8 +192,8 @@ class TestMade:
 
     def test_cannot(self, device: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the packages that it takes are missing, the skip says where to make it and how to name it."""
-        made.make.cache_clear()
-        monkeypatch.setattr(made, "find_spec", lambda name: None if name == "onnx" else name)
+        temporary_bundle.make.cache_clear()
+        monkeypatch.setattr(temporary_bundle, "find_spec", lambda name: None if name == "onnx" else name)
         result = device.runpytest_inprocess(*PLUGINS, "-rs", "--claims-json=out.json")
 
         result.assert_outcomes(skipped=3)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro.claims import Claim, ImplicationSpec, load_claims
-from edgeai_repro.devices import Device, load_devices
-from edgeai_repro.plausibility import RULES, check
+from edgeai_repro.claims.implications import RULES, check
+from edgeai_repro.claims.schema import Claim, ImplicationSpec, load_claims
+from edgeai_repro.devices.spec import Device, load_devices
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 SMALL = {"model": "convnext_small"}

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from edgeai_repro import environment
-from edgeai_repro.registry import METRICS
+from edgeai_repro.claims.registry import METRICS
+from edgeai_repro.evidence import environment
 from edgeai_repro.report import document
 from tests.factories import claim_entry, paper_yaml
 
 CONFTEST = '''
 from edgeai_repro.errors import ConditionMissing
-from edgeai_repro.evidence import Interval, Measurement
-from edgeai_repro.registry import metric
+from edgeai_repro.evidence.measurement import Interval, Measurement
+from edgeai_repro.claims.registry import metric
 
 
 def interval(text):
@@ -316,7 +316,7 @@ class TestFile:
         def stopped(_: int) -> None:
             raise exception
 
-        monkeypatch.setattr("edgeai_repro.documents.os.fsync", stopped)
+        monkeypatch.setattr("edgeai_repro.files.os.fsync", stopped)
         try:
             result = repository.judge(planted(10), arguments=(f"--claims-json={repository.json}",))
         except KeyboardInterrupt:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgeai_repro import evidence, statistics
-from edgeai_repro.evidence import Interval
+from edgeai_repro.evidence import measurement, statistics
+from edgeai_repro.evidence.measurement import Interval
 
 Bits = NDArray[np.bool_]
 
@@ -132,7 +132,7 @@ def _pair(*cells: int) -> tuple[Bits, Bits]:
         pytest.param(_check_spread, statistics.seed_spread, _normal_spread, id="normal for Student"),
         pytest.param(_check_widened, statistics.widened, _summed, id="sum for quadrature"),
         pytest.param(_check_ratio, statistics.paired_ratio, _by_samples, id="samples for blocks"),
-        pytest.param(_check_aa, evidence.aa_control, _only_value, id="value for interval"),
+        pytest.param(_check_aa, measurement.aa_control, _only_value, id="value for interval"),
     ],
 )
 def test_planted_formula(check: Callable[[Any], None], right: object, wrong: object) -> None:

@@ -7,8 +7,8 @@ import re
 import pytest
 import torch
 
-from edgeai_repro import models
 from edgeai_repro.compress.structured import compressed
+from edgeai_repro.networks import convnext
 from tests.helpers import (
     assert_same_outputs,
     assert_same_tensors,
@@ -20,7 +20,7 @@ from tests.helpers import (
     zero_one_more,
 )
 
-IMAGES = models.random_images(2)
+IMAGES = convnext.random_images(2)
 
 
 def test_one_wrong_channel_is_seen() -> None:
@@ -40,7 +40,7 @@ def test_one_wrong_bias_is_seen() -> None:
     model = small_convnext()
     zero_channels(model, 0.5)
     small = compressed(model)
-    models.blocks(small)[0].block[3].bias.detach().zero_()
+    convnext.blocks(small)[0].block[3].bias.detach().zero_()
 
     with pytest.raises(AssertionError, match="largest difference of the outputs"):
         assert_same_outputs(small, model, IMAGES)
@@ -48,7 +48,7 @@ def test_one_wrong_bias_is_seen() -> None:
 
 def test_untouched_weights_would_hide_it() -> None:
     """With torchvision's layer scale of 1e-6 a network that lost half its channels passes for the same."""
-    asleep, sparse = models.build("convnext_atto"), models.build("convnext_atto")
+    asleep, sparse = convnext.build("convnext_atto"), convnext.build("convnext_atto")
     zero_channels(sparse, 0.5)
 
     assert difference(asleep, sparse, IMAGES) < 1e-5

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeai_repro.claims import Claim
-from edgeai_repro.documents import sha256
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence import Interval, Measurement
-from edgeai_repro.evidence_folder import SUMS, keep_record
+from edgeai_repro.evidence.measurement import Interval, Measurement
+from edgeai_repro.evidence.store import SUMS, keep_record
+from edgeai_repro.evidence.training_record import TrainingRecord
+from edgeai_repro.files import sha256
 from edgeai_repro.report import document
-from edgeai_repro.run import Run
-from edgeai_repro.studies import recorded_studies
-from edgeai_repro.training.record import TrainingRecord
+from edgeai_repro.session import Run
+from edgeai_repro.training.trained_models import recorded_studies
 from tests.records import FULL, evaluated, keep, record
 
 CLAIMS = Path(__file__).parents[2] / "claims"

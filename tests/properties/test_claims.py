@@ -11,8 +11,8 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgeai_repro.claims import Claim, Paper, load_file
-from edgeai_repro.registry import METRICS, TECHNIQUES
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES
+from edgeai_repro.claims.schema import Claim, Paper, load_file
 from tests.factories import PAPER, claim
 
 FULL_SCALE = {"init": "pretrained", "epochs": 1, "resolution": 32, "stem_stride": 4}

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgeai_repro.artefacts import load, save
-from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.compress.saved_models import load, save
 from edgeai_repro.compress.unstructured import prunable, prune, sweep
 from edgeai_repro.measure.size import state_dict_bytes, stored_tensors
-from edgeai_repro.models import build, random_images
+from edgeai_repro.networks.convnext import build, random_images
 from tests.counting import assert_sparsity, networks
 from tests.helpers import assert_same_outputs, awaken
 

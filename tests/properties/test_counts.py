@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.measure.counts import logical, reported
 from tests.counting import SIDE, assert_counters_agree, networks

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeai_repro import statistics
-from edgeai_repro.evidence import Interval
+from edgeai_repro.evidence import statistics
+from edgeai_repro.evidence.measurement import Interval
 
 COUNTS = st.tuples(*[st.integers(0, 60)] * 4).filter(lambda cells: sum(cells) > 0)
 VALUES = st.floats(-1e3, 1e3)

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models.convnext import ConvNeXt
 
-from edgeai_repro import models
-from edgeai_repro.compress import otov3
+from edgeai_repro.compress import otov3_compat
 from edgeai_repro.compress.hesso import choose
 from edgeai_repro.compress.structured import StructuredPruner, compressed, generated_batch
+from edgeai_repro.networks import convnext
 from tests.helpers import assert_same_outputs, difference, small_convnext, zero_one_more
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-IMAGES = models.random_images(2)
+IMAGES = convnext.random_images(2)
 CONTROL = 1e-4  # what a control must differ by, ten times the tolerance of the equality
 
 # Below six channels LayerNorm leaves so little of its input that the controls can't show.
@@ -54,7 +54,7 @@ def test_compressed_output_is_exact(model: ConvNeXt, target: float) -> None:
 
     small = pruner.compressed()
 
-    left = sum(models.hidden_widths(small))
+    left = sum(convnext.hidden_widths(small))
     assert pruner.groups - int(target * pruner.groups) <= left < pruner.groups
     assert_same_outputs(small, model, IMAGES)
     assert difference(dense, model, IMAGES) > CONTROL, "control: sparse against unpruned"
@@ -68,7 +68,7 @@ def test_compressing_twice_changes_nothing(model: ConvNeXt) -> None:
     """A model without zero channels is compressed to an equal one."""
     again = compressed(model)
 
-    assert models.hidden_widths(again) == models.hidden_widths(model)
+    assert convnext.hidden_widths(again) == convnext.hidden_widths(model)
     assert_same_outputs(again, model, IMAGES, tolerance=0.0)
 
 
@@ -110,7 +110,7 @@ def librarys_choice(
     saliency: Tensor, count: int, sizes: list[int], listed: Tensor, pruned: Tensor
 ) -> tuple[set[int], list[list[int]], int]:
     """Return what the library's own method lists and cuts, and how far it lowers its target."""
-    hesso: Any = otov3.HESSO.__new__(otov3.HESSO)
+    hesso: Any = otov3_compat.HESSO.__new__(otov3_compat.HESSO)
     starts = [sum(sizes[:layer]) for layer in range(len(sizes))]
     hesso.param_groups = [
         {

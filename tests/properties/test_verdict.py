@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgeai_repro.claims import Claim
-from edgeai_repro.evidence import Interval, Measurement
-from edgeai_repro.outcome import DECIDED
-from edgeai_repro.verdict import Verdict, judge
+from edgeai_repro.claims.schema import Claim
+from edgeai_repro.evidence.measurement import Interval, Measurement
+from edgeai_repro.judge.rows import DECIDED
+from edgeai_repro.judge.verdict import Verdict, judge
 from tests.factories import claim, row
 
 TINY, SMALL, BASE, NEIGHBOUR = "convnext_tiny", "convnext_small", "convnext_base", "convnext_large"

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from edgeai_repro import models
-from edgeai_repro.cifar.batches import MEAN, STD
-from edgeai_repro.cifar.data import Split
-from edgeai_repro.compress.quantized import quantize
-from edgeai_repro.kernels.packed_linear import packed_linear
+from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.data.cifar import Split
+from edgeai_repro.data.transforms import MEAN, STD
 from edgeai_repro.measure.accuracy import Predictions, evaluate
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.fast_cpu.packed_linear import packed_linear
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def split() -> Split:
 @pytest.fixture(scope="module")
 def model() -> torch.nn.Module:
     """A small ConvNeXt whose answers differ from image to image."""
-    built = models.build("convnext_atto", stem_stride=2, seed=3)
+    built = convnext.build("convnext_atto", stem_stride=2, seed=3)
     for name, parameter in built.named_parameters():
         if name.endswith("layer_scale"):
             torch.nn.init.constant_(parameter, 0.5)
@@ -91,7 +91,7 @@ def test_the_mode_is_left_as_it_was(model: torch.nn.Module, split: Split, traini
 
 def test_packed_layers_are_torchs(model: torch.nn.Module) -> None:
     """oneDNN's layout changes sums by rounding alone; what leaves the block is the model as it was."""
-    images = models.random_images(3)
+    images = convnext.random_images(3)
     before = [type(module) for module in model.modules()]
     names = {name: set(vars(module)) for name, module in model.named_modules()}
 

@@ -15,11 +15,11 @@ import typer
 
 from ci import arm64_check
 from ci.arm64_check import BYTES, Findings, Found, compare, untimed
-from edgeai_repro.documents import write_text
-from edgeai_repro.environment import describe
 from edgeai_repro.errors import UserError
+from edgeai_repro.evidence.environment import describe
+from edgeai_repro.files import write_text
+from edgeai_repro.judge.verdict import judge, untestable
 from edgeai_repro.report.document import ClaimEntry, claim_entry
-from edgeai_repro.verdict import judge, untestable
 from tests.factories import claim
 from tests.unit.test_contributed import DEVICES, LATENCY, result, timed
 

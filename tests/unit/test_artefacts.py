@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro import artefacts
-from edgeai_repro.artefacts import DESCRIPTION, WEIGHTS, load, read, save
-from edgeai_repro.compress.quantized import engine, quantize
+from edgeai_repro.compress import saved_models
+from edgeai_repro.compress.quantization import engine, quantize
+from edgeai_repro.compress.saved_models import DESCRIPTION, WEIGHTS, load, read, save
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.errors import UserError
-from edgeai_repro.models import build, hidden_widths, random_images
+from edgeai_repro.networks.convnext import build, hidden_widths, random_images
 from tests.helpers import assert_same_outputs, awaken, difference
 
 IMAGES = random_images(2)
@@ -118,7 +118,7 @@ def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.
         assert path.exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(artefacts, "sha256", interrupt)
+    monkeypatch.setattr(saved_models, "sha256", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save(narrow(), NAME, "none", root=tmp_path)
 
@@ -132,7 +132,7 @@ def test_the_root_is_the_environments(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.delenv("EDGEAI_ARTEFACTS")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert artefacts.default_root() == tmp_path / "cache" / "edgeai-repro" / "artefacts"
+    assert saved_models.default_root() == tmp_path / "cache" / "edgeai-repro" / "artefacts"
 
 
 def truncate(folder: Path) -> None:

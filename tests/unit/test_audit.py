@@ -10,16 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro import artefacts, models
-from edgeai_repro.audit import advice, timing
-from edgeai_repro.audit.record import Audit, Row, Twice
-from edgeai_repro.audit.run import audit
-from edgeai_repro.audit.subject import find
-from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.audit import latency as timing
+from edgeai_repro.audit import table as audit_table
+from edgeai_repro.audit import warnings as advice
+from edgeai_repro.audit.audit import audit
+from edgeai_repro.audit.model_source import find
+from edgeai_repro.audit.schema import Audit, Row, Twice
+from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
+from edgeai_repro.compress import saved_models
+from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure import counts, size
-from edgeai_repro.registry import TECHNIQUES, Settings, technique
-from edgeai_repro.report import audit_table
+from edgeai_repro.networks import convnext
 from tests.unit.test_cli import Command
 
 FACTORY = """
@@ -88,7 +90,7 @@ def test_rows_of_all_techniques(atto: Audit) -> None:
 
 def test_figures(atto: Audit) -> None:
     """The figures are those of the counters, each as reported and as it is."""
-    dense = models.build("convnext_atto")
+    dense = convnext.build("convnext_atto")
     quantized = quantize(dense)
     found = row(atto, "dynamic_quantization")
 
@@ -185,7 +187,7 @@ def test_what_does_not_run_is_still_counted() -> None:
 
 def test_model_is_left_as_it_is() -> None:
     """A module is given back as it came: in its mode, with its values, and no buffer of a counter's."""
-    model = models.build("convnext_atto").train()
+    model = convnext.build("convnext_atto").train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     audit(model, resolution=32, settings={"structured_pruning": [], "combined": []})
@@ -217,13 +219,15 @@ def test_own_technique() -> None:
 
 def test_artefact(tmp_path: Path) -> None:
     """An artefact's folder is audited at its own resolution."""
-    folder = artefacts.save(models.build("convnext_atto"), "convnext_atto", "none", resolution=48, root=tmp_path)
+    folder = saved_models.save(
+        convnext.build("convnext_atto"), "convnext_atto", "none", resolution=48, root=tmp_path
+    )
     subject = find(str(folder))
 
     assert (subject.name, subject.resolution) == (folder.name, 48)
     assert (
         sum(p.numel() for p in subject.model.parameters())
-        == counts.stored(models.build("convnext_atto")).parameters
+        == counts.stored(convnext.build("convnext_atto")).parameters
     )
 
 

@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.audit import advice, timing
-from edgeai_repro.audit.record import Audit, Latency, Row, Twice
-from edgeai_repro.audit.run import audit
-from edgeai_repro.audit.timing import FEWEST, timed
+from edgeai_repro.audit import latency as timing
+from edgeai_repro.audit import table as audit_table
+from edgeai_repro.audit import warnings as advice
+from edgeai_repro.audit.audit import audit
+from edgeai_repro.audit.latency import FEWEST, timed
+from edgeai_repro.audit.schema import Audit, Latency, Row, Twice
+from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence import Interval
-from edgeai_repro.measure.latency import Plan, Timing
-from edgeai_repro.registry import TECHNIQUES, Settings, technique
-from edgeai_repro.report import audit_table
+from edgeai_repro.evidence.measurement import Interval
+from edgeai_repro.measure.latency.interleaved import Plan, Timing
 
 ONE = Interval.exact(1.0)
 FEW = {"structured_pruning": [], "combined": []}

@@ -11,10 +11,10 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeai_repro import models
-from edgeai_repro.audit.record import Twice
-from edgeai_repro.audit.run import audit
+from edgeai_repro.audit.audit import audit
+from edgeai_repro.audit.schema import Twice
 from edgeai_repro.measure import counts
+from edgeai_repro.networks import convnext
 
 FILTERS = np.ones((4, 3, 3, 3), np.float32)
 DENSE = np.concatenate([np.ones((2, 4)), np.zeros((2, 4))]).astype(np.float32)
@@ -123,8 +123,8 @@ def test_unknown_operator(tmp_path: Path) -> None:
 def test_exported_model(tmp_path: Path) -> None:
     """torch's export of ConvNeXt-Atto computes what its module does."""
     path = tmp_path / "atto.onnx"
-    model = models.build("convnext_atto")
-    torch.onnx.export(model, (models.random_images(1),), path, dynamo=False)
+    model = convnext.build("convnext_atto")
+    torch.onnx.export(model, (convnext.random_images(1),), path, dynamo=False)
 
     row = audit(str(path)).dense
 

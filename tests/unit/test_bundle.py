@@ -16,15 +16,16 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from edgeai_repro import artefacts, models
-from edgeai_repro.cifar.batches import normalise
-from edgeai_repro.compress.quantized import quantize
-from edgeai_repro.documents import sha256
+from edgeai_repro.compress import saved_models
+from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.data.transforms import normalise
 from edgeai_repro.edge import build, bundle, export
 from edgeai_repro.edge.bundle import Bundle, Input
 from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network, prepare, read_image
 from edgeai_repro.errors import ConditionMissing, UserError
-from edgeai_repro.training.record import RESULT, WEIGHTS
+from edgeai_repro.evidence.training_record import RESULT, WEIGHTS
+from edgeai_repro.files import sha256
+from edgeai_repro.networks import convnext
 from tests.helpers import awaken
 from tests.records import record
 
@@ -125,7 +126,7 @@ class TestBuild:
         exported = export.export
 
         def wrong(model: Any, path: Path, **options: Any) -> None:
-            other = models.share(model)
+            other = convnext.share(model)
             weight = other.classifier[2].weight
             other.classifier[2].weight = torch.nn.Parameter(weight * (1 + 1e-3))
             exported(other, path, **options)
@@ -139,7 +140,7 @@ class TestBuild:
     def test_wrong_int8(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A quantized file that is far worse than torch's own is not let out."""
         source = build.read_source("convnext_atto")
-        other = models.share(source.network)
+        other = convnext.share(source.network)
 
         def wrong(_: Path, target: Path) -> None:
             other.classifier[2] = torch.nn.Linear(320, 10)
@@ -152,15 +153,15 @@ class TestBuild:
     def test_pruned_artefact(self, tmp_path: Path) -> None:
         """A pruned artefact keeps its widths and weights; what stands for its dense model is marked as random."""
         widths = [20 * (index + 1) for index in range(12)]
-        pruned = models.build("convnext_atto", hidden_widths=widths, seed=3)
-        folder = artefacts.save(pruned, "convnext_atto", "structured_pruning", {"target": 0.7}, root=tmp_path)
+        pruned = convnext.build("convnext_atto", hidden_widths=widths, seed=3)
+        folder = saved_models.save(pruned, "convnext_atto", "structured_pruning", {"target": 0.7}, root=tmp_path)
         source = build.read_source(str(folder))
 
         found = build.build(source, tmp_path / "b", target=0.8, test_split=False).manifest.models
 
         assert found["pruned-int8"].hidden_widths == tuple(widths)
         assert found["pruned-int8"].params == {"target": 0.7}
-        assert found["pruned"].origin.sha256 == artefacts.read(folder).weights_sha256
+        assert found["pruned"].origin.sha256 == saved_models.read(folder).weights_sha256
         assert found["fp32"].origin.sha256 is None
 
     @pytest.fixture
@@ -172,7 +173,7 @@ class TestBuild:
             folder.mkdir()
             save_file(model.state_dict(), folder / WEIGHTS)
             made = record(**recipe).model_copy(
-                update={"weights_sha256": sha256(folder / WEIGHTS), "hidden_widths": models.hidden_widths(model)}
+                update={"weights_sha256": sha256(folder / WEIGHTS), "hidden_widths": convnext.hidden_widths(model)}
             )
             (folder / RESULT).write_text(made.model_dump_json(), encoding="utf-8")
             return str(folder)
@@ -182,8 +183,8 @@ class TestBuild:
     def test_trained(self, tmp_path: Path, run: Callable[..., str]) -> None:
         """A training run's folder gives weights, widths, stem and recipe; its dense twin stands beside it."""
         widths = [16] * 12
-        narrow = awaken(models.build("convnext_atto", hidden_widths=widths, stem_stride=2, seed=3))
-        dense = awaken(models.build("convnext_atto", stem_stride=2, seed=4))
+        narrow = awaken(convnext.build("convnext_atto", hidden_widths=widths, stem_stride=2, seed=3))
+        dense = awaken(convnext.build("convnext_atto", stem_stride=2, seed=4))
         source = build.read_source(run("narrow", narrow, structured=0.8))
         twin = build.read_source(run("dense", dense))
 
@@ -201,7 +202,7 @@ class TestBuild:
 
     def test_another_stem(self, run: Callable[..., str], tmp_path: Path) -> None:
         """A dense model with another stem than the pruned one's is refused."""
-        narrow = models.build("convnext_atto", hidden_widths=[16] * 12, stem_stride=2)
+        narrow = convnext.build("convnext_atto", hidden_widths=[16] * 12, stem_stride=2)
         source = build.read_source(run("narrow", narrow, structured=0.8))
         dense = build.read_source("convnext_atto")
 
@@ -210,7 +211,7 @@ class TestBuild:
 
     def test_another_twin(self, run: Callable[..., str], tmp_path: Path) -> None:
         """A dense model that isn't the pruned one's kind is refused with both."""
-        narrow = models.build("convnext_atto", hidden_widths=[16] * 12, stem_stride=2)
+        narrow = convnext.build("convnext_atto", hidden_widths=[16] * 12, stem_stride=2)
         source = build.read_source(run("narrow", narrow, structured=0.8))
 
         with pytest.raises(UserError, match=r"'--dense' must be an unpruned convnext_atto .* \(got structured"):
@@ -218,15 +219,15 @@ class TestBuild:
 
     def test_unstructured_run(self, run: Callable[..., str]) -> None:
         """A run whose weights were zeroed one by one has nothing to deploy that a dense one hasn't."""
-        zeroed = run("zeroed", models.build("convnext_atto", stem_stride=2), unstructured=0.5)
+        zeroed = run("zeroed", convnext.build("convnext_atto", stem_stride=2), unstructured=0.5)
 
         with pytest.raises(UserError, match=r"must be dense or structurally pruned \(got zeroed weights\)"):
             build.read_source(zeroed)
 
     def test_quantized_artefact(self, tmp_path: Path) -> None:
         """An artefact whose weights are int8 already is refused."""
-        model = quantize(models.build("convnext_atto"))
-        folder = artefacts.save(model, "convnext_atto", "dynamic_quantization", root=tmp_path)
+        model = quantize(convnext.build("convnext_atto"))
+        folder = saved_models.save(model, "convnext_atto", "dynamic_quantization", root=tmp_path)
 
         with pytest.raises(UserError, match=r"must hold fp32 weights, dense or structurally pruned \(got dynamic"):
             build.read_source(str(folder))

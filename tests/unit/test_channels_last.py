@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgeai_repro import models
-from edgeai_repro.edge.channels_last import ChannelsLast
+from edgeai_repro.edge.onnx_convnext import ChannelsLast
+from edgeai_repro.networks import convnext
 from tests.helpers import awaken
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(("resolution", "stem_stride"), [(32, 4), (32, 2), (48, 4), (224, 4)])
 def test_same(resolution: int, stem_stride: int) -> None:
     """The logits are torchvision's to rounding, at every size of the activations that kernels are cut to."""
-    model = awaken(models.build("convnext_atto", stem_stride=stem_stride))
-    images = models.random_images(2, resolution)
+    model = awaken(convnext.build("convnext_atto", stem_stride=stem_stride))
+    images = convnext.random_images(2, resolution)
     with torch.inference_mode():
         expected = model(images)
         found = ChannelsLast(model, resolution)(images)
@@ -27,12 +27,12 @@ def test_same(resolution: int, stem_stride: int) -> None:
 
 def test_taps() -> None:
     """At 32 pixels the last stages keep 3 × 3 and 1 × 1 taps of 7 × 7; one tap less would show."""
-    model = awaken(models.build("convnext_atto"))
+    model = awaken(convnext.build("convnext_atto"))
     changed = ChannelsLast(model, 32)
     kernels = [part.depthwise for part in changed.parts if hasattr(part, "depthwise")]
 
     assert [kernel.kernel_size[0] for kernel in kernels] == [7] * 4 + [3] * 6 + [1] * 2
-    images = models.random_images(2)
+    images = convnext.random_images(2)
     with torch.inference_mode():
         expected = model(images)
         kernels[4].weight[:, :, 0, 0] = 0
@@ -41,7 +41,7 @@ def test_taps() -> None:
 
 def test_untouched() -> None:
     """The model that is exported is left as it was."""
-    model = models.build("convnext_atto")
+    model = convnext.build("convnext_atto")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     ChannelsLast(model, 32)
 

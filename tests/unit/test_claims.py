@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
-from edgeai_repro.claims import Paper, json_schema, load_claims, load_file
-from edgeai_repro.devices import DevicesFile
-from edgeai_repro.documents import read_yaml
+from edgeai_repro.claims.registry import METRICS
+from edgeai_repro.claims.schema import Paper, json_schema, load_claims, load_file
+from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import UserError
-from edgeai_repro.registry import METRICS
+from edgeai_repro.files import read_yaml
 from tests.factories import PAPER, claim, claim_entry, paper_entry, paper_yaml
 
 CLAIMS = Path(__file__).parents[2] / "claims"

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from edgeai_repro import cli
-from edgeai_repro.claims import json_schema
+from edgeai_repro.claims.schema import json_schema
+from edgeai_repro.cli import main as cli
 from edgeai_repro.errors import ConditionMissing
 from tests.factories import PAPER, claim_entry, paper_yaml
 
@@ -137,7 +137,7 @@ def test_light(folder: Path, arguments: list[str]) -> None:
     """Claims are listed, shown and checked without torch and scipy, which take seconds to import."""
     script = """
 import sys
-from edgeai_repro.cli import main
+from edgeai_repro.cli.main import main
 try:
     main()
 finally:

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from edgeai_repro import __version__, cli
-from edgeai_repro.report import document, screen
+from edgeai_repro import __version__
+from edgeai_repro.cli import main as cli
+from edgeai_repro.report import console, document
 from tests import reports
 from tests.unit.test_cli import Command
 
@@ -148,7 +149,7 @@ def test_coloured(terminal: bool, no_color: str, expected: bool, monkeypatch: py
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     monkeypatch.setenv("NO_COLOR", no_color)
 
-    assert screen.coloured() is expected
+    assert console.coloured() is expected
 
 
 def test_report_folder_that_cannot_be_written(tmp_path: Path, command: Command) -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro import artefacts, cli, models
-from edgeai_repro.cifar import data, packing
-from edgeai_repro.documents import sha256
-from edgeai_repro.evidence_folder import SUMS
+from edgeai_repro.cli import main as cli
+from edgeai_repro.compress import saved_models
+from edgeai_repro.data import cifar, packing
+from edgeai_repro.evidence.store import SUMS
+from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
+from edgeai_repro.files import sha256
+from edgeai_repro.networks import convnext
 from edgeai_repro.report import document
 from edgeai_repro.training import trainer
-from edgeai_repro.training.record import RESULT, WEIGHTS, load_record
 from tests import reports, small_cifar
 from tests.factories import claim_entry, paper_yaml
 from tests.helpers import awaken
@@ -117,7 +119,7 @@ class TestTrain:
         assert folder.parent == Path("artefacts")
         assert folder.name.startswith("convnext_atto--structured_pruning--")
         assert [found.technique for found in record.evaluations] == ["structured_pruning", "combined"]
-        full = models.hidden_widths(models.build("convnext_atto"))
+        full = convnext.hidden_widths(convnext.build("convnext_atto"))
         assert 2 * sum(record.hidden_widths) == sum(full)
 
     def test_sweeps(self, command: Command) -> None:
@@ -198,7 +200,9 @@ class TestEvaluate:
 
     def test_evaluate(self, command: Command) -> None:
         """Tells top-1 with its interval and the number of images."""
-        folder = artefacts.save(awaken(models.build("convnext_atto")), "convnext_atto", "none", root=Path("saved"))
+        folder = saved_models.save(
+            awaken(convnext.build("convnext_atto")), "convnext_atto", "none", root=Path("saved")
+        )
 
         status, out, _ = command("evaluate", str(folder))
 
@@ -215,8 +219,8 @@ class TestEvaluate:
 
     def test_altered(self, command: Command) -> None:
         """Weights that aren't those of the manifest's hash are one line and status 2."""
-        folder = artefacts.save(models.build("convnext_atto"), "convnext_atto", "none", root=Path("saved"))
-        with (folder / artefacts.WEIGHTS).open("ab") as weights:
+        folder = saved_models.save(convnext.build("convnext_atto"), "convnext_atto", "none", root=Path("saved"))
+        with (folder / saved_models.WEIGHTS).open("ab") as weights:
             weights.write(b"x")
 
         status, _, err = command("evaluate", str(folder))
@@ -227,7 +231,7 @@ class TestEvaluate:
     def test_no_data(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         """Missing data are status 3."""
         monkeypatch.delenv("EDGEAI_DATA")
-        folder = artefacts.save(models.build("convnext_atto"), "convnext_atto", "none", root=Path("saved"))
+        folder = saved_models.save(convnext.build("convnext_atto"), "convnext_atto", "none", root=Path("saved"))
 
         assert command("evaluate", str(folder))[0] == 3
 
@@ -276,7 +280,7 @@ class TestData:
 
     def test_get(self, command: Command, images: Path) -> None:
         """Data that are there already aren't fetched again."""
-        assert command("data", "get", str(images)) == (0, f"{images / data.BATCHES_FOLDER}\n", "")
+        assert command("data", "get", str(images)) == (0, f"{images / cifar.BATCHES_FOLDER}\n", "")
 
 
 class TestEvidence:

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from edgeai_repro.devices import load_devices
-from edgeai_repro.documents import write_text
-from edgeai_repro.edge.contributed import keep, results
-from edgeai_repro.environment import describe
+from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence import Interval, Measurement
+from edgeai_repro.evidence.environment import describe
+from edgeai_repro.evidence.measurement import Interval, Measurement
+from edgeai_repro.files import write_text
+from edgeai_repro.judge.verdict import judge
 from edgeai_repro.report import document, html, markdown
+from edgeai_repro.report.device_results import keep, results
 from edgeai_repro.report.document import Document
-from edgeai_repro.run import Run
-from edgeai_repro.verdict import judge
+from edgeai_repro.session import Run
 from tests.factories import claim, claim_entry, paper_yaml
 
 CLAIMS = Path(__file__).parents[2] / "claims"
@@ -203,7 +203,7 @@ class TestReport:
         """It needs no torch."""
         program = (
             "import sys; sys.modules['torch'] = None; "
-            "sys.argv = ['edgeai-repro', 'report', 'before.json']; from edgeai_repro.cli import main; main()"
+            "sys.argv = ['edgeai-repro', 'report', 'before.json']; from edgeai_repro.cli.main import main; main()"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
@@ -252,6 +252,6 @@ def test_device_that_the_run_did_not_know(tmp_path: Path) -> None:
 def test_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, name: str) -> None:
     """A CPU has the name that its kernel gives, on ARM the board's and the core's numbers: boards differ by it."""
     (tmp_path / "cpuinfo").write_text(lines, encoding="utf-8")
-    monkeypatch.setattr("edgeai_repro.environment.CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("edgeai_repro.evidence.environment.CPUINFO", tmp_path / "cpuinfo")
 
     assert describe().cpu == name

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgeai_repro.cifar.data import data_folder, load_split
+from edgeai_repro.data.cifar import data_folder, load_split
 from edgeai_repro.errors import ConditionMissing
 from edgeai_repro.measure.accuracy import evaluate
 

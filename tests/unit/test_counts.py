@@ -11,12 +11,12 @@ import torchvision
 from torch import nn
 from torchvision.models.convnext import LayerNorm2d
 
-from edgeai_repro.architecture import ARCHITECTURES, layers
-from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.measure.counts import by_kind, logical, reported
 from edgeai_repro.measure.size import state_dict_bytes
-from edgeai_repro.models import build, random_images, share
+from edgeai_repro.networks.convnext import build, random_images, share
+from edgeai_repro.networks.variants import ARCHITECTURES, layers
 from tests.counting import flop_counter_macs, thops_own
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeai_repro.cifar import data, packing
-from edgeai_repro.cifar.batches import MEAN, STD, augment, normalise
+from edgeai_repro.data import cifar, packing
+from edgeai_repro.data.transforms import MEAN, STD, augment, normalise
 from edgeai_repro.errors import ConditionMissing, UserError
 
 
@@ -28,17 +28,17 @@ def plain_images(first: int, count: int) -> np.ndarray:
 def batches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in torchvision's form with images of one colour; its md5 stand in for the published ones."""
     root = tmp_path_factory.mktemp("torchvision")
-    folder = root / data.BATCHES_FOLDER
+    folder = root / cifar.BATCHES_FOLDER
     folder.mkdir()
     digests: dict[str, dict[str, str]] = {"train": {}, "test": {}}
-    for part, names in data.BATCHES.items():
+    for part, names in cifar.BATCHES.items():
         for place, name in enumerate(names):
             labels = [index % 10 for index in range(10_000)]
             content = pickle.dumps({b"data": plain_images(place * 10_000, 10_000), b"labels": labels}, protocol=4)
             (folder / name).write_bytes(content)
             digests[part][name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "BATCHES", digests)
+        patch.setattr(cifar, "BATCHES", digests)
         yield root
 
 
@@ -67,9 +67,9 @@ def replace(path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_both_forms_hold_the_same_images_and_labels(batches: Path, packed: Path, part: data.Part) -> None:
+def test_both_forms_hold_the_same_images_and_labels(batches: Path, packed: Path, part: cifar.Part) -> None:
     """Packing loses no pixel, no label, and keeps the order."""
-    ours, theirs = data.load_split(packed, part), data.load_split(batches, part)
+    ours, theirs = cifar.load_split(packed, part), cifar.load_split(batches, part)
 
     assert torch.equal(ours.images, theirs.images)
     assert torch.equal(ours.labels, theirs.labels)
@@ -78,7 +78,7 @@ def test_both_forms_hold_the_same_images_and_labels(batches: Path, packed: Path,
 
 def test_an_image_stands_where_its_index_says(packed: Path) -> None:
     """Image 12,345 of the training split has the colour that was written as the 12,345th."""
-    split = data.load_split(packed, "train")
+    split = cifar.load_split(packed, "train")
 
     assert split.images.shape == (50_000, 3, 32, 32)
     assert split.images.dtype == torch.uint8
@@ -87,7 +87,7 @@ def test_an_image_stands_where_its_index_says(packed: Path) -> None:
 
 def test_the_folder_itself_may_be_named(packed: Path) -> None:
     """`EDGEAI_DATA` may name `cifar10` as well as the folder around it."""
-    assert len(data.load_split(packed / "cifar10", "test")) == 10_000
+    assert len(cifar.load_split(packed / "cifar10", "test")) == 10_000
 
 
 def test_verify_names_every_part(packed: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_unset_variable_is_a_missing_condition(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("EDGEAI_DATA", raising=False)
 
     with pytest.raises(ConditionMissing, match="set EDGEAI_DATA to a folder") as caught:
-        data.data_folder()
+        cifar.data_folder()
 
     assert caught.value.condition == "data"
 
@@ -120,19 +120,19 @@ def test_a_variable_that_names_no_folder_is_a_missing_condition(
     monkeypatch.setenv("EDGEAI_DATA", str(tmp_path / "nowhere"))
 
     with pytest.raises(ConditionMissing, match=r"must name a folder \(got .*nowhere"):
-        data.data_folder()
+        cifar.data_folder()
 
 
 def test_an_empty_folder_is_a_missing_condition(tmp_path: Path) -> None:
     """A folder without either form is no error of the infrastructure: a claim waits for it."""
     with pytest.raises(ConditionMissing, match="cifar10 is not in"):
-        data.load_split(tmp_path, "test")
+        cifar.load_split(tmp_path, "test")
 
 
 def test_an_unknown_part_is_refused(packed: Path) -> None:
     """The pool has no test split."""
     with pytest.raises(UserError, match="'part' must be one of train in cifar100_pool"):
-        data.load_split(packed, "test", data.CIFAR100_POOL)
+        cifar.load_split(packed, "test", cifar.CIFAR100_POOL)
 
 
 def test_a_truncated_mosaic_is_named(copy: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_truncated_mosaic_is_named(copy: Path) -> None:
     replace(copy / "test.webp", (copy / "test.webp").read_bytes()[:-1])
 
     with pytest.raises(UserError, match=r"test\.webp' must have \d+ bytes \(got \d+\); fetch it again") as caught:
-        data.load_split(copy, "test")
+        cifar.load_split(copy, "test")
 
     assert "\n" not in str(caught.value)
 
@@ -152,7 +152,7 @@ def test_a_changed_byte_is_noticed_by_its_hash(copy: Path) -> None:
     replace(copy / "test.webp", bytes(content))
 
     with pytest.raises(UserError, match="must have the manifest's sha256"):
-        data.load_split(copy, "test")
+        cifar.load_split(copy, "test")
 
 
 def test_a_missing_mosaic_is_named(copy: Path) -> None:
@@ -160,8 +160,8 @@ def test_a_missing_mosaic_is_named(copy: Path) -> None:
     (copy / "train_3.webp").unlink()
 
     with pytest.raises(UserError, match=r"train_3\.webp' must be readable \(No such file"):
-        data.load_split(copy, "train")
-    assert len(data.load_split(copy, "test")) == 10_000
+        cifar.load_split(copy, "train")
+    assert len(cifar.load_split(copy, "test")) == 10_000
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"test.webp": 3}', b"\xff"])
@@ -170,7 +170,7 @@ def test_a_manifest_that_is_none_is_refused(copy: Path, content: bytes) -> None:
     replace(copy / "manifest.json", content)
 
     with pytest.raises(UserError, match=r"manifest|must be a manifest"):
-        data.load_split(copy, "test")
+        cifar.load_split(copy, "test")
 
 
 def test_unequal_classes_are_noticed() -> None:
@@ -179,7 +179,7 @@ def test_unequal_classes_are_noticed() -> None:
     labels[0] = 9
 
     with pytest.raises(UserError, match=r"1000 labels of each of 10 classes \(got 999 to 1001"):
-        data.check_labels(labels, 10_000, data.CIFAR10, Path("labels.npz"))
+        cifar.check_labels(labels, 10_000, cifar.CIFAR10, Path("labels.npz"))
 
 
 def test_a_file_that_is_no_mosaic_is_refused(copy: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_file_that_is_no_mosaic_is_refused(copy: Path) -> None:
     replace(copy / "test.webp", content)
 
     with pytest.raises(UserError, match="must be a WebP mosaic"):
-        data.load_split(copy, "test")
+        cifar.load_split(copy, "test")
 
 
 def test_a_batch_file_with_another_md5_is_never_unpickled(tmp_path: Path) -> None:
@@ -199,13 +199,13 @@ def test_a_batch_file_with_another_md5_is_never_unpickled(tmp_path: Path) -> Non
     (tmp_path / "test_batch").write_bytes(pickle.dumps({}))
 
     with pytest.raises(UserError, match="must have the published md5"):
-        data.load_batches(tmp_path, "test")
+        cifar.load_batches(tmp_path, "test")
 
 
 def test_a_pickle_that_names_a_function_is_refused() -> None:
     """Even past the md5 nothing but arrays can be made: no call of a foreign function happens."""
     with pytest.raises(UserError, match=r"builtins\.print is not admitted"):
-        data.read_batch(b"cbuiltins\nprint\n(S'reached'\ntR.")
+        cifar.read_batch(b"cbuiltins\nprint\n(S'reached'\ntR.")
 
 
 def test_a_python_2_pickle_of_an_array_is_read() -> None:
@@ -214,7 +214,7 @@ def test_a_python_2_pickle_of_an_array_is_read() -> None:
     dtype = b"cnumpy\ndtype\n(S'u1'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntb"
     content = b"(dS'data'\n" + array + b"(I1\n(I1\nI3\nt" + dtype + b"I00\nS'abc'\ntbsS'labels'\n(lI7\nas."
 
-    batch = data.read_batch(content)
+    batch = cifar.read_batch(content)
 
     assert batch[b"data"].tolist() == [[97, 98, 99]]
     assert batch[b"labels"] == [7]

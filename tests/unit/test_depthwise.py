@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro import models
-from edgeai_repro.kernels.depthwise import fast_depthwise
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 
 
 def gradients(conv: nn.Conv2d, images: torch.Tensor, back: torch.Tensor, *, bf16: bool) -> list[torch.Tensor]:
@@ -30,7 +30,7 @@ def test_values_and_gradients_are_torchs(height: int, width: int, bf16: bool) ->
     """On maps of any size, larger than the kernel or smaller, to the rounding of the precision."""
     generator = torch.Generator().manual_seed(0)
     conv = nn.Conv2d(6, 6, 7, padding=3, groups=6)
-    models.initialise(conv, 0)
+    convnext.initialise(conv, 0)
     nn.init.normal_(conv.bias, generator=generator)
     images, back = (torch.randn(5, 6, height, width, generator=generator) for _ in range(2))
 
@@ -45,7 +45,7 @@ def test_values_and_gradients_are_torchs(height: int, width: int, bf16: bool) ->
 
 def test_the_model_is_as_it_was_afterwards() -> None:
     """The layers' classes come back, after an exception too."""
-    model = models.build("convnext_atto")
+    model = convnext.build("convnext_atto")
     before = [type(module) for module in model.modules()]
 
     with fast_depthwise(model):

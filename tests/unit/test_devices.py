@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro.architecture import ARCHITECTURES, layers
-from edgeai_repro.devices import Device, load_devices
+from edgeai_repro.devices.spec import Device, load_devices
 from edgeai_repro.errors import UserError
+from edgeai_repro.networks.variants import ARCHITECTURES, layers
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 

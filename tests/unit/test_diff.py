@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from edgeai_repro.judge.verdict import judge
 from edgeai_repro.report import document, terminal
 from edgeai_repro.report.diff import Move, compare
 from edgeai_repro.report.document import Document
-from edgeai_repro.verdict import judge
 from tests import reports
 from tests.factories import claim, paper_entry, row
 from tests.unit.test_cli import Command
@@ -20,7 +20,7 @@ NAME = "paper/a-claim"
 
 def run(value: float, logical: float | None = None, *, torch: str = "2.15.0", seconds: float = 0.0) -> Document:
     """Return a run of one claim of 10 ± 1 that was measured as given."""
-    from edgeai_repro.claims import Paper
+    from edgeai_repro.claims.schema import Paper
 
     rows = [row(value, logical, params={"target": 0.8}, seconds=seconds), row(3.0, model="convnext_small")]
     verdict = judge(claim(), rows)

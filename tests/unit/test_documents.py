@@ -9,9 +9,9 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from edgeai_repro import documents
+from edgeai_repro import files
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence import Interval, Record
+from edgeai_repro.evidence.measurement import Interval, Record
 
 
 class Leaf(Record):
@@ -54,7 +54,7 @@ def _yaml(folder: Path, text: str) -> Path:
 def test_yaml_refused(tmp_path: Path, text: str, complaint: str) -> None:
     """Raises UserError with file, line and problem, in one line, for what YAML doesn't allow."""
     with pytest.raises(UserError) as refused:
-        documents.read_yaml(_yaml(tmp_path, text))
+        files.read_yaml(_yaml(tmp_path, text))
 
     assert complaint in str(refused.value)
     assert str(refused.value).startswith(f"{tmp_path}/file.yaml")
@@ -63,7 +63,7 @@ def test_yaml_refused(tmp_path: Path, text: str, complaint: str) -> None:
 
 def test_yaml_merges(tmp_path: Path) -> None:
     """A merged mapping may be overridden key by key: that is no key twice."""
-    read = documents.read_yaml(_yaml(tmp_path, "base: &base {a: 1, b: 2}\nmine: {<<: *base, a: 3}"))
+    read = files.read_yaml(_yaml(tmp_path, "base: &base {a: 1, b: 2}\nmine: {<<: *base, a: 3}"))
 
     assert read["mine"] == {"a": 3, "b": 2}
 
@@ -75,10 +75,10 @@ def test_yaml_encoding(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"file.yaml: must be a readable UTF-8 file \(got 'utf-8' codec can't decode"
     ):
-        documents.read_yaml(tmp_path / "file.yaml")
+        files.read_yaml(tmp_path / "file.yaml")
 
 
-@pytest.mark.parametrize("read", [documents.read_yaml, documents.read_json])
+@pytest.mark.parametrize("read", [files.read_yaml, files.read_json])
 def test_absent(tmp_path: Path, read: object) -> None:
     """Raises UserError for a file that isn't there, and for a folder."""
     assert callable(read)
@@ -93,7 +93,7 @@ def test_json_refused(tmp_path: Path) -> None:
     (tmp_path / "half.json").write_text('{"a": [1,', encoding="utf-8")
 
     with pytest.raises(UserError, match=r"half.json: must be a readable JSON file \(got Expecting value: line 1"):
-        documents.read_json(tmp_path / "half.json")
+        files.read_json(tmp_path / "half.json")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_json_refused(tmp_path: Path) -> None:
 def test_validated(document: object, complaint: str) -> None:
     """Raises UserError with place, rule, what came and what to do, in one short line."""
     with pytest.raises(UserError) as refused:
-        documents.validated(Tree, document, Path("file.yaml"))
+        files.validated(Tree, document, Path("file.yaml"))
 
     line = str(refused.value)
     assert complaint in line
@@ -146,7 +146,7 @@ class TestWriting:
         """The text arrives, in folders made for it, with the mode that other new files have."""
         (tmp_path / "other").touch()
 
-        documents.write_text(tmp_path / "new" / "folder" / "out.json", "β\n")
+        files.write_text(tmp_path / "new" / "folder" / "out.json", "β\n")
 
         assert (tmp_path / "new" / "folder" / "out.json").read_bytes() == "β\n".encode()
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "other", *tmp_path.rglob("out.json"))]
@@ -158,7 +158,7 @@ class TestWriting:
         out.write_text("old", encoding="utf-8")
 
         with out.open(encoding="utf-8") as reader:
-            documents.write_text(out, "new")
+            files.write_text(out, "new")
 
             assert reader.read() == "old"
         assert out.read_text(encoding="utf-8") == "new"
@@ -170,7 +170,7 @@ class TestWriting:
         out.write_text("old", encoding="utf-8")
 
         def write() -> None:
-            with documents.replacing(out) as stream:
+            with files.replacing(out) as stream:
                 stream.write(b"half")
                 stream.flush()
                 raise interruption
@@ -185,7 +185,7 @@ class TestWriting:
         """Raises UserError, and leaves nothing, where the disk is full."""
         with (
             pytest.raises(UserError, match=r"out: must be writable \(got No space left on device\); free space"),
-            documents.replacing(tmp_path / "out"),
+            files.replacing(tmp_path / "out"),
         ):
             raise OSError(28, "No space left on device")
 
@@ -195,8 +195,8 @@ class TestWriting:
         """Trying whether a file could be written leaves no trace, nor touches one that is there."""
         (tmp_path / "there").write_text("old", encoding="utf-8")
 
-        documents.writable(tmp_path / "there")
-        documents.writable(tmp_path / "absent")
+        files.writable(tmp_path / "there")
+        files.writable(tmp_path / "absent")
 
         assert [path.name for path in tmp_path.iterdir()] == ["there"]
         assert (tmp_path / "there").read_text(encoding="utf-8") == "old"
@@ -204,9 +204,9 @@ class TestWriting:
     def test_folder(self, tmp_path: Path) -> None:
         """Raises UserError if the path is a folder."""
         with pytest.raises(UserError, match=r"must be a file's path \(got a folder\); add a file name"):
-            documents.writable(tmp_path)
+            files.writable(tmp_path)
 
-    @pytest.mark.parametrize("attempt", [documents.writable, lambda path: documents.write_text(path, "text")])
+    @pytest.mark.parametrize("attempt", [files.writable, lambda path: files.write_text(path, "text")])
     def test_below_a_file(self, tmp_path: Path, attempt: object) -> None:
         """Raises UserError if what should be the folder is a file."""
         assert callable(attempt)

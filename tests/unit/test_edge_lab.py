@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from edgeai_repro.claims import Claim, FullScale
-from edgeai_repro.devices import Device, load_devices
-from edgeai_repro.edge import bundle, device, eager
-from edgeai_repro.edge import lab as labs
+from edgeai_repro.claims.schema import Claim, FullScale
+from edgeai_repro.devices import fingerprint
+from edgeai_repro.devices.spec import Device, load_devices
+from edgeai_repro.edge import bundle, eager
+from edgeai_repro.edge import deployed_models as labs
 from edgeai_repro.edge.bundle import Bundle, Origin
-from edgeai_repro.edge.contender import Contender
-from edgeai_repro.edge.lab import EdgeLab
+from edgeai_repro.edge.contenders import Contender
+from edgeai_repro.edge.deployed_models import EdgeLab
 from edgeai_repro.errors import ConditionMissing, UserError
-from edgeai_repro.measure.latency import Plan, Timing
-from edgeai_repro.verdict import judge
+from edgeai_repro.judge.verdict import judge
+from edgeai_repro.measure.latency.interleaved import Plan, Timing
 from tests.factories import claim
 
 DEVICES = load_devices(Path(__file__).parents[2] / "claims")
@@ -129,7 +130,7 @@ class TestTiming:
     @pytest.mark.parametrize("metric", ["latency", "speedup"])
     def test_emulated(self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch, metric: str) -> None:
         """On an emulated processor nothing is timed, also where it is called a device's: no verdict, and no row."""
-        monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+        monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
         monkeypatch.setattr(labs, "race", lambda *_: pytest.fail("it was timed"))
         lab = EdgeLab(loaded, named=PI5, threads=1)
 
@@ -139,7 +140,7 @@ class TestTiming:
 
     def test_emulated_without_a_bundle(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On an emulated processor no bundle is made either: it would be for timing alone."""
-        monkeypatch.setattr("edgeai_repro.environment.emulated", lambda: True)
+        monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
         monkeypatch.setattr(labs, "make", lambda _: pytest.fail("a bundle was made"))
         claim = asked("speedup", settings=SPEEDUP)
 
@@ -327,28 +328,28 @@ class TestDevice:
         """Where EDGEAI_DEVICE is unset, it is none."""
         monkeypatch.delenv("EDGEAI_DEVICE", raising=False)
 
-        assert device.named_device(DEVICES) is None
+        assert fingerprint.named_device(DEVICES) is None
 
     def test_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A device of this architecture is taken for what EDGEAI_DEVICE says; arm64 is aarch64."""
         monkeypatch.setenv("EDGEAI_DEVICE", PI5.key)
         monkeypatch.setattr("platform.machine", lambda: "arm64")
 
-        assert device.named_device(DEVICES) == PI5
+        assert fingerprint.named_device(DEVICES) == PI5
 
     def test_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """An unknown device is refused with the nearest."""
         monkeypatch.setenv("EDGEAI_DEVICE", "raspberry-pi-55")
 
         with pytest.raises(UserError, match=r"\(got 'raspberry-pi-55'\); did you mean 'raspberry-pi-5'\?"):
-            device.named_device(DEVICES)
+            fingerprint.named_device(DEVICES)
 
     def test_none_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without a file of devices it says so."""
         monkeypatch.setenv("EDGEAI_DEVICE", "pi")
 
         with pytest.raises(UserError, match=r"there is no devices\.yaml"):
-            device.named_device({})
+            fingerprint.named_device({})
 
     def test_other_architecture(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A device of another architecture than this machine's is refused with both."""
@@ -356,11 +357,11 @@ class TestDevice:
         monkeypatch.setattr("platform.machine", lambda: "x86_64")
 
         with pytest.raises(UserError, match=r"architecture, x86_64 \(got 'raspberry-pi-5', aarch64\)"):
-            device.named_device(DEVICES)
+            fingerprint.named_device(DEVICES)
 
     def test_fingerprint(self) -> None:
         """Keys differ where anything of CPU, architecture, cores or threads does, also in what names leave out."""
-        first = device.Fingerprint(cpu="Cortex-A76", architecture="aarch64", cores=4, threads=4)
+        first = fingerprint.Fingerprint(cpu="Cortex-A76", architecture="aarch64", cores=4, threads=4)
         changes = [
             {"cpu": "Cortex A76"},
             {"architecture": "armv7l"},

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro import environment
-from edgeai_repro.edge.device import fingerprint
-from edgeai_repro.evidence import Environment
+from edgeai_repro.devices.fingerprint import fingerprint
+from edgeai_repro.evidence import environment
+from edgeai_repro.evidence.measurement import Environment
 
 X86, I386, AARCH64, ARM, RISCV = 62, 3, 183, 40, 243  # e_machine, of ELF
 X86_CPU = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\n"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeai_repro.architecture import ARCHITECTURES
 from edgeai_repro.errors import nearest
+from edgeai_repro.networks.variants import ARCHITECTURES
 
 ALL = "known are convnext_atto, convnext_base, convnext_large, convnext_small, convnext_tiny, convnext_xlarge"
 

@@ -7,7 +7,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from edgeai_repro.evidence import Environment, Interval, Measurement
+from edgeai_repro.evidence.measurement import Environment, Interval, Measurement
 from tests.factories import row
 
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from edgeai_repro.evidence import Curve
-from edgeai_repro.lab import Lab
-from edgeai_repro.registry import TECHNIQUES, Settings
+from edgeai_repro.claims.registry import TECHNIQUES, Settings
+from edgeai_repro.evidence.measurement import Curve
+from edgeai_repro.measure.compressed_models import Lab
 from tests.factories import claim
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from edgeai_repro.errors import TooNoisyError, UserError
-from edgeai_repro.evidence import aa_control
-from edgeai_repro.measure.latency import LEAST_WARM_UPS, Plan, Timing, race, ratio, worst_control
-from edgeai_repro.measure.throttling import Throttling
+from edgeai_repro.evidence.measurement import aa_control
+from edgeai_repro.measure.latency.interleaved import LEAST_WARM_UPS, Plan, Timing, race, ratio, worst_control
+from edgeai_repro.measure.latency.throttling import Throttling
 
 PLAN = Plan(turns=4, samples=3, settling=2, seconds=0, settling_seconds=0)
 T = TypeVar("T")

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from edgeai_repro import models
-from edgeai_repro.architecture import ARCHITECTURES, OTHERS, layers
-from edgeai_repro.claims import Claim
-from edgeai_repro.lab import Lab
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.measure import counts
+from edgeai_repro.measure.compressed_models import Lab
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.variants import ARCHITECTURES, OTHERS, layers
 from tests.factories import claim
 
 AT_224 = {"resolution": [224], "classes": [1000]}
@@ -45,8 +45,8 @@ def test_macs_are_the_closed_forms(model: str) -> None:
 @pytest.mark.parametrize("model", ["convnext_atto", "resnet18", "timm:convnext_tiny_hnf", "vit_b_16"])
 def test_skeletons_count_as_models_do(model: str) -> None:
     """What is counted by shapes alone is what a model with values gives: parameters, MACs, and thop's report."""
-    skeleton = models.skeleton(model)
-    built = models.build(model) if model in ARCHITECTURES else models.build_published(model)
+    skeleton = convnext.skeleton(model)
+    built = convnext.build(model) if model in ARCHITECTURES else convnext.build_published(model)
 
     found, expected = counts.logical(skeleton, 224), counts.logical(built, 224)
     assert (found.parameters, found.macs) == (expected.parameters, expected.macs)
@@ -56,7 +56,7 @@ def test_skeletons_count_as_models_do(model: str) -> None:
 @pytest.mark.parametrize("model", OTHERS)
 def test_every_other_model_is_published(model: str) -> None:
     """Each name that a claim may give is one of torchvision's or timm's, and has an nn.Linear at least."""
-    assert 0 < counts.linear_share(models.skeleton(model, num_classes=1000)) < 1
+    assert 0 < counts.linear_share(convnext.skeleton(model, num_classes=1000)) < 1
 
 
 def test_linear_share_is_of_the_very_type() -> None:
@@ -98,5 +98,5 @@ def test_others_are_profiled_as_published() -> None:
     with torch.device("meta"):
         assert (
             profile.logical.macs
-            == counts.logical(models.skeleton("mobilenet_v3_large", num_classes=1000), 224).macs
+            == counts.logical(convnext.skeleton("mobilenet_v3_large", num_classes=1000), 224).macs
         )

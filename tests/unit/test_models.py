@@ -8,9 +8,9 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeai_repro import models
-from edgeai_repro.architecture import ARCHITECTURES, layers
-from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.variants import ARCHITECTURES, layers
 
 PAPER_MODELS = ["convnext_tiny", "convnext_small", "convnext_base", "convnext_large"]
 
@@ -37,7 +37,7 @@ def test_build_is_torchvisions_model(name: str) -> None:
     with torch.device("meta"):
         theirs = getattr(torchvision.models, name)(num_classes=10)
 
-    assert shapes(theirs) == shapes(models.build(name, seed=None))
+    assert shapes(theirs) == shapes(convnext.build(name, seed=None))
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -45,12 +45,12 @@ def test_build_holds_the_closed_forms_parameters(name: str) -> None:
     """The modules hold as many parameters as the architecture does on paper."""
     expected = sum(layer.parameters for layer in layers(ARCHITECTURES[name]))
 
-    assert expected == sum(parameter.numel() for parameter in models.build(name, seed=None).parameters())
+    assert expected == sum(parameter.numel() for parameter in convnext.build(name, seed=None).parameters())
 
 
 def test_build_starts_as_torchvision_does() -> None:
     """Weights are normal with a spread of 0.02, biases 0, norms 1, layer scale 1e-6."""
-    state = models.build("convnext_atto").state_dict()
+    state = convnext.build("convnext_atto").state_dict()
 
     weights = torch.cat([tensor.flatten() for tensor in state.values() if tensor.ndim in (2, 4)])
     assert float(weights.std()) == pytest.approx(0.02, rel=0.01)
@@ -64,21 +64,21 @@ def test_build_starts_as_torchvision_does() -> None:
 
 def test_build_repeats_itself_under_a_seed() -> None:
     """The same seed gives the same weights, on one thread and on two; another seed gives others."""
-    first = models.build("convnext_atto", seed=3).features[0][0].weight
+    first = convnext.build("convnext_atto", seed=3).features[0][0].weight
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        again = models.build("convnext_atto", seed=3).features[0][0].weight
+        again = convnext.build("convnext_atto", seed=3).features[0][0].weight
     finally:
         torch.set_num_threads(threads)
 
     assert torch.equal(first, again)
-    assert not torch.equal(first, models.build("convnext_atto", seed=4).features[0][0].weight)
+    assert not torch.equal(first, convnext.build("convnext_atto", seed=4).features[0][0].weight)
 
 
 def test_build_draws_every_layer_anew() -> None:
     """No two layers of the same shape start with the same weights."""
-    blocks = models.blocks(models.build("convnext_atto"))
+    blocks = convnext.blocks(convnext.build("convnext_atto"))
 
     assert not torch.equal(blocks[0].block[3].weight, blocks[1].block[3].weight)
 
@@ -86,9 +86,9 @@ def test_build_draws_every_layer_anew() -> None:
 @pytest.mark.parametrize("stem_stride", [1, 2, 4])
 def test_build_takes_the_stems_stride(stem_stride: int) -> None:
     """Under each stem the model answers (N, classes) in eval mode, and the stem's kernel is its stride."""
-    model = models.build("convnext_atto", num_classes=7, stem_stride=stem_stride)
+    model = convnext.build("convnext_atto", num_classes=7, stem_stride=stem_stride)
 
-    assert model(models.random_images(2)).shape == (2, 7)
+    assert model(convnext.random_images(2)).shape == (2, 7)
     assert model.features[0][0].stride == model.features[0][0].kernel_size == (stem_stride, stem_stride)
     assert not model.training
 
@@ -96,22 +96,22 @@ def test_build_takes_the_stems_stride(stem_stride: int) -> None:
 def test_hidden_widths_are_built_and_read_back() -> None:
     """A model of given MLP widths has them, runs, and tells them, quantized too."""
     widths = tuple(range(3, 15))
-    model = models.build("convnext_atto", hidden_widths=widths)
+    model = convnext.build("convnext_atto", hidden_widths=widths)
 
-    assert model(models.random_images(1)).shape == (1, 10)
-    assert widths == models.hidden_widths(model) == models.hidden_widths(quantize(model))
+    assert model(convnext.random_images(1)).shape == (1, 10)
+    assert widths == convnext.hidden_widths(model) == convnext.hidden_widths(quantize(model))
 
 
 def test_hidden_widths_of_the_wrong_count_are_refused() -> None:
     """Raises ValueError unless there is one width a block."""
     with pytest.raises(ValueError, match="zip"):
-        models.build("convnext_atto", hidden_widths=(8, 8))
+        convnext.build("convnext_atto", hidden_widths=(8, 8))
 
 
 def test_share_holds_the_same_tensors_in_other_modules() -> None:
     """Every parameter of the copy is at the original's address, in a module of its own."""
-    model = models.build("convnext_atto")
-    twin = models.share(model)
+    model = convnext.build("convnext_atto")
+    twin = convnext.share(model)
 
     addresses = [parameter.data_ptr() for parameter in model.parameters()]
     assert addresses == [parameter.data_ptr() for parameter in twin.parameters()]
@@ -120,10 +120,10 @@ def test_share_holds_the_same_tensors_in_other_modules() -> None:
 
 def test_share_does_not_pack_again() -> None:
     """A quantized layer's copy holds the very packed weights."""
-    model = quantize(models.build("convnext_atto"))
-    twin = models.share(model)
+    model = quantize(convnext.build("convnext_atto"))
+    twin = convnext.share(model)
 
-    ours, theirs = models.blocks(model)[0].block[3], models.blocks(twin)[0].block[3]
+    ours, theirs = convnext.blocks(model)[0].block[3], convnext.blocks(twin)[0].block[3]
     assert ours is not theirs
     assert ours._packed_params._packed_params is theirs._packed_params._packed_params
 
@@ -133,7 +133,7 @@ def test_share_leaves_no_trace_of_what_is_done_to_the_copy() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     before = shapes(model)
 
-    twin = models.share(model).half()
+    twin = convnext.share(model).half()
     twin[0] = nn.Linear(4, 2)
     twin.register_buffer("total_ops", torch.zeros(1))
 
@@ -145,7 +145,7 @@ def test_share_keeps_a_shared_layer_shared() -> None:
     """Two names of one module, and two modules with one parameter, are so in the copy."""
     layer, other = nn.Linear(4, 4), nn.Linear(4, 4)
     other.weight = layer.weight
-    twin = models.share(nn.Sequential(layer, layer, other))
+    twin = convnext.share(nn.Sequential(layer, layer, other))
 
     assert twin[0] is twin[1]
     assert twin[0].weight is twin[2].weight
@@ -155,7 +155,7 @@ def test_share_keeps_a_shared_layer_shared() -> None:
 def test_timm_agrees_in_parameters_and_macs(name: str) -> None:
     """timm's implementation has the same number of parameters and of MACs at 32 × 32, by torch's own counter."""
     figures = []
-    for build in (models.build, models.build_timm):
+    for build in (convnext.build, convnext.build_timm):
         model = build(name, seed=None).to("meta")
         with FlopCounterMode(display=False) as counter:
             model(torch.empty(1, 3, 32, 32, device="meta"))
@@ -167,9 +167,9 @@ def test_timm_agrees_in_parameters_and_macs(name: str) -> None:
 
 def test_timm_answers_alike_with_the_same_weights() -> None:
     """timm's model, filled with torchvision's weights in order, has its outputs, and before hasn't."""
-    ours = wake(models.build("convnext_atto"))
-    theirs = wake(models.build_timm("convnext_atto", seed=1))
-    images = models.random_images(2)
+    ours = wake(convnext.build("convnext_atto"))
+    theirs = wake(convnext.build_timm("convnext_atto", seed=1))
+    images = convnext.random_images(2)
     with torch.inference_mode():
         expected, before = ours(images), theirs(images)
 
@@ -183,8 +183,8 @@ def test_timm_answers_alike_with_the_same_weights() -> None:
 
 def test_random_images_are_of_the_seed() -> None:
     """Images are float32 (N, 3, R, R), the same under the same seed and others under another."""
-    images = models.random_images(2, 48, seed=5)
+    images = convnext.random_images(2, 48, seed=5)
 
     assert images.shape == (2, 3, 48, 48)
-    assert torch.equal(images, models.random_images(2, 48, seed=5))
-    assert not torch.equal(images, models.random_images(2, 48, seed=6))
+    assert torch.equal(images, convnext.random_images(2, 48, seed=5))
+    assert not torch.equal(images, convnext.random_images(2, 48, seed=6))

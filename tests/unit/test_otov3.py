@@ -12,29 +12,29 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro import models
-from edgeai_repro.compress import otov3
+from edgeai_repro.compress import otov3_compat
 from edgeai_repro.errors import UserError
+from edgeai_repro.networks import convnext
 from tests.helpers import assert_same_tensors, small_convnext, snapshot
 
-IMAGE = models.random_images(1)
+IMAGE = convnext.random_images(1)
 FRESH_IMPORT = """
 import sys, graph
 path = list(sys.path)
-from edgeai_repro.compress import otov3
+from edgeai_repro.compress import otov3_compat
 import torch
 assert graph.mine and sys.modules["graph"] is graph, "the user's own module is in place"
 assert sys.path == path, sys.path
 left = [name for name in sys.modules if name.split(".")[0] in ("operation", "imp") or name.startswith("graph.")]
 assert not left, left
 assert "torch.onnx._globals" not in sys.modules and not hasattr(torch.onnx, "_optimize_graph")
-assert otov3.HESSO.__module__ == "only_train_once.optimizer.hesso"
+assert otov3_compat.HESSO.__module__ == "only_train_once.optimizer.hesso"
 """
 
 
 def opset() -> int:
     """Return torch's ONNX opset of the moment."""
-    found: int = otov3._exporter()[0].export_onnx_opset_version
+    found: int = otov3_compat._exporter()[0].export_onnx_opset_version
     return found
 
 
@@ -62,7 +62,7 @@ def test_trace_leaves_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
     modes = [module.training for module in model.modules()]
     weights, before = snapshot(model), (opset(), torch.get_rng_state().tolist(), random.getstate(), list(sys.path))
 
-    otov3.trace(model, IMAGE)
+    otov3_compat.trace(model, IMAGE)
 
     assert modes == [module.training for module in model.modules()]
     assert (opset(), torch.get_rng_state().tolist(), random.getstate(), list(sys.path)) == before
@@ -76,7 +76,7 @@ def test_trace_puts_all_back_after_a_failure() -> None:
     model, before = small_convnext().train(), opset()
 
     with pytest.raises(UserError, match=r"must be one that only_train_once can trace on images of \(1, 3, 2, 2\)"):
-        otov3.trace(model, models.random_images(1, resolution=2))
+        otov3_compat.trace(model, convnext.random_images(1, resolution=2))
 
     assert all(module.training for module in model.modules())
     assert before == opset()
@@ -88,7 +88,7 @@ def test_surroundings_keep_another_alias(monkeypatch: pytest.MonkeyPatch) -> Non
     theirs = object()
     monkeypatch.setattr(torch.onnx, "_optimize_graph", theirs, raising=False)
 
-    with otov3.surroundings():
+    with otov3_compat.surroundings():
         assert torch.onnx._optimize_graph is not theirs
 
     assert torch.onnx._optimize_graph is theirs
@@ -96,8 +96,8 @@ def test_surroundings_keep_another_alias(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_library_prints_to_the_log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
     """What the library prints is logged at level DEBUG, one record a line."""
-    with caplog.at_level("DEBUG", logger=otov3.__name__):
-        otov3.trace(small_convnext(), IMAGE)
+    with caplog.at_level("DEBUG", logger=otov3_compat.__name__):
+        otov3_compat.trace(small_convnext(), IMAGE)
 
     assert "only_train_once: OTO graph constructor" in caplog.messages
     assert capsys.readouterr().out == ""
@@ -105,17 +105,17 @@ def test_library_prints_to_the_log(caplog: pytest.LogCaptureFixture, capsys: pyt
 
 def test_missing_exporter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a torch without the TorchScript exporter the ImportError says which torch to install."""
-    monkeypatch.setattr(otov3, "_EXPORTER_HOMES", ("edgeai_repro", "no.such.module"))
+    monkeypatch.setattr(otov3_compat, "_EXPORTER_HOMES", ("edgeai_repro", "no.such.module"))
 
     with pytest.raises(ImportError, match=r"needs torch's TorchScript exporter .*; install torch>=2.10"):
-        otov3._exporter()
+        otov3_compat._exporter()
 
 
 def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without only_train_once the ImportError says what to install."""
-    monkeypatch.setattr(otov3.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(otov3_compat.importlib.util, "find_spec", lambda name: None)
 
-    with pytest.raises(ImportError, match=r"needs only_train_once 3.0.1; pip install"), otov3._importable():
+    with pytest.raises(ImportError, match=r"needs only_train_once 3.0.1; pip install"), otov3_compat._importable():
         pass
 
 
@@ -128,9 +128,9 @@ def test_residual_groups_are_prunable_by_default() -> None:
     """The library would prune the residual stream too: more groups than the MLPs have hidden channels."""
     model = small_convnext()
 
-    groups = otov3.prunable_groups(otov3.trace(model, IMAGE))
+    groups = otov3_compat.prunable_groups(otov3_compat.trace(model, IMAGE))
 
-    assert sum(models.hidden_widths(model)) < sum(group["num_groups"] for group in groups)
+    assert sum(convnext.hidden_widths(model)) < sum(group["num_groups"] for group in groups)
 
 
 def test_layer_norms_are_registered_twice() -> None:
@@ -138,7 +138,9 @@ def test_layer_norms_are_registered_twice() -> None:
     model = small_convnext()
     norms = {p for module in model.modules() if type(module) is nn.LayerNorm for p in module.parameters()}
 
-    registered = [parameter for group in all_groups(otov3.trace(model, IMAGE)) for parameter in group["params"]]
+    registered = [
+        parameter for group in all_groups(otov3_compat.trace(model, IMAGE)) for parameter in group["params"]
+    ]
 
     doubled = {parameter for parameter in registered if sum(parameter is other for other in registered) == 2}
     assert doubled == norms

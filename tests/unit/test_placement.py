@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro.measure import placement
-from edgeai_repro.threads import usable_cores
+from edgeai_repro.measure.latency import affinity
+from edgeai_repro.measure.latency.threads import usable_cores
 
 HERE = threading.get_native_id
 pytestmark = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads are placed on Linux alone")
@@ -41,7 +41,7 @@ class TestPinned:
     def test_apart(self, worker: int) -> None:
         """The main thread has one core, and other threads have all but that."""
         cores = os.sched_getaffinity(0)
-        with placement.pinned():
+        with affinity.pinned():
             mine, others = os.sched_getaffinity(HERE()), os.sched_getaffinity(worker)
 
         assert len(mine) == 1
@@ -50,7 +50,7 @@ class TestPinned:
     def test_restored(self, worker: int) -> None:
         """Afterwards, also after a failure, every thread may run where it could before."""
         before = os.sched_getaffinity(HERE()), os.sched_getaffinity(worker)
-        with pytest.raises(ZeroDivisionError), placement.pinned():
+        with pytest.raises(ZeroDivisionError), affinity.pinned():
             _ = 1 / 0
 
         assert (os.sched_getaffinity(HERE()), os.sched_getaffinity(worker)) == before
@@ -60,7 +60,7 @@ class TestPinned:
         over = threading.Event()
         thread = threading.Thread(target=over.wait)
         cores = os.sched_getaffinity(0)
-        with placement.pinned():
+        with affinity.pinned():
             thread.start()
             while thread.native_id is None:
                 pass
@@ -75,8 +75,8 @@ class TestPinned:
         cores = sorted(os.sched_getaffinity(0))
         for core in cores:
             (tmp_path / str(core)).write_text("1024" if core == cores[-1] else "430")
-        monkeypatch.setattr(placement, "CAPACITY", str(tmp_path / "{core}"))
-        with placement.pinned():
+        monkeypatch.setattr(affinity, "CAPACITY", str(tmp_path / "{core}"))
+        with affinity.pinned():
             assert os.sched_getaffinity(HERE()) == {cores[-1]}
 
 
@@ -85,7 +85,7 @@ def test_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     monkeypatch.setattr(os, "sched_setaffinity", lambda *_: pytest.fail("nothing must be moved"))
 
-    with placement.pinned():
+    with affinity.pinned():
         pass
 
 
@@ -96,5 +96,5 @@ def test_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ProcessLookupError
 
     monkeypatch.setattr(os, "sched_setaffinity", gone)
-    with placement.pinned():
+    with affinity.pinned():
         pass

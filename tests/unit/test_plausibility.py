@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro.devices import Device, load_devices
-from edgeai_repro.plausibility import RULES, ImplicationFinding, Number, check, not_linear, validate
+from edgeai_repro.claims.implications import RULES, ImplicationFinding, Number, check, not_linear, validate
+from edgeai_repro.devices.spec import Device, load_devices
 
 SMALL = {"model": "convnext_small"}
 ALL = {"models": "convnext_tiny convnext_small convnext_base convnext_large"}

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from torch.ao.quantization import quantize_dynamic
 
-from edgeai_repro.compress import quantized
-from edgeai_repro.compress.quantized import dequantize, engine, from_plain, quantize, to_plain
+from edgeai_repro.compress import quantization
+from edgeai_repro.compress.quantization import dequantize, engine, from_plain, quantize, to_plain
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.errors import UserError
-from edgeai_repro.models import build, random_images
+from edgeai_repro.networks.convnext import build, random_images
 from tests.helpers import awaken
 
 ENGINES = [name for name in torch.backends.quantized.supported_engines if name != "none"]
@@ -152,7 +152,7 @@ def test_engine_is_the_one_in_force() -> None:
 def test_engine_is_chosen_where_torch_has_set_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where torch says "none", as it may on ARM, the preferred one of those supported is taken."""
     arm = SimpleNamespace(engine="none", supported_engines=["none", "qnnpack", "onednn"])
-    monkeypatch.setattr(quantized.torch.backends, "quantized", arm)
+    monkeypatch.setattr(quantization.torch.backends, "quantized", arm)
 
     assert engine() == "onednn"
 
@@ -196,5 +196,5 @@ def test_quantize_says_nothing() -> None:
 
 def test_only_torchs_own_notices_are_kept_back() -> None:
     """Another warning of the same kind passes."""
-    with pytest.warns(DeprecationWarning, match=re.escape("something else")), quantized._deprecations_known():
+    with pytest.warns(DeprecationWarning, match=re.escape("something else")), quantization._deprecations_known():
         warnings.warn("something else is deprecated", DeprecationWarning, stacklevel=1)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeai_repro.evidence_folder import read_folder
+from edgeai_repro.evidence.store import read_folder
 from edgeai_repro.report import document
-from edgeai_repro.run import Run
+from edgeai_repro.session import Run
 
 ROOT = Path(__file__).parents[2]
 EVIDENCE = ROOT / "evidence"
@@ -44,11 +44,11 @@ def test_every_reference_run_is_at_reduced_scale() -> None:
 @pytest.mark.skipif("EDGEAI_DATA" not in os.environ, reason="EDGEAI_DATA names no folder with CIFAR-10")
 def test_the_kept_model_answers_as_recorded() -> None:
     """The int8 model that a clone comes with gets the test images right that its record says, but for two."""
-    from edgeai_repro import artefacts
-    from edgeai_repro.cifar.data import data_folder, load_split
+    from edgeai_repro.compress import saved_models
+    from edgeai_repro.data.cifar import data_folder, load_split
     from edgeai_repro.measure.accuracy import evaluate
 
-    artefact = artefacts.read(MODEL)
+    artefact = saved_models.read(MODEL)
     (record,) = (
         record
         for record in read_folder(EVIDENCE).values()
@@ -56,7 +56,7 @@ def test_the_kept_model_answers_as_recorded() -> None:
         == (artefact.model, artefact.params["target"], artefact.params["seed"], "scratch")
     )
 
-    graded = evaluate(artefacts.load(MODEL), load_split(data_folder(), "test"), resolution=artefact.resolution)
+    graded = evaluate(saved_models.load(MODEL), load_split(data_folder(), "test"), resolution=artefact.resolution)
 
     recorded = record.evaluation("combined", target=float(str(artefact.params["target"]))).bits()
     assert np.count_nonzero(graded.correct != recorded) <= 2

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from edgeai_repro.claims import Paper
+from edgeai_repro.claims.schema import Paper
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence import Environment
-from edgeai_repro.report import document, screen, terminal
+from edgeai_repro.evidence.measurement import Environment
+from edgeai_repro.judge.verdict import Verdict, judge, untestable
+from edgeai_repro.report import console, document, terminal
 from edgeai_repro.report.document import Document, ImplicationEntry
-from edgeai_repro.verdict import Verdict, judge, untestable
 from tests.factories import PAPER, claim, claim_entry, paper_entry, row
 
 HERE = Environment(python="3.11", machine="x86_64", cpu="a cpu", cores=2, threads=2, engine="x86", versions={})
@@ -206,7 +206,7 @@ class TestScreen:
         lines = _render(*_one_of_each(), holds=True).splitlines()
 
         assert not any("\x1b" in line for line in lines)
-        assert 100 < max(map(len, lines)) <= screen.PIPED_WIDTH
+        assert 100 < max(map(len, lines)) <= console.PIPED_WIDTH
 
     @pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
     def test_colour(self, monkeypatch: pytest.MonkeyPatch, term: str) -> None:

@@ -16,10 +16,10 @@ pytest.importorskip("jinja2", reason="the report's template engine isn't install
 pytest.importorskip("matplotlib", reason="the report's plotting library isn't installed")
 
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence import Curve
+from edgeai_repro.evidence.measurement import Curve
+from edgeai_repro.judge.verdict import broken
 from edgeai_repro.report import document, files, html, markdown
 from edgeai_repro.report.document import Document
-from edgeai_repro.verdict import broken
 from tests.factories import claim
 from tests.reports import HOSTILE, networks, run
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgeai_repro.claims import Claim, Paper, load_claims
+from edgeai_repro.claims.schema import Claim, Paper, load_claims
 from edgeai_repro.errors import ConditionMissing, UserError
-from edgeai_repro.evidence import Parameter
-from edgeai_repro.reproduce import script
+from edgeai_repro.evidence.measurement import Parameter
+from edgeai_repro.report.script import script
 from tests.factories import claim
 
 CLAIMS = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro.architecture import ARCHITECTURES, Architecture, layers
-from edgeai_repro.devices import Device, load_devices
-from edgeai_repro.roofline import VARIANTS, Estimate, estimate, estimates, pruned_widths, work
+from edgeai_repro.devices.roofline import VARIANTS, Estimate, estimate, estimates, pruned_widths, work
+from edgeai_repro.devices.spec import Device, load_devices
+from edgeai_repro.networks.variants import ARCHITECTURES, Architecture, layers
 
 SMALL = ARCHITECTURES["convnext_small"]
 TARGET = 0.8

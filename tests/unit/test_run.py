@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from edgeai_repro.edge import made
+from edgeai_repro.edge import temporary_bundle
 from edgeai_repro.errors import UserError
-from edgeai_repro.run import Run
-from edgeai_repro.verdict import judge, untestable
+from edgeai_repro.judge.verdict import judge, untestable
+from edgeai_repro.session import Run
 from tests.factories import PAPER, claim, claim_entry, paper_yaml, row
 
 
@@ -127,8 +127,8 @@ def test_deployed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A claim about what is deployed goes to the edge lab, which says what it lacks, and never to the lab."""
     entry = claim_entry(id="fast", metric="latency", technique="combined")
     (folder / "a.yaml").write_text(paper_yaml(entry), encoding="utf-8")
-    made.make.cache_clear()
-    monkeypatch.setattr(made, "find_spec", lambda _: None)
+    temporary_bundle.make.cache_clear()
+    monkeypatch.setattr(temporary_bundle, "find_spec", lambda _: None)
 
     found = _prepare(folder).judge("paper/fast", lab=None)  # type: ignore[arg-type]
 

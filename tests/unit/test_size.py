@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro.compress.quantized import quantize
+from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import prune, sweep
 from edgeai_repro.measure.size import deflated_bytes, state_dict_bytes, stored_tensors
-from edgeai_repro.models import build
+from edgeai_repro.networks.convnext import build
 from tests.helpers import small_convnext
 
 MODELS = {

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from edgeai_repro import evidence, statistics
-from edgeai_repro.evidence import Interval
+from edgeai_repro.evidence import measurement, statistics
+from edgeai_repro.evidence.measurement import Interval
 
 
 def _pair(both: int, only_a: int, only_b: int, neither: int) -> tuple[list[bool], list[bool]]:
@@ -216,7 +216,7 @@ def test_ratio_refused(numerator: list[object], denominator: list[object]) -> No
 )
 def test_aa_control(low: float, high: float, quiet: bool) -> None:
     """A machine is quiet enough only if the whole interval lies within 5 % of 1."""
-    assert evidence.aa_control(_interval(1.0, low, high)) == quiet
+    assert measurement.aa_control(_interval(1.0, low, high)) == quiet
 
 
 def test_bootstrap_repeatable() -> None:

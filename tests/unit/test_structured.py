@@ -16,9 +16,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.convnext import ConvNeXt
 
-from edgeai_repro import models
-from edgeai_repro.architecture import ARCHITECTURES
-from edgeai_repro.compress import otov3
+from edgeai_repro.compress import otov3_compat
 from edgeai_repro.compress.hesso import Hesso
 from edgeai_repro.compress.structured import (
     RECIPE,
@@ -28,6 +26,8 @@ from edgeai_repro.compress.structured import (
     prune,
 )
 from edgeai_repro.errors import UserError
+from edgeai_repro.networks import convnext
+from edgeai_repro.networks.variants import ARCHITECTURES
 from tests.helpers import (
     assert_same_outputs,
     assert_same_tensors,
@@ -40,7 +40,7 @@ from tests.helpers import (
 )
 
 PAPER_MODELS = ["convnext_tiny", "convnext_small", "convnext_base", "convnext_large"]
-IMAGES = models.random_images(4)
+IMAGES = convnext.random_images(4)
 CONTROL = 1e-4  # what a control must differ by, ten times the tolerance of the equality
 
 
@@ -64,7 +64,7 @@ def train(optimizer: Any, model: ConvNeXt, first: int, last: int) -> None:
 
 def zero_rows(model: ConvNeXt) -> list[list[int]]:
     """Return each block's zero hidden channels."""
-    expanding = [block.block[3] for block in models.blocks(model)]
+    expanding = [block.block[3] for block in convnext.blocks(model)]
     return [((x.weight == 0).all(1) & (x.bias == 0)).nonzero().flatten().tolist() for x in expanding]
 
 
@@ -79,7 +79,7 @@ def cuda_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def original(model: ConvNeXt, *, duplicates: bool = False, **settings: Any) -> Any:
     """Return the library's own HESSO, hidden-only; without its double registrations unless they are wanted."""
-    oto = otov3.trace(model, IMAGES[:1])
+    oto = otov3_compat.trace(model, IMAGES[:1])
     oto.mark_unprunable_by_param_names([name for name, _ in model.named_parameters() if "layer_scale" in name])
     groups = list(oto._graph.get_param_groups())
     for group in groups if not duplicates else []:
@@ -88,8 +88,8 @@ def original(model: ConvNeXt, *, duplicates: bool = False, **settings: Any) -> A
         ]
         for key in ("params", "p_names", "p_transform", "op_names"):
             group[key] = [group[key][index] for index in first]
-    with otov3.surroundings():
-        return otov3.HESSO(params=groups, variant="adamw", **settings)
+    with otov3_compat.surroundings():
+        return otov3_compat.HESSO(params=groups, variant="adamw", **settings)
 
 
 # target, start step, pruning steps, periods, and the share of channels that are zero from the beginning
@@ -144,7 +144,7 @@ def test_each_parameter_is_updated_once_a_step() -> None:
     train(StructuredPruner(ours).optimizer(0.5, **far, start_step=99), ours, 1, 1)
 
     def moved(model: ConvNeXt) -> Tensor:
-        return models.blocks(model)[0].block[2].bias.detach() - models.blocks(start)[0].block[2].bias.detach()
+        return convnext.blocks(model)[0].block[2].bias.detach() - convnext.blocks(start)[0].block[2].bias.detach()
 
     torch.testing.assert_close(moved(theirs), 2 * moved(ours), rtol=1e-3, atol=1e-7)
 
@@ -153,9 +153,9 @@ def test_scores_are_computed_once_a_period(monkeypatch: pytest.MonkeyPatch) -> N
     """Of 20 steps with three periods, three measure the groups: the others cost what AdamW costs."""
     model, calls = small_convnext(), []
     optimizer = StructuredPruner(model).optimizer(0.5, start_step=2, pruning_steps=9, pruning_periods=3)
-    measure = otov3.HESSO.compute_group_sparsity_param_norm
+    measure = otov3_compat.HESSO.compute_group_sparsity_param_norm
     monkeypatch.setattr(
-        otov3.HESSO, "compute_group_sparsity_param_norm", lambda planner: calls.append(1) or measure(planner)
+        otov3_compat.HESSO, "compute_group_sparsity_param_norm", lambda planner: calls.append(1) or measure(planner)
     )
 
     train(optimizer, model, 1, 20)
@@ -249,13 +249,13 @@ def test_checkpoint_without_a_plan_is_refused() -> None:
 @pytest.mark.parametrize("name", PAPER_MODELS)
 def test_compressed_output_is_exact(name: str) -> None:
     """On every size, compressed and group-sparse outputs agree to 1e-5; both controls differ."""
-    model = awaken(models.build(name))
+    model = awaken(convnext.build(name))
     dense = model(IMAGES).detach()
     zero_channels(model, 0.8)
 
     small = compressed(model)
 
-    assert models.hidden_widths(small) == tuple(w - int(0.8 * w) for w in ARCHITECTURES[name].hidden_widths)
+    assert convnext.hidden_widths(small) == tuple(w - int(0.8 * w) for w in ARCHITECTURES[name].hidden_widths)
     assert_same_outputs(small, model, IMAGES)
     assert float((model(IMAGES) - dense).detach().abs().max()) > CONTROL, "control: sparse against unpruned"
     zero_one_more(model)
@@ -280,12 +280,12 @@ def test_compressed_leaves_the_live_model_alone() -> None:
 @pytest.mark.parametrize("stem_stride", [2, 4])
 def test_compressed_fits_a_model_built_from_its_widths(stem_stride: int) -> None:
     """`models.build` with the hidden widths takes the compressed state_dict and gives the same outputs."""
-    model = awaken(models.build("convnext_atto", stem_stride=stem_stride))
+    model = awaken(convnext.build("convnext_atto", stem_stride=stem_stride))
     zero_channels(model, 0.7)
     small = compressed(model)
 
-    again = models.build(
-        "convnext_atto", stem_stride=stem_stride, hidden_widths=models.hidden_widths(small), seed=None
+    again = convnext.build(
+        "convnext_atto", stem_stride=stem_stride, hidden_widths=convnext.hidden_widths(small), seed=None
     )
     again.load_state_dict(small.state_dict())
 
@@ -313,10 +313,10 @@ def test_torch_pruning_agrees() -> None:
     ours, theirs = compressed(model), copy.deepcopy(model)
     graph = torch_pruning.DependencyGraph().build_dependency(theirs, IMAGES[:1], verbose=False)
 
-    for block, rows in zip(models.blocks(theirs), zero_rows(model), strict=True):
+    for block, rows in zip(convnext.blocks(theirs), zero_rows(model), strict=True):
         graph.get_pruning_group(block.block[3], torch_pruning.prune_linear_out_channels, idxs=rows).prune()
 
-    assert models.hidden_widths(ours) == models.hidden_widths(theirs)
+    assert convnext.hidden_widths(ours) == convnext.hidden_widths(theirs)
     count = torch_pruning.utils.count_ops_and_params
     assert count(ours, IMAGES[:1]) == count(theirs, IMAGES[:1])
     assert_same_outputs(ours, theirs, IMAGES)
@@ -327,7 +327,7 @@ def test_torch_pruning_agrees() -> None:
 
 def test_prune_equals_hesso_target_by_target() -> None:
     """The targets share the steps; each result is what HESSO's own cut at the recipe's last step gives."""
-    model = models.build("convnext_atto")
+    model = convnext.build("convnext_atto")
     targets = [0.8, 0.5]
 
     for target, small in prune(model, targets, seed=3):
@@ -336,7 +336,7 @@ def test_prune_equals_hesso_target_by_target() -> None:
         optimizer = pruner.optimizer(
             target, lr=RECIPE.lr, weight_decay=RECIPE.weight_decay, start_step=RECIPE.steps
         )
-        for own in models.seeds(3, RECIPE.steps):
+        for own in convnext.seeds(3, RECIPE.steps):
             images, labels = generated_batch(live, RECIPE.batch_size, 32, own)
             optimizer.zero_grad()
             nn.functional.cross_entropy(live(images), labels).backward()
@@ -346,10 +346,12 @@ def test_prune_equals_hesso_target_by_target() -> None:
 
 def test_prune_takes_the_targets_share_of_channels() -> None:
     """Each target is yielded in the order given, with that share of the hidden channels gone."""
-    model = models.build("convnext_atto")
-    total = sum(models.hidden_widths(model))
+    model = convnext.build("convnext_atto")
+    total = sum(convnext.hidden_widths(model))
 
-    shares = [(target, 1 - sum(models.hidden_widths(small)) / total) for target, small in prune(model, [0.8, 0.5])]
+    shares = [
+        (target, 1 - sum(convnext.hidden_widths(small)) / total) for target, small in prune(model, [0.8, 0.5])
+    ]
 
     assert shares == [(0.8, pytest.approx(0.8, abs=1e-3)), (0.5, pytest.approx(0.5, abs=1e-3))]
 
@@ -373,17 +375,17 @@ def test_prune_to_no_target_does_nothing() -> None:
 
 def test_prune_is_seeded() -> None:
     """The same seed gives the same weights and widths, another seed others."""
-    model = models.build("convnext_atto")
+    model = convnext.build("convnext_atto")
 
     (_, first), (_, again), (_, other) = (next(iter(prune(model, [0.6], seed=seed))) for seed in (0, 0, 1))
 
     assert_same_tensors(snapshot(first), snapshot(again))
-    assert models.hidden_widths(first) != models.hidden_widths(other)
+    assert convnext.hidden_widths(first) != convnext.hidden_widths(other)
 
 
 def test_small_at_the_recipes_target() -> None:
     """ConvNeXt-Small at 0.7 and 0.8 saves the bytes that the library itself was seen to save in 14 steps."""
-    model = models.build("convnext_small")
+    model = convnext.build("convnext_small")
     dense = sum(parameter.numel() for parameter in model.parameters())
 
     saved = {
@@ -401,7 +403,7 @@ def test_small_at_the_recipes_target() -> None:
 @pytest.mark.parametrize("name", ["convnext_atto", *PAPER_MODELS])
 def test_groups_are_the_hidden_channels(name: str) -> None:
     """The library finds each hidden channel of each MLP, and marks nothing else."""
-    model = models.build(name, seed=None)
+    model = convnext.build(name, seed=None)
 
     assert StructuredPruner(model).groups == sum(ARCHITECTURES[name].hidden_widths)
 
@@ -414,12 +416,12 @@ def test_small_has_54144_groups() -> None:
 def test_frozen_mlps_are_left_alone() -> None:
     """Blocks whose MLP is frozen are not pruned; the others are."""
     model = small_convnext()
-    models.blocks(model)[0].requires_grad_(False)
+    convnext.blocks(model)[0].requires_grad_(False)
 
     (_, small), *_ = prune(model, [0.5])
 
-    assert models.hidden_widths(small)[0] == models.hidden_widths(model)[0]
-    assert sum(models.hidden_widths(small)[1:]) < sum(models.hidden_widths(model)[1:])
+    assert convnext.hidden_widths(small)[0] == convnext.hidden_widths(model)[0]
+    assert sum(convnext.hidden_widths(small)[1:]) < sum(convnext.hidden_widths(model)[1:])
 
 
 # --- bad input ---
@@ -444,7 +446,7 @@ def test_target_that_empties_a_layer_is_refused(target: float) -> None:
 def test_empty_layer_is_refused() -> None:
     """A model with a layer whose channels are all zero is refused: it would be left without one."""
     model = small_convnext()
-    layer = models.blocks(model)[2].block[3]
+    layer = convnext.blocks(model)[2].block[3]
     layer.weight.detach().zero_()
     layer.bias.detach().zero_()
 
@@ -493,7 +495,7 @@ def test_untraceable_model_is_refused() -> None:
 def test_half_followed_model_is_refused() -> None:
     """A model of which the library finds only some MLPs is refused: a target would mean something else."""
     model = small_convnext()
-    nn.utils.parametrizations.weight_norm(models.blocks(model)[0].block[3])
+    nn.utils.parametrizations.weight_norm(convnext.blocks(model)[0].block[3])
 
     with pytest.raises(UserError, match=r"every MLP only_train_once can follow \(got channels of 4 layers for 5"):
         StructuredPruner(model)

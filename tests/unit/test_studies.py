@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeai_repro.claims import Claim
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.errors import ConditionMissing, UserError
-from edgeai_repro.evidence import Measurement
-from edgeai_repro.evidence_folder import SUMS, keep_record, read_folder
-from edgeai_repro.run import Run
-from edgeai_repro.statistics import paired_difference, relative_difference, wilson
-from edgeai_repro.studies import Study, TrainedModels, TrainedRun, recorded, recorded_studies
-from edgeai_repro.training.record import RESULT, TrainingRecord
-from edgeai_repro.verdict import untestable
-from edgeai_repro.wording import show_interval
+from edgeai_repro.evidence.measurement import Measurement
+from edgeai_repro.evidence.statistics import paired_difference, relative_difference, wilson
+from edgeai_repro.evidence.store import SUMS, keep_record, read_folder
+from edgeai_repro.evidence.training_record import RESULT, TrainingRecord
+from edgeai_repro.judge.formatting import show_interval
+from edgeai_repro.judge.verdict import untestable
+from edgeai_repro.session import Run
+from edgeai_repro.training.trained_models import Study, TrainedModels, TrainedRun, recorded, recorded_studies
 from tests.factories import claim, claim_entry
 from tests.records import FULL, FULL_SCALE, dense, evaluated, keep, paper, pruned, record, right
 
@@ -487,7 +487,7 @@ class TestRejudge:
         script = """
 import sys
 from pathlib import Path
-from edgeai_repro.run import Run
+from edgeai_repro.session import Run
 run = Run.prepare(Path("claims"))
 run.rejudge()
 print(run.verdicts["francy2024/maintained-accuracy"].verdict, "torch" in sys.modules)

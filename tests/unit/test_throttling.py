@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro.measure.throttling import Throttling, governor, read, throttled
+from edgeai_repro.measure.latency.throttling import Throttling, governor, read, throttled
 
 PI_4 = "devices/platform/soc/soc:firmware/get_throttled"
 PI_5 = "devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"

@@ -13,18 +13,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from edgeai_repro import models
-from edgeai_repro.cifar import data
+from edgeai_repro.claims.registry import Settings
 from edgeai_repro.compress.unstructured import prune
-from edgeai_repro.documents import sha256
+from edgeai_repro.data import cifar
 from edgeai_repro.errors import ConditionMissing, UserError
-from edgeai_repro.measure import trained
-from edgeai_repro.measure.trained import Grader
-from edgeai_repro.registry import Settings
-from edgeai_repro.studies import TrainedModels, TrainedRun, live_studies, recorded
+from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
+from edgeai_repro.files import sha256
+from edgeai_repro.networks import convnext
+from edgeai_repro.training import grading
+from edgeai_repro.training.grading import Grader
 from edgeai_repro.training.recipe import Recipe
-from edgeai_repro.training.record import RESULT, WEIGHTS, load_record
-from edgeai_repro.training.run import evaluations
+from edgeai_repro.training.train import evaluations
+from edgeai_repro.training.trained_models import TrainedModels, TrainedRun, live_studies, recorded
 from tests import small_cifar
 from tests.factories import claim, claim_entry
 from tests.helpers import awaken
@@ -57,8 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of three runs of random weights: dense, pruned by structure, and with single weights at zero."""
     root = tmp_path_factory.mktemp("artefacts")
-    dense = awaken(models.build("convnext_atto", seed=1), seed=1)
-    narrow = awaken(models.build("convnext_atto", hidden_widths=NARROW, seed=2), seed=2)
+    dense = awaken(convnext.build("convnext_atto", seed=1), seed=1)
+    narrow = awaken(convnext.build("convnext_atto", hidden_widths=NARROW, seed=2), seed=2)
     _save(root / "dense", folder, dense, ATTO, sparsities=[SPARSITY])
     _save(root / "narrow", folder, narrow, replace(ATTO, structured=0.8))
     tuned = replace(ATTO, unstructured=SPARSITY, init=str(root / "dense" / WEIGHTS))
@@ -70,9 +70,9 @@ def _save(out: Path, folder: Path, model: nn.Module, recipe: Recipe, sparsities:
     """Leave in `out` what training leaves there, as if it had started from ImageNet: weights, and the record."""
     out.mkdir()
     save_file(model.state_dict(), out / WEIGHTS)
-    made = evaluations(model, recipe, data.load_split(folder, "test"), sparsities)
+    made = evaluations(model, recipe, cifar.load_split(folder, "test"), sparsities)
     kept = record(*made, **{**recipe.as_dict(), "init": "imagenet"}).model_copy(
-        update={"hidden_widths": models.hidden_widths(model), "weights_sha256": sha256(out / WEIGHTS)}
+        update={"hidden_widths": convnext.hidden_widths(model), "weights_sha256": sha256(out / WEIGHTS)}
     )
     (out / RESULT).write_text(kept.model_dump_json(), encoding="utf-8")
 
@@ -136,7 +136,7 @@ def test_what_a_run_is_not(folder: Path, runs: Path, name: str, technique: str, 
 
 def test_a_model_of_other_classes(folder: Path, runs: Path, tmp_path: Path) -> None:
     """What was trained on another data set isn't graded on CIFAR-10's test images."""
-    pool = models.build("convnext_atto", num_classes=100, seed=3)
+    pool = convnext.build("convnext_atto", num_classes=100, seed=3)
     save_file(pool.state_dict(), tmp_path / WEIGHTS)
     made = record(dataset="cifar100_pool").model_copy(update={"weights_sha256": sha256(tmp_path / WEIGHTS)})
     (tmp_path / RESULT).write_text(made.model_dump_json(), encoding="utf-8")
@@ -147,8 +147,8 @@ def test_a_model_of_other_classes(folder: Path, runs: Path, tmp_path: Path) -> N
 def test_graded_once(folder: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked twice, a model is evaluated once."""
     calls = []
-    evaluate = trained.evaluate
-    monkeypatch.setattr(trained, "evaluate", lambda *args, **kwargs: calls.append(1) or evaluate(*args, **kwargs))
+    evaluate = grading.evaluate
+    monkeypatch.setattr(grading, "evaluate", lambda *args, **kwargs: calls.append(1) or evaluate(*args, **kwargs))
     grade = Grader(folder)
 
     first, second = (grade(_run(runs / "dense"), "none", {}) for _ in range(2))
@@ -245,7 +245,7 @@ class TestLive:
         """Live models below full scale aren't evaluated in a run: it would take minutes and decide nothing."""
         records = {name: load_record(runs / name / RESULT) for name in ("dense", "narrow")}
         kept = TrainedModels(keep(tmp_path / "evidence", **records))
-        monkeypatch.setattr(trained, "evaluate", lambda *_, **__: pytest.fail("was evaluated"))
+        monkeypatch.setattr(grading, "evaluate", lambda *_, **__: pytest.fail("was evaluated"))
         asked = {**CLAIM, "models": ["convnext_tiny"]}
 
         assert len(kept.beside(claim(**asked), paper(claim_entry(**asked)))) == 1
@@ -255,8 +255,8 @@ class TestLive:
 
 def test_the_weights_are_the_runs(runs: Path) -> None:
     """What is loaded has the widths and the values that were saved."""
-    model = trained.load(_run(runs / "narrow"))
+    model = grading.load(_run(runs / "narrow"))
 
-    assert models.hidden_widths(model) == tuple(NARROW)
+    assert convnext.hidden_widths(model) == tuple(NARROW)
     saved = load_file(runs / "narrow" / WEIGHTS)
     assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())

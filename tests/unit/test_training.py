@@ -12,17 +12,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from edgeai_repro import architecture, models
-from edgeai_repro.cifar.data import Split
-from edgeai_repro.documents import sha256
+from edgeai_repro.data.cifar import Split
 from edgeai_repro.errors import UserError
+from edgeai_repro.evidence.training_record import Evaluation, load_record
+from edgeai_repro.files import sha256
 from edgeai_repro.measure.accuracy import evaluate
+from edgeai_repro.networks import convnext, variants
 from edgeai_repro.training import checkpoint, recipe, trainer
+from edgeai_repro.training.initial_weights import read_weights
 from edgeai_repro.training.recipe import Recipe, learning_rate
-from edgeai_repro.training.record import Evaluation, load_record
-from edgeai_repro.training.run import train
+from edgeai_repro.training.train import train
 from edgeai_repro.training.trainer import Trainer
-from edgeai_repro.training.weights import read_weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,8 +41,8 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(256, (36, 3, 32, 32), dtype=torch.uint8, generator=generator)
     split = Split(images, torch.randint(10, (36,), generator=generator), 10, "noise")
     monkeypatch.setattr(trainer, "load_split", lambda folder, part, dataset: split)
-    dropped = replace(architecture.ARCHITECTURES["convnext_atto"], stochastic_depth=0.5)
-    monkeypatch.setitem(architecture.ARCHITECTURES, "convnext_atto", dropped)
+    dropped = replace(variants.ARCHITECTURES["convnext_atto"], stochastic_depth=0.5)
+    monkeypatch.setitem(variants.ARCHITECTURES, "convnext_atto", dropped)
 
 
 def state(run: Trainer) -> dict[str, torch.Tensor]:
@@ -74,7 +74,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert same(state(resumed), state(unbroken))
     assert resumed.curve == unbroken.curve
-    assert models.hidden_widths(resumed.result()) == models.hidden_widths(unbroken.result())
+    assert convnext.hidden_widths(resumed.result()) == convnext.hidden_widths(unbroken.result())
 
 
 def dying(run: Trainer, killed_at: int) -> Callable[[], float]:
@@ -209,13 +209,13 @@ def test_a_run_leaves_weights_and_a_record(tmp_path: Path) -> None:
     record = train(RECIPES["pruned"], tmp_path, tmp_path / "out", command="edgeai-repro train")
 
     assert load_record(tmp_path / "out" / "result.json") == record
-    model = models.build("convnext_atto", hidden_widths=record.hidden_widths, seed=0)
+    model = convnext.build("convnext_atto", hidden_widths=record.hidden_widths, seed=0)
     model.load_state_dict(load_file(tmp_path / "out" / "weights.safetensors"))
     expected = record.evaluation("structured_pruning", target=0.5).bits()
     split = trainer.load_split(tmp_path, "test", None)  # type: ignore[arg-type]
     assert (evaluate(model, split).correct == expected).all()
     assert [found.technique for found in record.evaluations] == ["structured_pruning", "combined"]
-    assert sum(record.hidden_widths) == sum(architecture.ARCHITECTURES["convnext_atto"].hidden_widths) // 2
+    assert sum(record.hidden_widths) == sum(variants.ARCHITECTURES["convnext_atto"].hidden_widths) // 2
     assert record.curve[-1].test_top1 == pytest.approx(100 * expected.mean())
 
 
@@ -237,7 +237,7 @@ def test_zeros_stay_zero_while_fine_tuning(tmp_path: Path) -> None:
 
 def test_weights_of_other_classes_start_without_their_head(tmp_path: Path) -> None:
     """A model that was trained on 100 classes gives all but its classifier."""
-    pretrained = models.build("convnext_atto", num_classes=100, seed=5)
+    pretrained = convnext.build("convnext_atto", num_classes=100, seed=5)
     save_file(pretrained.state_dict(), tmp_path / "pool.safetensors")
 
     run = Trainer(replace(BASE, init=str(tmp_path / "pool.safetensors")), tmp_path, tmp_path)
@@ -269,7 +269,7 @@ def test_weights_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     """A pruned model's weights are no start for an unpruned one."""
-    pruned = models.build("convnext_atto", hidden_widths=[8] * 12)
+    pruned = convnext.build("convnext_atto", hidden_widths=[8] * 12)
     save_file(pruned.state_dict(), tmp_path / "pruned.safetensors")
 
     with pytest.raises(UserError, match="'init' must be the weights of an unpruned convnext_atto"):

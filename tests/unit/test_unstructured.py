@@ -10,7 +10,7 @@ from torch import nn
 
 from edgeai_repro.compress.unstructured import prunable, prune, sweep
 from edgeai_repro.errors import UserError
-from edgeai_repro.models import build, random_images
+from edgeai_repro.networks.convnext import build, random_images
 
 SPARSITIES = [0.1, 0.5, 0.5, 0.9, 0.0, 1.0]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from edgeai_repro.claims import Claim
-from edgeai_repro.evidence import Interval, Measurement
-from edgeai_repro.verdict import Kept, Verdict, judge, untestable
-from edgeai_repro.wording import show
+from edgeai_repro.claims.schema import Claim
+from edgeai_repro.evidence.measurement import Interval, Measurement
+from edgeai_repro.judge.formatting import show
+from edgeai_repro.judge.verdict import Kept, Verdict, judge, untestable
 from tests.factories import claim, row
 
 TINY, SMALL, BASE = "convnext_tiny", "convnext_small", "convnext_base"

@@ -1,0 +1,1 @@
+"""Claims files: their schema, how they are read, and what they can name."""

@@ -1,0 +1,233 @@
+"""What the claims of a paper imply of each other and of a device: arithmetic on its numbers, without a model.
+
+A rule takes the claims' numbers in their roles and answers whether they can all be true, with the derivation in
+words. The numbers come from the claims file; only what is known of the architectures and of int8 stands here.
+Percentages are of the uncompressed network's bytes or parameters; times are milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgeai_repro.devices.roofline import Estimate, estimates
+from edgeai_repro.devices.spec import Device
+from edgeai_repro.errors import nearest
+from edgeai_repro.networks.variants import ARCHITECTURES, layers
+
+FP32_BYTES = 4  # of a weight; int8 takes one
+INT8_SAVES = 100 - 100 / FP32_BYTES
+
+Parameters = Mapping[str, bool | int | float | str]
+
+
+class ClaimNumbers(Protocol):
+    """What a rule reads of a claim: its value, and the ends of the band around it, infinite where one-sided."""
+
+    @property
+    def value(self) -> float: ...  # noqa: D102
+
+    @property
+    def edges(self) -> tuple[float, float]: ...  # noqa: D102
+
+
+class Spec(Protocol):
+    """What is read of an entry under `implications:`; `claims` gives the claim's id in each role of the rule."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+    @property
+    def rule(self) -> str: ...  # noqa: D102
+
+    @property
+    def claims(self) -> Mapping[str, str]: ...  # noqa: D102
+
+    @property
+    def parameters(self) -> Parameters: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Number:
+    """A printed number and how far its band reaches, in the metric's unit."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, claim: ClaimNumbers) -> Number:
+        """Read a claim's number. An open end becomes as far as the other: arithmetic asks what the print allows."""
+        low, high = claim.edges
+        if math.isinf(high):
+            high = 2 * claim.value - low
+        if math.isinf(low):
+            low = 2 * claim.value - high
+        return cls(claim.value, low, high)
+
+    def overlaps(self, low: float, high: float) -> bool:
+        """Tell whether the band and [low, high] share a point."""
+        return low <= self.high and self.low <= high
+
+
+@dataclass(frozen=True)
+class ImplicationFinding:
+    """Whether an implication holds, and its derivation in words."""
+
+    id: str
+    holds: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule: the roles and the parameters that it needs, and its arithmetic."""
+
+    roles: tuple[str, ...]
+    parameters: tuple[str, ...]
+    apply: Callable[[Mapping[str, Number], Parameters, Sequence[Device]], tuple[bool, str]]
+
+
+def not_linear(model: str) -> float:
+    """Return the percent of a ConvNeXt's parameters outside `nn.Linear`, which dynamic quantization leaves fp32.
+
+    Linear's biases stay fp32 too, 0.1 % of the parameters; counted as int8 they make a ceiling that still holds.
+    """
+    every = list(layers(ARCHITECTURES[model]))
+    outside = sum(layer.parameters for layer in every if layer.kind != "linear")
+    return 100 * outside / sum(layer.parameters for layer in every)
+
+
+def compose(numbers: Mapping[str, Number], parameters: Parameters, _: Sequence[Device]) -> tuple[bool, str]:
+    """Pruning that cuts only Linear weights, then int8 on what it left of them, saves what the two claims say."""
+    pruning, together = numbers["size_by_pruning"], numbers["size_together"]
+    model = str(parameters["model"])
+    rest = not_linear(model)
+
+    def needed(saved: float) -> float:
+        """Invert `left = rest + (100 - pruned - rest) / 4`."""
+        return 100 - rest - FP32_BYTES * (100 - saved - rest)
+
+    holds = pruning.overlaps(needed(together.low), needed(together.high))
+    linear = 100 - pruning.value - rest
+    left = rest + linear / FP32_BYTES
+    by_int8 = rest + (100 - rest) / FP32_BYTES
+    naive = 100 - (100 - pruning.value) * by_int8 / 100
+    return holds, (
+        f"Of {model}, {rest:.1f} % is not Linear and stays fp32. {pruning.value:g} % by pruning Linear weights "
+        f"leaves {rest:.1f} + {linear:.1f} / 4 = {left:.1f} % after int8, so {100 - left:.1f} % saved together; "
+        f"{together.value:g} % together needs {needed(together.value):.1f} % by pruning, and the printed "
+        f"{pruning.value:g} allows {pruning.low:g} to {pruning.high:g}: "
+        f"the two claims are {'consistent, to its rounding' if holds else 'inconsistent'}. "
+        f"(The product of what each leaves, {(100 - pruning.value) / 100:.2f} × {by_int8 / 100:.3f}, promises "
+        f"{naive:.1f} % and is wrong: int8 does not touch all that is left.)"
+    )
+
+
+def same_count(numbers: Mapping[str, Number], parameters: Parameters, _: Sequence[Device]) -> tuple[bool, str]:
+    """Quantization and pruning, if both truly removed parameters, remove as many together as the claims say."""
+    alone, together, pruning = numbers["by_quantization"], numbers["together"], numbers["by_pruning"]
+    model = str(parameters["model"])
+
+    def removed(quantized: float, pruned: float) -> float:
+        return 100 - (100 - quantized) * (100 - pruned) / 100
+
+    low, high = removed(alone.low, pruning.low), removed(alone.high, pruning.high)
+    holds = together.overlaps(low, high)
+    rest = not_linear(model)
+    return holds, (
+        f"If quantization truly removed {alone.value:g} % of the parameters and pruning {pruning.value:g} % of "
+        f"those that stayed, {removed(alone.value, pruning.value):.1f} % would be gone together, from {low:.1f} to "
+        f"{high:.1f} % with the rounding; reported are {together.value:g} %, from {together.low:g} to "
+        f"{together.high:g}: read literally, the claims are {'consistent' if holds else 'inconsistent'}. "
+        f"A count that does not see packed weights reports {100 - rest:.1f} % in both cases: it sees the "
+        f"{rest:.1f} % of {model} that is not Linear, and pruning cuts only what it ignores."
+    )
+
+
+def int8_ceiling(numbers: Mapping[str, Number], parameters: Parameters, _: Sequence[Device]) -> tuple[bool, str]:
+    """Int8 weights can save what the claim says, on the best of the models (names separated by spaces)."""
+    claim = numbers["size_by_quantization"]
+    ceilings = {name: INT8_SAVES * (1 - not_linear(name) / 100) for name in str(parameters["models"]).split()}
+    best = max(ceilings, key=ceilings.__getitem__)
+    holds = claim.low <= ceilings[best]
+    listed = ", ".join(f"{name} {ceiling:.1f}" for name, ceiling in ceilings.items())
+    return holds, (
+        f"One byte for four saves at most {INT8_SAVES:g} % of the bytes, and that only if every weight were "
+        f"quantized; what is not Linear stays fp32, so at most (in %): {listed}. "
+        f"The claimed {claim.value:g} %, from {claim.low:g} with the rounding, is "
+        f"{'within' if holds else 'beyond'} the highest of these."
+    )
+
+
+def latency_feasible(
+    numbers: Mapping[str, Number], parameters: Parameters, devices: Sequence[Device]
+) -> tuple[bool, str]:
+    """The pruned, quantized model may be as fast as claimed, on some edge device, at some input size."""
+    claim = numbers["latency"]
+    model, target = str(parameters["model"]), float(parameters["target"])
+    rows = list(estimates(devices, ARCHITECTURES[model], target=target, variants=["pruned + int8"]))
+    edge = {device.key for device in devices if device.kind == "edge"}
+    feasible = [row for row in rows if row.expected_ms is not None and row.expected_ms <= claim.high]
+    ruled_out = [row for row in rows if row.bound_ms > claim.high]
+    doubtful = [row for row in rows if row not in feasible + ruled_out and row.expected_ms is not None]
+    unknown = [row for row in rows if row not in feasible + ruled_out + doubtful]
+    listed = "; ".join(
+        f"{verdict}: {', '.join(map(_brief, chosen))}"
+        for verdict, chosen in [
+            ("the bound alone rules out", ruled_out),
+            ("published rates speak against", doubtful),
+            ("published rates allow", feasible),
+            ("no rate is published, the bound allows", unknown),
+        ]
+        if chosen
+    )
+    holds = any(row.device in edge for row in feasible)
+    return holds, (
+        f"{claim.value:g} ms ({claim.high:g} with the band) for {model}, {100 * target:g} % of its hidden widths "
+        f"pruned, int8. By device and input size (at least / expected, ms) {listed}."
+    )
+
+
+RULES: dict[str, Rule] = {
+    "compose": Rule(("size_by_pruning", "size_together"), ("model",), compose),
+    "same-count": Rule(("by_quantization", "by_pruning", "together"), ("model",), same_count),
+    "int8-ceiling": Rule(("size_by_quantization",), ("models",), int8_ceiling),
+    "latency-feasible": Rule(("latency",), ("model", "target"), latency_feasible),
+}
+
+
+def check(spec: Spec, claims: Mapping[str, ClaimNumbers], devices: Sequence[Device] = ()) -> ImplicationFinding:
+    """Apply an implication's rule to the claims, given by id. Raises ValueError as `validate` does."""
+    validate(spec)
+    numbers = {role: Number.of(claims[name]) for role, name in spec.claims.items()}
+    holds, text = RULES[spec.rule].apply(numbers, spec.parameters, devices)
+    return ImplicationFinding(spec.id, holds, text)
+
+
+def validate(spec: Spec) -> None:
+    """Raise ValueError unless the rule is known and given just its roles and parameters, which make sense."""
+    if spec.rule not in RULES:
+        raise ValueError(f"'rule' must be known (got {spec.rule!r}; {nearest(spec.rule, RULES)})")
+    rule = RULES[spec.rule]
+    for key, wanted, given in (
+        ("claims", rule.roles, spec.claims),
+        ("parameters", rule.parameters, spec.parameters),
+    ):
+        if set(wanted) != set(given):
+            came = ", ".join(given) or "nothing"
+            raise ValueError(f"{key!r} must be just {', '.join(wanted)} for rule {spec.rule!r} (got {came})")
+    several = spec.parameters.get("models")
+    for name in [str(spec.parameters["model"])] if several is None else str(several).split() or [""]:
+        if name not in ARCHITECTURES:
+            raise ValueError(f"model must be known (got {name!r}; {nearest(name, ARCHITECTURES)})")
+    target = spec.parameters.get("target", 0)
+    if isinstance(target, str) or not 0 <= target < 1:
+        raise ValueError(f"'target' must be a share from 0 to below 1 (got {target!r})")
+
+
+def _brief(row: Estimate) -> str:
+    expected = "?" if row.expected_ms is None else f"{row.expected_ms:.1f}"
+    return f"{row.device} at {row.resolution} ({row.bound_ms:.1f} / {expected})"

@@ -1,0 +1,1 @@
+"""The command `edgeai-repro`, one file per command."""

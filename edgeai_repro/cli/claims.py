@@ -1,0 +1,117 @@
+"""`edgeai-repro claims`: look at what a paper claims, and check claims files. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from edgeai_repro.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from edgeai_repro.claims.schema import Claim, Paper
+
+app = typer.Typer(no_args_is_help=True, help="Look at what a paper claims, and check claims files.")
+Folder = Annotated[Path, typer.Option("--claims-dir", metavar="DIR", help="Folder of claims files.")]
+CLAIMS = Path("claims")
+Read = TypeVar("Read")
+
+
+@app.command("list")
+def list_claims(
+    folder: Folder = CLAIMS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List all claims: full name, metric, technique, the paper's value, the expected verdict.
+
+    Example: edgeai-repro claims list --claims-dir my-claims
+    """
+    headings = ("claim", "metric", "technique", "paper", "expected")
+    rows = [
+        (paper.full_name(claim), claim.metric, claim.technique, claim.value, claim.expect.verdict)
+        for paper in load(folder)
+        for claim in paper.claims
+    ]
+    if as_json:
+        typer.echo(json.dumps([dict(zip(headings, row, strict=True)) for row in rows], indent=1))
+        return
+    table = [headings, *(tuple(map(str, row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for line in table:  # without rich, which takes a quarter of the command's time to import
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@app.command("show")
+def show_claim(
+    name: Annotated[str, typer.Argument(metavar="ID", help="francy2024/dq-params, or dq-params")],
+    folder: Folder = CLAIMS,
+) -> None:
+    """Show one claim as its file has it, with what it assumes where the paper is silent.
+
+    Example: edgeai-repro claims show dq-params
+    """
+    import yaml
+
+    paper, claim = find(load(folder), name)
+    assumed = [entry.model_dump() for entry in paper.unstated if entry.id in claim.assumes]
+    document = {**claim.model_dump(mode="json", exclude_defaults=True), "assumes": assumed}
+    typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+@app.command("check")
+def check_file(file: Annotated[Path, typer.Argument(help="a claims file, or devices.yaml")]) -> None:
+    """Check one file of a claims folder; metrics and techniques may be those of the conftest.py beside it.
+
+    Example: edgeai-repro claims check claims/francy2024.yaml
+    """
+    from edgeai_repro.claims.schema import Paper, load_file
+
+    loaded = _with_own(lambda: load_file(file), [file])
+    found = f"{len(loaded.claims)} claims" if isinstance(loaded, Paper) else f"{len(loaded.devices)} devices"
+    typer.echo(f"{file}: {found}, all right")
+
+
+@app.command("schema")
+def print_schema() -> None:
+    """Print the JSON schema of claims files, as claims/schema.json holds it for editors.
+
+    Example: edgeai-repro claims schema > claims/schema.json
+    """
+    from edgeai_repro.claims.schema import json_schema
+
+    typer.echo(json_schema(), nl=False)
+
+
+def load(folder: Path) -> list[Paper]:
+    """Return the papers of a claims folder. Raises UserError, in one line.
+
+    Where they name metrics or techniques of one's own, the conftest.py by the folder is imported first.
+    """
+    from edgeai_repro.claims.schema import load_claims
+
+    return _with_own(lambda: load_claims(folder), sorted(folder.glob("*.yaml")))
+
+
+def _with_own(read: Callable[[], Read], files: Sequence[Path]) -> Read:
+    try:
+        return read()
+    except UserError:
+        from edgeai_repro.claims import user_code
+
+        if not user_code.register(files):
+            raise
+    return read()
+
+
+def find(papers: list[Paper], name: str) -> tuple[Paper, Claim]:
+    """Return the claim of a full or a short name. Raises UserError unless it names exactly one."""
+    by_name = {paper.full_name(claim): (paper, claim) for paper in papers for claim in paper.claims}
+    matches = [full for full in by_name if name in (full, full.partition("/")[2])]
+    if len(matches) != 1:
+        known = matches or [*by_name, *(full.partition("/")[2] for full in by_name)]
+        came = "more than one" if matches else "none"
+        raise UserError(f"claim {name!r} must name one claim (got {came}); {nearest(name, known)}")
+    return by_name[matches[0]]

@@ -1,0 +1,106 @@
+"""`edgeai-repro evidence`, `rejudge` and `report`: what was measured before, without torch and without data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgeai_repro.cli.claims import CLAIMS, Folder
+from edgeai_repro.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, help="Keep the records of training runs.")
+DRIFT = 1
+
+
+@app.command("add")
+def add(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="a training run's folder or result.json, or what --claims-json wrote on a device"
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="Name in the evidence folder (default: the run folder's).")] = "",
+    folder: Annotated[Path, typer.Option("--evidence", metavar="DIR", help="Evidence folder.")] = Path("evidence"),
+    model: Annotated[bool, typer.Option(help="Keep the run's model too, in int8, under DIR/models.")] = False,
+    claims: Folder = CLAIMS,
+) -> None:
+    """Check a training run's record, or an edge device's run, and keep it as evidence, with its sha256.
+
+    Example: edgeai-repro evidence add runs/atto-dense-s0
+    """
+    from edgeai_repro.evidence.store import keep_record
+    from edgeai_repro.evidence.training_record import RESULT
+    from edgeai_repro.files import read_json
+
+    path = run / RESULT if run.is_dir() else run
+    content = read_json(path)
+    if isinstance(content, dict) and "papers" in content:
+        from edgeai_repro.devices.spec import load_devices
+        from edgeai_repro.report.device_results import keep
+
+        typer.echo(keep(path, folder, load_devices(claims)))
+        return
+    typer.echo(keep_record(path, folder, name or path.absolute().parent.name))
+    if model:
+        from edgeai_repro.training.grading import keep_quantized
+
+        typer.echo(keep_quantized(path.parent, folder / "models"))
+
+
+def rejudge(
+    folder: Folder = CLAIMS,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the verdicts there.")
+    ] = None,
+) -> None:
+    """Judge the recorded evidence again: no torch, no data, no training. Exit status 1 where a verdict drifted.
+
+    Example: edgeai-repro rejudge --json verdicts.json
+    """
+    from edgeai_repro.report import console, document, terminal
+    from edgeai_repro.session import Run
+
+    run = Run.prepare(folder, json_path=json_file)
+    run.rejudge()
+    found = run.document()
+    typer.echo(terminal.render(found, colour=console.coloured(), width=console.width()), nl=False)
+    if json_file is not None:
+        document.write(found, json_file)
+    failures = [failure for verdict in run.verdicts.values() if (failure := run.fails(verdict))]
+    for failure in failures:
+        typer.echo(f"edgeai-repro: {failure}", err=True)
+    raise typer.Exit(DRIFT if failures else 0)
+
+
+def report(
+    json_file: Annotated[Path, typer.Argument(metavar="JSON", help="what --claims-json wrote")],
+    folder: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the report.")] = Path(
+        "claims-report"
+    ),
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidence",
+            metavar="DIR",
+            help="Evidence folder, for what devices contributed (default: the one beside the claims' folder).",
+        ),
+    ] = None,
+    claims: Folder = CLAIMS,
+) -> None:
+    """Write report.html and report.md from a run's JSON and from evidence, without torch.
+
+    Example: edgeai-repro report verdicts.json -o claims-report
+    """
+    from edgeai_repro.devices.spec import known_devices
+    from edgeai_repro.evidence.store import EVIDENCE
+    from edgeai_repro.report import files
+    from edgeai_repro.report.device_results import results
+
+    if evidence is not None and not evidence.is_dir():
+        raise UserError(f"--evidence must be a folder (got {str(evidence)!r}, which is none); name another")
+    measured = results(evidence or claims.absolute().parent / EVIDENCE, known_devices(claims))
+    for path in files.build(json_file, folder, measured):
+        typer.echo(path)

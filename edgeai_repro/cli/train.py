@@ -1,0 +1,89 @@
+"""`edgeai-repro train` and `evaluate`: real weights, on real data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP_INIT = "scratch, imagenet (torchvision's weights), or a safetensors state_dict of the unpruned model."
+
+
+def train(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="convnext_atto, convnext_tiny, …")],
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 30,
+    structured: Annotated[float | None, typer.Option(help="Prune to this target by OTOv3 while training.")] = None,
+    unstructured: Annotated[
+        float | None, typer.Option(help="Fine-tune with this share of weights at zero.")
+    ] = None,
+    init: Annotated[str, typer.Option(help=HELP_INIT)] = "scratch",
+    resolution: Annotated[int, typer.Option(help="Side of the input in pixels; images are resized to it.")] = 32,
+    stem_stride: Annotated[int, typer.Option(help="Stride and kernel of the stem.")] = 4,
+    batch_size: Annotated[int, typer.Option(help="Images in a step.")] = 128,
+    lr: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    dataset: Annotated[str, typer.Option(help="cifar10 or cifar100_pool.")] = "cifar10",
+    precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
+    sweep: Annotated[bool, typer.Option(help="Evaluate unstructured sparsities of 10 to 90 % too.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: under EDGEAI_ARTEFACTS).")] = None,
+) -> None:
+    """Train a ConvNeXt on the data that EDGEAI_DATA names; a run that was stopped goes on where it was.
+
+    Leaves weights, checkpoint and record in the run's folder. Example, the paper's kind of run:
+    edgeai-repro train convnext_small --init imagenet --structured 0.8
+    """
+    from edgeai_repro.compress.saved_models import default_root
+    from edgeai_repro.data.cifar import data_folder
+    from edgeai_repro.training.recipe import Recipe
+    from edgeai_repro.training.train import train as run_training
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    recipe = Recipe(
+        model=model,
+        epochs=epochs,
+        structured=structured,
+        unstructured=unstructured,
+        init=init,
+        resolution=resolution,
+        stem_stride=stem_stride,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        dataset=dataset,
+        precision=precision,
+    )
+    data = data_folder()
+    if out is None:
+        technique = "structured_pruning" if structured else "unstructured_pruning" if unstructured else "none"
+        digest = hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        out = default_root() / f"{model}--{technique}--{digest}"
+    sparsities = [tenths / 10 for tenths in range(1, 10)] if sweep else []
+    command = " ".join(["edgeai-repro", *sys.argv[1:]])
+    record = run_training(recipe, data, out, command=command, sparsities=sparsities)
+    for found in record.evaluations:
+        typer.echo(f"{found.technique} {dict(found.params) or ''}: {found.top1:.2f} % of {found.n}")
+    typer.echo(out)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="an artefact, folder with artefact.json")],
+) -> None:
+    """Evaluate a saved model on CIFAR-10's test images: top-1 with Wilson's 95 % interval.
+
+    Example: edgeai-repro evaluate evidence/models/convnext_atto--combined--…
+    """
+    from edgeai_repro.compress import saved_models
+    from edgeai_repro.data.cifar import data_folder, load_split
+    from edgeai_repro.evidence.statistics import wilson
+    from edgeai_repro.measure.accuracy import evaluate as grade
+
+    artefact = saved_models.read(folder)
+    model = saved_models.load(folder)
+    found = grade(model, load_split(data_folder(), "test"), resolution=artefact.resolution)
+    top1 = wilson(found.successes, len(found.correct))
+    typer.echo(f"{artefact.folder}: {top1.value:.2f} % [{top1.low:.2f}, {top1.high:.2f}] of {len(found.correct)}")

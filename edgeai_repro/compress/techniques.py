@@ -1,0 +1,44 @@
+"""The techniques of the paper, as a claim names them. No torch until one is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from edgeai_repro.claims.registry import Settings, technique
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@technique("dynamic_quantization")
+def dynamic_quantization(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """torch's dynamic quantization of every nn.Linear to int8 weights."""
+    from edgeai_repro.compress.quantization import quantize
+
+    for _ in settings:
+        yield quantize(model)
+
+
+@technique("unstructured_pruning")
+def unstructured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """Global magnitude pruning to a sparsity, masks made permanent."""
+    from edgeai_repro.compress.unstructured import sweep
+
+    for _, pruned in sweep(model, [float(setting["sparsity"]) for setting in settings]):
+        yield pruned
+
+
+@technique("structured_pruning")
+def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """OTOv3 (HESSO) pruning of the MLP widths to a target, without training."""
+    from edgeai_repro.compress.structured import prune
+
+    for _, pruned in prune(model, [float(setting["target"]) for setting in settings]):
+        yield pruned
+
+
+@technique("combined", base="structured_pruning")
+def combined(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """OTOv3 structured pruning, then dynamic quantization of what is left."""
+    yield from dynamic_quantization(model, settings)

@@ -1,0 +1,1 @@
+"""Devices: what is known of them, the roofline, and which one this is."""

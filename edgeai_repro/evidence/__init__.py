@@ -1,0 +1,1 @@
+"""What was measured: rows, statistics, records and the evidence folder."""

@@ -1,0 +1,1 @@
+"""Judging: a claim and its rows give a verdict. Pure."""

@@ -1,0 +1,1 @@
+"""Latency: interleaved timing, affinity, throttling and threads."""

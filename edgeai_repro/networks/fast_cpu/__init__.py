@@ -1,0 +1,1 @@
+"""Faster CPU kernels for ConvNeXt."""

@@ -1,0 +1,1 @@
+"""The pytest plugin: options, fixtures, outcomes, and the storage of benchmarks."""

@@ -1,0 +1,107 @@
+"""A claim as a script in plain torch and thop, to paste into a review or an issue. No torch here.
+
+A script is a body, one for each metric and technique, and before it what its text mentions: imports and helpers.
+All stand under `scripts/`, in Python but for what is filled in: `build(name)`, `NARROW` and the claim's values.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from edgeai_repro.claims.registry import METRICS
+from edgeai_repro.claims.schema import Claim, Paper
+from edgeai_repro.errors import ConditionMissing, UserError, nearest
+from edgeai_repro.judge.formatting import show
+from edgeai_repro.networks.variants import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM
+
+STANDARD = ("io", "statistics", "timeit", "zlib")
+INSTALLED = ("onnxruntime.quantization", "thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
+HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
+BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
+TORCHVISIONS = ARCHITECTURES.keys() - {"convnext_atto", "convnext_xlarge"}
+CIFAR_RESOLUTION, CIFAR_CLASSES = 32, 10
+RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
+WIDTH, LITERAL = 110, 115  # columns of a comment, and of a value that isn't broken into lines
+
+
+def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> str:
+    """Return a script that shows a claim's number, and why it is or isn't one, for some of its models (None: all).
+
+    Raises UserError for a model that the claim doesn't name, ConditionMissing where no short script could show it.
+    """
+    named = [*claim.models, *claim.neighbours]
+    for model in models or ():
+        if model not in named:
+            raise UserError(f"--model must be one of the claim's (got {model!r}); {nearest(model, named)}")
+    body = _read(f"{claim.metric}--{claim.technique}")
+    if body is None:
+        raise _no_script(paper, claim)
+    chosen = list(models or claim.models)
+    values = _values(claim, chosen)
+    if "VARIANTS" not in values:
+        timms = any(model.startswith(TIMM) for model in chosen)
+        body = body.replace("build(name)", "published(name)" if timms else BUILD)
+    body = re.sub("^( +)NARROW\n", lambda found: textwrap.indent(_read("narrow") or "", found[1]), body, flags=re.M)
+    text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
+    for name, value in values.items():
+        text = re.sub(rf"\b{name}\b", _literal(value), text)
+    return "\n".join([*_heading(paper, claim), "", *_imports(text), "", text])
+
+
+def _literal(value: object) -> str:
+    """Return a value as it stands in a script, in several lines where it is long."""
+    text = repr(value).replace("'", '"')
+    return textwrap.fill(text, LITERAL, subsequent_indent=8 * " ", break_long_words=False, break_on_hyphens=False)
+
+
+def _heading(paper: Paper, claim: Claim) -> Iterator[str]:
+    unit = METRICS[claim.metric].unit
+    name = ", ".join(filter(None, [paper.full_name(claim), paper.paper.url]))
+    for line in [
+        f'{name}: "{claim.quote}"',
+        f"The number is {show(claim.value, unit)}. {claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
+    ]:
+        yield from textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent="# ")
+
+
+def _imports(text: str) -> Iterator[str]:
+    """Yield import statements for the modules that a text mentions: the standard library's, and those installed."""
+    for group in (STANDARD, INSTALLED):
+        if found := [name for name in group if re.search(rf"\b{re.escape(name)}\.", text)]:
+            yield from (f"import {name}" for name in found)
+            yield ""
+
+
+def _values(claim: Claim, models: list[str]) -> Mapping[str, object]:
+    """Return what a script may mention: models, the image's side and the classes, and the claim's settings."""
+    convnexts = all(model in ARCHITECTURES for model in models)
+    side, classes = (CIFAR_RESOLUTION, CIFAR_CLASSES) if convnexts else (IMAGENET_RESOLUTION, IMAGENET_CLASSES)
+    values: dict[str, object] = {name.upper(): list(tried) for name, tried in claim.settings.items()}
+    values["MODELS"] = models
+    values["SIDE"] = claim.settings.get("resolution", [side])[0]
+    values["CLASSES"] = claim.settings.get("classes", [classes])[0]
+    if convnexts and not set(models) <= TORCHVISIONS:
+        values["VARIANTS"] = {name: (ARCHITECTURES[name].widths, ARCHITECTURES[name].depths) for name in models}
+    return values
+
+
+def _read(name: str) -> str | None:
+    file: Traversable = files("edgeai_repro") / "scripts" / f"{name}.txt"
+    return file.read_text(encoding="utf-8") if file.is_file() else None
+
+
+def _no_script(paper: Paper, claim: Claim) -> UserError | ConditionMissing:
+    name = paper.full_name(claim)
+    if claim.needs:
+        rests = ", ".join(RESTS_ON[need] for need in claim.needs)
+        return ConditionMissing(
+            claim.needs[-1], f"{name} rests on {rests}, so no short script shows it; judge it by pytest -m claims"
+        )
+    return UserError(
+        f"a script must exist for {claim.metric!r} by {claim.technique!r} (got none for {name}); "
+        "judge it by pytest -m claims"
+    )

@@ -1,0 +1,92 @@
+"""Grading trained models live: weights from a run's folder, compressed as asked, on all test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, Settings
+from edgeai_repro.compress import saved_models
+from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.data.cifar import CIFAR10, load_split
+from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
+from edgeai_repro.measure.accuracy import evaluate
+from edgeai_repro.networks import convnext
+from edgeai_repro.training.initial_weights import read_weights
+from edgeai_repro.training.trained_models import TrainedRun
+
+STRUCTURED = "structured_pruning"  # by OTOv3 it is a way of training: cut afterwards, a model would be another
+
+
+class Grader:
+    """Grades runs on the test images under `data`; each model once under each technique."""
+
+    def __init__(self, data: Path) -> None:
+        self._split = load_split(data, "test")
+        self._graded: dict[tuple[str, str, tuple[tuple[str, object], ...]], NDArray[np.bool_]] = {}
+
+    def __call__(self, run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
+        """Return which test images the model gets right, bool (n,); None where the run isn't of that technique."""
+        key = (run.record.weights_sha256, technique, tuple(sorted(settings.items())))
+        if key not in self._graded:
+            model = _compressed(run, technique, settings)
+            if model is None:
+                return None
+            resolution = int(run.record.recipe["resolution"] or 32)
+            self._graded[key] = evaluate(model, self._split, resolution=resolution).correct
+        return self._graded[key]
+
+
+def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Module | None:
+    """Return the run's model under a technique: as it was trained, or with what needs no training applied to it."""
+    recipe = run.record.recipe
+    if recipe["dataset"] != CIFAR10.name:
+        return None
+    trained, trained_settings = UNCOMPRESSED, {}
+    if recipe["structured"] is not None:
+        trained, trained_settings = STRUCTURED, {"target": recipe["structured"]}
+    elif recipe["unstructured"] is not None:
+        trained, trained_settings = "unstructured_pruning", {"sparsity": recipe["unstructured"]}
+    if trained != UNCOMPRESSED and trained_settings != settings:
+        return None
+    if technique == trained:
+        return load(run)
+    if technique in (UNCOMPRESSED, STRUCTURED) or TECHNIQUES[technique].base != trained:
+        return None
+    return next(TECHNIQUES[technique].apply(load(run), [settings]))
+
+
+def load(run: TrainedRun) -> nn.Module:
+    """Rebuild a run's model. Raises UserError where its weights aren't those of its record."""
+    recipe = run.record.recipe
+    weights, _ = read_weights(run.folder / WEIGHTS)
+    model: nn.Module = convnext.build(
+        str(recipe["model"]),
+        stem_stride=int(recipe["stem_stride"] or 4),
+        hidden_widths=run.record.hidden_widths,
+        seed=None,
+    )
+    model.load_state_dict(weights)
+    return model
+
+
+def keep_quantized(folder: Path, root: Path) -> Path:
+    """Save the model of a run's folder, dynamically quantized, as an artefact under `root`; return its folder.
+
+    Raises UserError where the folder isn't a run's, or its weights aren't those of its record.
+    """
+    record = load_record(folder / RESULT)
+    recipe = record.recipe
+    pruned = recipe["structured"] is not None
+    params = {name: recipe[name] for name in ("epochs", "seed", *(("structured",) if pruned else ()))}
+    return saved_models.save(
+        quantize(load(TrainedRun(folder.name, folder, record))),
+        str(recipe["model"]),
+        "combined" if pruned else "dynamic_quantization",
+        {"target" if name == "structured" else name: value for name, value in params.items()},
+        resolution=int(recipe["resolution"] or 32),
+        root=root,
+    )

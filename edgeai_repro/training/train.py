@@ -1,0 +1,102 @@
+"""Train a model, evaluate it in every form that its recipe allows, and leave weights and a record behind."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import nn
+
+from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.compress.unstructured import sweep
+from edgeai_repro.data.cifar import Split
+from edgeai_repro.evidence import environment
+from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, Evaluation, Point, TrainingRecord
+from edgeai_repro.files import replacing, sha256, write_text
+from edgeai_repro.measure.accuracy import evaluate
+from edgeai_repro.networks import convnext
+from edgeai_repro.training.recipe import Recipe
+from edgeai_repro.training.trainer import Trainer
+
+
+def train(
+    recipe: Recipe, folder: Path, out: Path, *, command: str, sparsities: Sequence[float] = ()
+) -> TrainingRecord:
+    """Train by `recipe` on the data under `folder`, or go on where the run in `out` stopped; return its record.
+
+    Leaves `weights.safetensors` (the compressed model's, where it was pruned), `result.json` and the last
+    checkpoint in `out`. A dense model is evaluated at the unstructured `sparsities` too. `command` is recorded as
+    what makes the run. Raises UserError where the loss does not stay
+    finite, the checkpoint is of another run or damaged, or `out` can't be written; ConditionMissing where the data
+    is missing.
+    """
+    made_by = commit()  # of the code that trains, whatever is changed meanwhile
+    trainer = Trainer(recipe, folder, out)
+    trainer.run()
+    model = trainer.result().cpu()
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    with replacing(out / WEIGHTS) as file:
+        file.write(save(state))
+    splits = {"train": trainer.train_split, "test": trainer.test_split}
+    record = TrainingRecord(
+        recipe=recipe.as_dict(),
+        precision=trainer.precision,
+        command=command,
+        commit=made_by,
+        environment=environment.describe(),
+        curve=tuple(Point.model_validate(point) for point in trainer.curve),
+        seconds=trainer.seconds,
+        hidden_widths=convnext.hidden_widths(model),
+        weights_sha256=sha256(out / WEIGHTS),
+        init_sha256=trainer.init_sha256,
+        data_sha256={name: split.sha256 for name, split in splits.items() if split is not None},
+        evaluations=evaluations(model, recipe, trainer.test_split, sparsities),
+    )
+    write_text(out / RESULT, record.model_dump_json(indent=1) + "\n")
+    return record
+
+
+def evaluations(
+    model: nn.Module, recipe: Recipe, split: Split | None, sparsities: Sequence[float] = ()
+) -> tuple[Evaluation, ...]:
+    """Evaluate a trained model on `split` as it is and dynamically quantized, under the techniques' names.
+
+    A dense one is evaluated at each of the unstructured `sparsities` too, without fine-tuning.
+    """
+    if split is None:
+        return ()
+    return tuple(
+        Evaluation.of(name, evaluate(form, split, resolution=recipe.resolution).correct, **params)
+        for name, params, form in _forms(model, recipe, sparsities)
+    )
+
+
+def _forms(
+    model: nn.Module, recipe: Recipe, sparsities: Sequence[float]
+) -> Iterator[tuple[str, dict[str, float], nn.Module]]:
+    """Yield each form of a trained model with its technique and that one's settings."""
+    if recipe.structured is not None:
+        target = {"target": recipe.structured}
+        yield "structured_pruning", target, model
+        yield "combined", target, quantize(model)
+    elif recipe.unstructured is not None:
+        yield "unstructured_pruning", {"sparsity": recipe.unstructured}, model
+    else:
+        yield "none", {}, model
+        yield "dynamic_quantization", {}, quantize(model)
+        for sparsity, pruned in sweep(model, sparsities):
+            yield "unstructured_pruning", {"sparsity": sparsity}, pruned
+
+
+def commit() -> str:
+    """Return the commit of the package's repository, with `+` where files were changed since; or `unknown`."""
+    found = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--match="],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"
