@@ -13,7 +13,7 @@ import pytest
 from edgeai_repro.cli import main as cli
 
 pytest_plugins = ["pytester"]
-OTHERS = ("unit", "properties", "meta")
+OTHERS = ("unit", "properties", "planted", "integration")
 
 
 @pytest.fixture(scope="session")

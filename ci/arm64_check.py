@@ -23,14 +23,14 @@ from rich.table import Table
 from edgeai_repro.devices.spec import Device, load_devices
 from edgeai_repro.edge import bundle
 from edgeai_repro.edge.runtime import Deployed
-from edgeai_repro.errors import ConditionMissing, UserError
+from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence import environment
-from edgeai_repro.evidence.measurement import Environment, Record
-from edgeai_repro.files import read_json, validated, write_text
+from edgeai_repro.evidence.measurement import Environment, Frozen
+from edgeai_repro.files import parse_as, read_json, write_text
 from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.report import document
 from edgeai_repro.report.console import to_text
-from edgeai_repro.report.device_results import keep
+from edgeai_repro.report.device_results import add_result
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +53,7 @@ Images = Annotated[int, typer.Option(min=1, help="How many test images, where ED
 Output = Annotated[Path, typer.Option("--output", "-o", help="The JSON to write.")]
 
 
-class Found(Record):
+class Found(Frozen):
     """What a machine finds of a model with an engine.
 
     `figures` are whole numbers that can't depend on the machine, `weights` is the sha256 of what it computes with;
@@ -70,14 +70,14 @@ class Found(Record):
     classes: tuple[int, ...] = ()
 
 
-class Findings(Record):
+class Findings(Frozen):
     """All that one machine finds."""
 
     environment: Environment
     found: tuple[Found, ...]
 
 
-class Line(Record):
+class Line(Frozen):
     """One comparison: what two machines say; `agrees` is None where they needn't say the same."""
 
     model: str
@@ -158,7 +158,7 @@ def untimed(path: Path, devices: Mapping[str, Device]) -> Iterator[Line]:
         yield line("claims about times", "none", False)
     with tempfile.TemporaryDirectory() as evidence:
         try:
-            kept = keep(path, Path(evidence), devices)
+            kept = add_result(path, Path(evidence), devices)
             yield line("as evidence", f"kept as {kept.name}", False)
         except UserError as error:
             yield line("as evidence", "refused", "an emulated one" in str(error))
@@ -272,7 +272,7 @@ def _profile(
     for tensor in stored_tensors(model):
         stored: Any = tensor.int_repr() if tensor.is_quantized else tensor
         digest.update(stored.detach().contiguous().numpy().tobytes())
-    reported, logical = counts.reported(model), counts.logical(model)
+    reported, actual = counts.reported(model), counts.actual(model)
     with torch.inference_mode():
 
         def predict(model: nn.Module, given: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -286,10 +286,10 @@ def _profile(
             engine=engine,
             figures={
                 "parameters, reported": reported.parameters,
-                "parameters, logical": logical.parameters,
+                "parameters, actual": actual.parameters,
                 "MACs, reported": reported.macs,
-                "MACs, logical": logical.macs,
-                "bit operations": logical.bit_operations,
+                "MACs, actual": actual.macs,
+                "bit operations": actual.bit_operations,
                 BYTES: state_dict_bytes(model),
             },
             weights=digest.hexdigest(),
@@ -304,7 +304,7 @@ def _test_images(count: int) -> NDArray[np.uint8] | None:
 
     try:
         return cifar.load_arrays(cifar.data_folder(), "test")[0][:count]
-    except ConditionMissing as missing:
+    except MissingRequirement as missing:
         typer.echo(f"no test images are taken: {missing}", err=True)
         return None
 
@@ -323,7 +323,7 @@ def _write(found: Sequence[Found], out: Path) -> None:
 
 
 def _read(path: Path) -> Findings:
-    return validated(Findings, read_json(path), path)
+    return parse_as(Findings, read_json(path), path)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from edgeai_repro.evidence.measurement import Measurement
-from edgeai_repro.networks.variants import title
+from edgeai_repro.networks.variants import display_name
 from edgeai_repro.report import document, reach, terminal
 from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
@@ -78,16 +78,16 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[s
 
 def verdicts(papers: Papers, paper: str = PAPER) -> Iterator[str]:
     """Yield the table of a paper's verdicts."""
-    headings = ("claim", "verdict", "paper", "reported", "logical", "band")
+    headings = ("claim", "verdict", "paper", "reported", "actual", "band")
     yield from _table(
         headings,
         (
             (
                 f"`{claim.id}`",
-                f"{cells.SIGNS[claim.verdict]} {cells.words(claim.verdict)}",
+                f"{cells.SIGNS[claim.verdict]} {cells.humanize(claim.verdict)}",
                 cells.paper_value(claim),
                 cells.reported(claim) or "–",
-                cells.logical(claim) or "–",
+                cells.actual(claim) or "–",
                 cells.band(claim),
             )
             for claim in papers[paper].claims
@@ -108,7 +108,7 @@ def counted(papers: Papers) -> Iterator[str]:
     yield from _table(
         headings,
         (
-            (title(model), *_twice(row), *_twice(macs[model]), reach.percent(sizes[model].reported.value))
+            (display_name(model), *_twice(row), *_twice(macs[model]), reach.percent(sizes[model].reported.value))
             for model, row in parameters.items()
         ),
     )
@@ -157,7 +157,7 @@ def edge(papers: Papers) -> Iterator[str]:
         (
             f"`{claim.id}`",
             row.model,
-            f"{cells.SIGNS[claim.verdict]} {cells.words(claim.verdict)}",
+            f"{cells.SIGNS[claim.verdict]} {cells.humanize(claim.verdict)}",
             cells.interval(row.reported, claim.unit),
             "–" if row.control is None else f"{row.control.low:.2f} … {row.control.high:.2f}",
         )
@@ -209,7 +209,7 @@ def _by_model(claim: ClaimEntry) -> dict[str, Measurement]:
 
 
 def _twice(row: Measurement) -> tuple[str, str]:
-    return reach.percent(row.reported.value), reach.percent(row.logical.value if row.logical else None)
+    return reach.percent(row.reported.value), reach.percent(row.actual.value if row.actual else None)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from edgeai_repro.evidence.measurement import Measurement
 
-Condition = Literal["data", "weights", "edge", "torch", "models"]
+Requirement = Literal["data", "weights", "edge", "torch", "models"]
 
 
 class UserError(Exception):
     """Bad input: shown as its one line, without a traceback, and an exit status that is not 0."""
 
 
-class ConditionMissing(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
+class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
     """Something that a claim needs isn't here: `condition` is data, weights, edge, torch or models.
 
     `remedy` says in one sentence what is missing and how to supply it; `rows` are what was measured all the same.
     """
 
-    def __init__(self, condition: Condition, remedy: str, rows: Sequence[Measurement] = ()) -> None:
+    def __init__(self, condition: Requirement, remedy: str, rows: Sequence[Measurement] = ()) -> None:
         super().__init__(remedy)
         self.condition = condition
         self.remedy = remedy
@@ -33,7 +33,7 @@ class TooNoisyError(Exception):
     """The machine is too noisy, hot or busy to time on: nothing is told of a claim, which is no failure of it."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown name: the only one that it is a part of, else the nearest, else all."""
     names = sorted(known)
     longer = [other for other in names if name and name in other]
@@ -43,7 +43,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"known are {', '.join(names)}" if names else "none is known"
 
 
-def brief(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return an error in one line, with its type where it isn't a line for users already."""
     text = str(error).splitlines()[0] if str(error) else ""
     return (

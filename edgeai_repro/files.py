@@ -17,9 +17,9 @@ from typing import IO, Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.errors import UserError, did_you_mean
 
-Model = TypeVar("Model", bound=BaseModel)
+Schema = TypeVar("Schema", bound=BaseModel)
 MERGE = "tag:yaml.org,2002:merge"
 LONGEST = 80  # characters of a wrong value that a message repeats
 
@@ -61,7 +61,7 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: must be a readable JSON file (got {_brief(error)}); check the path") from None
 
 
-def validated(schema: type[Model], document: Any, path: Path) -> Model:
+def parse_as(schema: type[Schema], document: Any, path: Path) -> Schema:
     """Return a document as its pydantic model. Raises UserError: file, place, rule, what came, what to do."""
     try:
         return schema.model_validate(document)
@@ -77,15 +77,15 @@ def sha256(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises UserError where it can't be written."""
-    with replacing(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.encode())
 
 
-def writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Raise UserError if a file couldn't be written at `path`: better before the work than after it."""
     if path.is_dir():
         raise UserError(f"{path}: must be a file's path (got a folder); add a file name")
-    with contextlib.suppress(_Untouched), replacing(path):
+    with contextlib.suppress(_Untouched), atomic_write(path):
         raise _Untouched
 
 
@@ -94,7 +94,7 @@ class _Untouched(Exception):  # noqa: N818 - ends a trial before the file takes 
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` that takes its place when the block ends well.
 
     Raises UserError, and leaves `path` as it was, where the folder can't be written or the disk is full.
@@ -135,14 +135,14 @@ def _first_complaint(error: ValidationError, schema: type[BaseModel], document: 
         text = f"{place.entry}{first['ctx']['error']}; mend it"
     elif kind == "extra_forbidden":
         known = _fields(schema, first["loc"][:-1])
-        text = f"{place} must be a known key (got {came} for it); {nearest(str(first['loc'][-1]), known)}"
+        text = f"{place} must be a known key (got {came} for it); {did_you_mean(str(first['loc'][-1]), known)}"
     elif kind == "invalid_key":
         text = f"{place.entry}key {came} must be text; put it in quotes"
     elif kind == "missing":
         text = f"{place} must be given (got nothing); add it"
     elif kind == "literal_error" and isinstance(got, str):
         known = re.findall("'([^']*)'", first["ctx"]["expected"])
-        text = f"{place} must be known (got {came}; {nearest(got, known)}); mend it"
+        text = f"{place} must be known (got {came}; {did_you_mean(got, known)}); mend it"
     else:
         text = f"{place} must fit: {first['msg'][0].lower()}{first['msg'][1:]} (got {came}); mend it"
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""

@@ -10,28 +10,28 @@ from typing import TYPE_CHECKING, get_args
 from edgeai_repro.claims import implications
 from edgeai_repro.claims.schema import MODELS, Claim, ImplicationSpec, Need, Paper, load_claims
 from edgeai_repro.devices.fingerprint import named_device
-from edgeai_repro.devices.spec import Device, known_devices
+from edgeai_repro.devices.spec import Device, load_devices
 from edgeai_repro.edge.bundle import load as load_bundle
-from edgeai_repro.edge.deployed_models import EdgeLab
-from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
+from edgeai_repro.edge.deployed_models import DeployedModels
+from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError, did_you_mean
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Measurement
 from edgeai_repro.evidence.store import EVIDENCE
-from edgeai_repro.files import writable
-from edgeai_repro.judge.verdict import Kept, Verdict, broken, judge, untestable
+from edgeai_repro.files import check_writable
+from edgeai_repro.judge.verdict import AccuracyCheck, Verdict, error_verdict, judge, not_testable
 from edgeai_repro.report import document, files
-from edgeai_repro.report.device_results import results
-from edgeai_repro.report.document import Document, ImplicationEntry, Measured, paper_entry
+from edgeai_repro.report.device_results import load_results
+from edgeai_repro.report.document import DeviceResult, Document, ImplicationEntry, paper_entry
 from edgeai_repro.training.trained_models import TrainedModels
 
 if TYPE_CHECKING:
-    from edgeai_repro.measure.compressed_models import Lab
+    from edgeai_repro.measure.compressed_models import CompressedModels
 
 NEEDS: tuple[str, ...] = get_args(Need)
 
 
 @dataclass
-class Run:
+class Session:
     """The papers under test, the trained models that tell of them, and the findings, by the claims' full names.
 
     `models` are those that the run is restricted to (None: all), `required` the conditions without which a claim
@@ -43,8 +43,8 @@ class Run:
     papers: list[Paper]
     trained: TrainedModels
     devices: list[Device]
-    edge: EdgeLab
-    contributed: list[Measured]
+    edge: DeployedModels
+    contributed: list[DeviceResult]
     models: tuple[str, ...] | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
@@ -55,7 +55,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def prepare(
+    def from_options(
         cls,
         folder: Path,
         *,
@@ -65,18 +65,18 @@ class Run:
         report_folder: Path | None = None,
         bundle: Path | None = None,
         threads: int | None = None,
-    ) -> Run:
+    ) -> Session:
         """Read the claims and check the restrictions, given as names with commas, and the bundle if one is named.
 
         Raises UserError, in one line.
         """
         if json_path is not None:
-            writable(json_path)
+            check_writable(json_path)
         if report_folder is not None:
             files.check(report_folder)
         if threads is not None and threads < 1:
             raise UserError(f"--edge-threads must be 1 or more (got {threads}); leave it out for one a usable core")
-        devices = known_devices(folder)
+        devices = load_devices(folder)
         only = None if models is None else tuple(_names("--claims-models", models, MODELS))
         papers = load_claims(folder)
         trained = TrainedModels(folder.absolute().parent / EVIDENCE, models=only)
@@ -86,7 +86,7 @@ class Run:
             papers=papers,
             trained=trained,
             devices=list(devices.values()),
-            edge=EdgeLab(
+            edge=DeployedModels(
                 None if bundle is None else load_bundle(bundle),
                 named=named_device(devices),
                 devices=list(devices.values()),
@@ -96,7 +96,7 @@ class Run:
                 else [c for p in papers for c in p.claims if c.deployed and "weights" not in c.needs],
                 threads=threads,
             ),
-            contributed=results(folder.absolute().parent / EVIDENCE, devices),
+            contributed=load_results(folder.absolute().parent / EVIDENCE, devices),
             models=only,
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
@@ -113,20 +113,20 @@ class Run:
         """All implications with their full names, paper by paper."""
         return ((f"{paper.paper.id}/{spec.id}", spec) for paper in self.papers for spec in paper.implications)
 
-    def judge(self, name: str, lab: Lab) -> Verdict:
+    def judge(self, name: str, lab: CompressedModels) -> Verdict:
         """Measure and judge the claim of that full name, and keep the verdict."""
         paper, claim = next((p, c) for p in self.papers for c in p.claims if p.full_name(c) == name)
         try:
-            verdict = judge(claim, self._rows(paper, claim, lab), self._kept(paper, claim))
-        except ConditionMissing as missing:
-            rows = missing.rows or self.trained.beside(claim, paper)
-            verdict = untestable(claim, missing.condition, missing.remedy, rows)
+            verdict = judge(claim, self._rows(paper, claim, lab), self._accuracy_at_each_choice(paper, claim))
+        except MissingRequirement as missing:
+            rows = missing.rows or self.trained.reduced_scale_rows(claim, paper)
+            verdict = not_testable(claim, missing.condition, missing.remedy, rows)
         except TooNoisyError as noise:
             verdict = Verdict(claim=claim, verdict="inconclusive", reason=str(noise))
         self.verdicts[name] = verdict
         return verdict
 
-    def _rows(self, paper: Paper, claim: Claim, lab: Lab) -> list[Measurement]:
+    def _rows(self, paper: Paper, claim: Claim, lab: CompressedModels) -> list[Measurement]:
         """Measure a claim by whom it takes: the edge lab, trained models, or the lab."""
         if claim.deployed:
             return self.edge.rows(claim, paper.full_scale)
@@ -139,15 +139,15 @@ class Run:
                 try:
                     rows = self.trained.recorded_rows(claim, paper)
                     self.verdicts[name] = judge(claim, rows)
-                except ConditionMissing as missing:
-                    beside = self.trained.beside(claim, paper)
-                    self.verdicts[name] = untestable(claim, missing.condition, missing.remedy, beside)
+                except MissingRequirement as missing:
+                    beside = self.trained.reduced_scale_rows(claim, paper)
+                    self.verdicts[name] = not_testable(claim, missing.condition, missing.remedy, beside)
 
-    def _kept(self, paper: Paper, claim: Claim) -> Kept | None:
+    def _accuracy_at_each_choice(self, paper: Paper, claim: Claim) -> AccuracyCheck | None:
         """Return what is known of accuracy at the values of a claim's free choice."""
-        if claim.choice is None or claim.choice.kept_by is None:
+        if claim.choice is None or claim.choice.accuracy_claim is None:
             return None
-        by = next(other for other in paper.claims if other.id == claim.choice.kept_by)
+        by = next(other for other in paper.claims if other.id == claim.choice.accuracy_claim)
         asked = by.model_copy(
             update={
                 "technique": claim.technique,
@@ -157,11 +157,11 @@ class Run:
             }
         )
         try:
-            return Kept(asked, tuple(self.trained.rows(asked, paper)))
-        except ConditionMissing:
-            return Kept(asked, tuple(self.trained.beside(asked, paper)))
+            return AccuracyCheck(asked, tuple(self.trained.rows(asked, paper)))
+        except MissingRequirement:
+            return AccuracyCheck(asked, tuple(self.trained.reduced_scale_rows(asked, paper)))
 
-    def imply(self, name: str, spec: ImplicationSpec) -> ImplicationEntry:
+    def check_implication(self, name: str, spec: ImplicationSpec) -> ImplicationEntry:
         """Work out an implication from the paper's numbers and the known devices, and keep it."""
         paper = next(paper for paper in self.papers if spec in paper.implications)
         found = implications.check(spec, {claim.id: claim for claim in paper.claims}, self.devices)
@@ -169,11 +169,11 @@ class Run:
         self.implications[name] = entry
         return entry
 
-    def broke(self, name: str, reason: str) -> None:
+    def record_error(self, name: str, reason: str) -> None:
         """Note that measuring the claim of that full name broke."""
-        self.errors[name] = broken(next(claim for known, claim in self.claims if known == name), reason)
+        self.errors[name] = error_verdict(next(claim for known, claim in self.claims if known == name), reason)
 
-    def fails(self, verdict: Verdict) -> str | None:
+    def failure_reason(self, verdict: Verdict) -> str | None:
         """Return why a verdict fails the run, or None: drift, or a condition that the run requires is missing."""
         if verdict.drifted:
             expected = verdict.claim.expect
@@ -215,5 +215,5 @@ def _names(option: str, text: str, known: Iterable[str]) -> list[str]:
         raise UserError(f"{option} must name at least one (got {text!r}); known are {', '.join(known)}")
     for name in names:
         if name not in known:
-            raise UserError(f"{option} must name what is known (got {name!r}); {nearest(name, known)}")
+            raise UserError(f"{option} must name what is known (got {name!r}); {did_you_mean(name, known)}")
     return names

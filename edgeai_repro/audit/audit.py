@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from edgeai_repro.audit import warnings as advice
 from edgeai_repro.audit.latency import timed
-from edgeai_repro.audit.model_source import Subject, find
-from edgeai_repro.audit.schema import Audit, Row, Twice
+from edgeai_repro.audit.model_source import Subject, resolve_model
+from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, Settings
 from edgeai_repro.compress import techniques as _registered  # noqa: F401 - for what it registers
-from edgeai_repro.errors import brief
+from edgeai_repro.errors import one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.measure import counts, size
-from edgeai_repro.measure.latency.threads import not_eager, torch_threads, usable_cores
-from edgeai_repro.networks.convnext import random_images, share
+from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
+from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 # One value of each technique's knob, to show what it does; others are for `settings` to ask for.
@@ -56,7 +56,7 @@ def audit(
 
         return audit_file(Path(model), latency=latency, threads=threads)
     if isinstance(model, str):
-        subject = find(model, classes=classes)
+        subject = resolve_model(model, classes=classes)
     else:
         subject = Subject(type(model).__name__, "a module", model, IMAGENET_RESOLUTION)
     side = resolution or subject.resolution
@@ -87,19 +87,19 @@ def _rows(
 ) -> Iterator[tuple[Row, nn.Module | None]]:
     """Yield each row with its model, None where there is none."""
     yield _row(model, resolution, UNCOMPRESSED, {}, time.perf_counter()), model
-    workshop = _Workshop(model)
+    workshop = CompressionCache(model)
     for name in TECHNIQUES:
         for setting in settings.get(name, [{}]):
             start = time.perf_counter()
             try:
                 compressed = workshop.make(name, setting)
             except Exception as error:  # of any kind, as it is anyone's model: its row says why, the others stand
-                yield Row(technique=name, settings=dict(setting), problem=brief(error)), None
+                yield Row(technique=name, settings=dict(setting), problem=one_line(error)), None
             else:
                 yield _row(compressed, resolution, name, setting, start), compressed
 
 
-class _Workshop:
+class CompressionCache:
     """Makes compressed models, each once: a technique may start from another's result."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -120,18 +120,18 @@ def _row(model: nn.Module, resolution: int, technique: str, setting: Settings, s
     """Count all that can be counted; for MACs the model must run, for the rest it need not."""
     thop = problem = work = None
     try:
-        thop, work = counts.reported(model, resolution).macs, counts.logical(model, resolution)
+        thop, work = counts.reported(model, resolution).macs, counts.actual(model, resolution)
     except Exception as error:  # of any kind, as it is anyone's model
-        problem = f"MACs can't be counted at {resolution} pixels: {brief(error)}"
+        problem = f"MACs can't be counted at {resolution} pixels: {one_line(error)}"
     held = work or counts.stored(model)
     return Row(
         technique=technique,
         settings=dict(setting),
-        parameters=Twice(
-            reported=sum(parameter.numel() for parameter in model.parameters()), logical=held.parameters
+        parameters=ReportedAndActual(
+            reported=sum(parameter.numel() for parameter in model.parameters()), actual=held.parameters
         ),
         nonzero_parameters=held.nonzero_parameters,
-        macs=None if work is None else Twice(reported=thop, logical=work.macs),
+        macs=None if work is None else ReportedAndActual(reported=thop, actual=work.macs),
         nonzero_macs=None if work is None else work.nonzero_macs,
         bit_operations=None if work is None else work.bit_operations,
         bytes=size.state_dict_bytes(model),
@@ -144,7 +144,7 @@ def _row(model: nn.Module, resolution: int, technique: str, setting: Settings, s
 def _timed(made: Sequence[tuple[Row, nn.Module | None]], image: Tensor) -> list[Row]:
     """Return the rows with the times of all models that run, or with why there are none."""
     rows = [row for row, _ in made]
-    if reason := not_eager(torch.get_num_threads()):
+    if reason := why_eager_is_not_timed(torch.get_num_threads()):
         return [_untimed(rows[0], reason), *rows[1:]]
     calls: dict[int, Callable[[], object]] = {}
     for index, (row, model) in enumerate(made):
@@ -152,14 +152,14 @@ def _timed(made: Sequence[tuple[Row, nn.Module | None]], image: Tensor) -> list[
             try:
                 calls[index] = _running(model, image)
             except Exception as error:  # of any kind, as it is anyone's model
-                rows[index] = _untimed(row, brief(error))
+                rows[index] = _untimed(row, one_line(error))
     if 0 not in calls:
         return rows  # nothing to compare with
     names = {f"{rows[index].technique} {index}": index for index in calls if index}
     try:
         latency, others = timed(calls[0], {name: calls[index] for name, index in names.items()})
     except Exception as error:  # a clock that jumps, or a model that runs at times
-        return [_untimed(rows[0], brief(error)), *rows[1:]]
+        return [_untimed(rows[0], one_line(error)), *rows[1:]]
     rows[0] = rows[0].model_copy(update={"latency": latency})
     for name, index in names.items():
         rows[index] = rows[index].model_copy(update={"latency": others[name]})
@@ -168,7 +168,7 @@ def _timed(made: Sequence[tuple[Row, nn.Module | None]], image: Tensor) -> list[
 
 def _running(model: nn.Module, image: Tensor) -> Callable[[], object]:
     """Return what has the model answer the image, after it has done so once."""
-    ready = share(model).eval()
+    ready = clone_sharing_tensors(model).eval()
 
     @torch.inference_mode()
     def answer() -> object:

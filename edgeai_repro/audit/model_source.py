@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from edgeai_repro.claims.user_code import imported
+from edgeai_repro.claims.user_code import import_file
 from edgeai_repro.compress import saved_models
-from edgeai_repro.errors import UserError, brief, nearest
+from edgeai_repro.errors import UserError, did_you_mean, one_line
 from edgeai_repro.networks import convnext
-from edgeai_repro.networks.variants import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM_PREFIX
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Subject:
     resolution: int
 
 
-def find(text: str, *, classes: int = IMAGENET_CLASSES) -> Subject:
+def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> Subject:
     """Return the model that a text means; what comes from a name has that many classes and random weights.
 
     `timm:NAME` takes timm's where torchvision has one of that name too. Raises UserError, in one line, for a name
@@ -38,13 +38,13 @@ def find(text: str, *, classes: int = IMAGENET_CLASSES) -> Subject:
     if Path(text).is_dir():
         artefact = saved_models.read(Path(text))
         return Subject(artefact.folder, "an artefact", saved_models.load(Path(text)), artefact.resolution)
-    if text in ARCHITECTURES:
+    if text in CONVNEXT_VARIANTS:
         source = "torchvision's ConvNeXt, random weights"
         return Subject(text, source, convnext.build(text, num_classes=classes), IMAGENET_RESOLUTION)
     from torchvision.models import list_models
 
     if text in list_models():
-        built = convnext.build_published(text, num_classes=classes)
+        built = convnext.build_from_zoo(text, num_classes=classes)
         return Subject(text, "torchvision, random weights", built, IMAGENET_RESOLUTION)
     return _from_timm(text, list_models(), classes)
 
@@ -52,33 +52,33 @@ def find(text: str, *, classes: int = IMAGENET_CLASSES) -> Subject:
 def _from_timm(text: str, torchvisions: list[str], classes: int) -> Subject:
     import timm  # here, for it takes seconds
 
-    name = text.removeprefix(TIMM)
+    name = text.removeprefix(TIMM_PREFIX)
     timms = timm.list_models()
     if name not in timms:
-        known = timms if text.startswith(TIMM) else [*ARCHITECTURES, *torchvisions, *timms]
+        known = timms if text.startswith(TIMM_PREFIX) else [*CONVNEXT_VARIANTS, *torchvisions, *timms]
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "give the path of a module.py:function that returns one"
         raise UserError(
             f"'model' must be a name of torchvision's or timm's, an artefact's folder, an ONNX file or "
             f"module.py:function (got {text!r}); {hint}"
         )
-    model: Any = convnext.build_published(f"{TIMM}{name}", num_classes=classes)
+    model: Any = convnext.build_from_zoo(f"{TIMM_PREFIX}{name}", num_classes=classes)
     return Subject(name, "timm, random weights", model, int(model.default_cfg["input_size"][-1]))
 
 
 def _called(path: Path, function: str) -> nn.Module:
     """Import a file and return what one of its functions returns."""
-    module = imported(path)
+    module = import_file(path)
     make = getattr(module, function, None)
     if not callable(make):
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        hint = nearest(function, known) if known else "it has none; write one that returns the model"
+        hint = did_you_mean(function, known) if known else "it has none; write one that returns the model"
         raise UserError(f"'{path}' must have a function {function!r} (got none of that name); {hint}")
     try:
         model = make()
     except Exception as error:  # whatever a stranger's code raises
         raise UserError(
-            f"'{path}:{function}' must return a model when it is called without arguments (got {brief(error)}); "
+            f"'{path}:{function}' must return a model when it is called without arguments (got {one_line(error)}); "
             "mend it"
         ) from error
     if not isinstance(model, nn.Module):

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeai_repro.audit.latency import timed
-from edgeai_repro.audit.schema import Audit, Row, Twice
+from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.edge.runtime import open_session
-from edgeai_repro.errors import UserError, brief
+from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.measure.latency.threads import usable_cores
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
@@ -49,7 +49,7 @@ def audit_file(path: Path, *, latency: bool = True, threads: int | None = None) 
 
     It is timed in ONNX Runtime with `threads` (None: one a usable core), unless without `latency`.
 
-    Reported are all values of its initializers; logical are the weights among them, without shapes, scales and zero
+    Reported are all values of its initializers; actual are the weights among them, without shapes, scales and zero
     points. MACs are those of one image; what has no known shape is left out, and the row says so. Raises UserError
     where the file isn't there or isn't ONNX, or the package `onnx` is missing.
     """
@@ -71,14 +71,14 @@ def audit_file(path: Path, *, latency: bool = True, threads: int | None = None) 
         try:
             took, _ = timed(_running(path, graph, threads), {})
         except Exception as error:  # of any kind, as it is anyone's model
-            problems.append(f"can't be timed: {brief(error)}")
+            problems.append(f"can't be timed: {one_line(error)}")
     row = Row(
         technique=UNCOMPRESSED,
-        parameters=Twice(
-            reported=sum(array.size for array in arrays.values()), logical=sum(array.size for array in weights)
+        parameters=ReportedAndActual(
+            reported=sum(array.size for array in arrays.values()), actual=sum(array.size for array in weights)
         ),
         nonzero_parameters=sum(int(np.count_nonzero(array)) for array in weights),
-        macs=Twice(reported=None, logical=sum(done.macs for done in counted)),
+        macs=ReportedAndActual(reported=None, actual=sum(done.macs for done in counted)),
         nonzero_macs=sum(round(done.macs * done.nonzero) for done in counted),
         bit_operations=sum(done.macs * done.bits for done in counted),
         bytes=_bytes(path, graph),

@@ -7,17 +7,17 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from edgeai_repro.claims.registry import UNCOMPRESSED
-from edgeai_repro.evidence.measurement import Environment, Interval, Parameter, Record
+from edgeai_repro.evidence.measurement import Environment, Frozen, Interval, Setting
 
 
-class Twice(Record):
-    """A quantity as common counters report it, and the logical one behind it; None where it couldn't be counted."""
+class ReportedAndActual(Frozen):
+    """A quantity as common counters report it, and the actual one behind it; None where it couldn't be counted."""
 
     reported: NonNegativeInt | None
-    logical: NonNegativeInt | None
+    actual: NonNegativeInt | None
 
 
-class Latency(Record):
+class Latency(Frozen):
     """How long one image takes here: `milliseconds` are the median and its quartiles, of `n` samples.
 
     `faster` is how many times faster that is than the model as it is, None of that model itself; `control` is the
@@ -32,7 +32,7 @@ class Latency(Record):
     problem: str | None = None
 
 
-class Row(Record):
+class Row(Frozen):
     """A model under a technique with its settings; work is for one image. `problem` says what couldn't be had.
 
     `parameters` are by `parameters()` and as stored, packed weights included; `macs` by thop and as computed, of
@@ -42,10 +42,10 @@ class Row(Record):
     """
 
     technique: str
-    settings: dict[str, Parameter] = Field(default_factory=dict)
-    parameters: Twice | None = None
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    parameters: ReportedAndActual | None = None
     nonzero_parameters: NonNegativeInt | None = None
-    macs: Twice | None = None
+    macs: ReportedAndActual | None = None
     nonzero_macs: NonNegativeInt | None = None
     bit_operations: NonNegativeInt | None = None
     bytes: NonNegativeInt | None = None
@@ -55,7 +55,7 @@ class Row(Record):
     problem: str | None = None
 
 
-class Audit(Record):
+class Audit(Frozen):
     """An audited model: where it is from, the image's side in pixels, its rows, and where counters mislead.
 
     The first row is of the model as it is. `shares` are what each kind of layer holds of the parameters, 0 to 1:

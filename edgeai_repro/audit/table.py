@@ -9,14 +9,14 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgeai_repro.audit.schema import Audit, Latency, Row, Twice, saved
+from edgeai_repro.audit.schema import Audit, Latency, ReportedAndActual, Row, saved
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Interval
-from edgeai_repro.judge.formatting import show
+from edgeai_repro.judge.formatting import format_number
 from edgeai_repro.report.console import to_text
-from edgeai_repro.report.text import words
+from edgeai_repro.report.text import humanize
 
-UNKNOWN = Twice(reported=None, logical=None)
+UNKNOWN = ReportedAndActual(reported=None, actual=None)
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 NONE = "–"
 NOISY = "~"  # before a time that isn't to be believed
@@ -63,7 +63,7 @@ def _stored(dense: Row, row: Row) -> dict[str, Cell]:
     before, after = dense.parameters or UNKNOWN, row.parameters or UNKNOWN
     counted = {
         "parameters()": (before.reported, after.reported),
-        "stored": (before.logical, after.logical),
+        "stored": (before.actual, after.actual),
         "not 0": (dense.nonzero_parameters, row.nonzero_parameters),
         "bytes": (dense.bytes, row.bytes),
         "deflated": (dense.deflated_bytes, row.deflated_bytes),
@@ -75,7 +75,7 @@ def _computed(dense: Row, row: Row) -> dict[str, Cell]:
     before, after = dense.macs or UNKNOWN, row.macs or UNKNOWN
     counted = {
         "thop MACs": (before.reported, after.reported),
-        "computed": (before.logical, after.logical),
+        "computed": (before.actual, after.actual),
         "bit ops": (dense.bit_operations, row.bit_operations),
     }
     cells = {name: _count(*counts, compare=row is not dense) for name, counts in counted.items()}
@@ -103,8 +103,8 @@ def _digits(value: float) -> str:
 
 
 def _name(row: Row) -> str:
-    name = "as it is" if row.technique == UNCOMPRESSED else words(row.technique)
-    settings = ", ".join(f"{words(name)} {value}" for name, value in row.settings.items())
+    name = "as it is" if row.technique == UNCOMPRESSED else humanize(row.technique)
+    settings = ", ".join(f"{humanize(name)} {value}" for name, value in row.settings.items())
     return "\n".join(filter(None, [name, settings]))
 
 
@@ -114,7 +114,7 @@ def _count(before: int | None, after: int | None, *, compare: bool) -> Cell:
         return NONE, ""
     factor, unit = next(((factor, unit) for factor, unit in UNITS if after >= factor), (1.0, ""))
     change = saved(before, after) if compare else None
-    return show(after / factor, unit), "" if change is None else f"{_sign(change)}{abs(change):.1f} %"
+    return format_number(after / factor, unit), "" if change is None else f"{_sign(change)}{abs(change):.1f} %"
 
 
 def _sign(change: float) -> str:

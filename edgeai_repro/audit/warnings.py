@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from edgeai_repro.audit.schema import Row, Twice, saved
+from edgeai_repro.audit.schema import ReportedAndActual, Row, saved
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Interval
-from edgeai_repro.judge.formatting import show, show_interval
+from edgeai_repro.judge.formatting import format_interval, format_number
 
 VISIBLE = 1.0  # points of difference that a table's reader would notice
 LITTLE = 50.0  # percent of the parameters in nn.Linear under which quantizing it can't keep what it promises
@@ -30,18 +30,18 @@ def warnings(rows: Sequence[Row], shares: Mapping[str, float]) -> list[str]:
 
 def _as_it_is(dense: Row) -> Iterator[str]:
     macs = dense.macs
-    if macs is None or not macs.logical or macs.reported is None:
+    if macs is None or not macs.actual or macs.reported is None:
         return
-    off = 100 * (macs.reported - macs.logical) / macs.logical
+    off = 100 * (macs.reported - macs.actual) / macs.actual
     if off < -VISIBLE:
         yield (
             f"thop leaves out {_percent(-off)} of the model's MACs ({_billions(macs.reported)} of "
-            f"{_billions(macs.logical)}): it has no rule for some of its layers, attention for one"
+            f"{_billions(macs.actual)}): it has no rule for some of its layers, attention for one"
         )
     elif off > VISIBLE:
         yield (
             f"thop counts {_percent(off)} more MACs ({_billions(macs.reported)}) than the weights take part in "
-            f"({_billions(macs.logical)}): it adds what normalisations and poolings do"
+            f"({_billions(macs.actual)}): it adds what normalisations and poolings do"
         )
 
 
@@ -63,12 +63,12 @@ def _compressed(dense: Row, row: Row) -> Iterator[str]:
     fewer, faster = _times_fewer(dense.macs, row.macs), _faster(row)
     if fewer and faster and fewer > FALLS_SHORT * faster.high:
         yield (
-            f"{name}: {show(fewer, '')} times fewer MACs are reported, but an image is "
-            f"{show_interval(faster, 'times as fast')} here"
+            f"{name}: {format_number(fewer, '')} times fewer MACs are reported, but an image is "
+            f"{format_interval(faster, 'times as fast')} here"
         )
     zeros = saved(dense.nonzero_parameters, row.nonzero_parameters)
     if zeros is not None and zeros - smaller > MANY_ZEROS:
-        told = f", and an image is {show_interval(faster, 'times as fast')} here" if faster else ""
+        told = f", and an image is {format_interval(faster, 'times as fast')} here" if faster else ""
         deflated = saved(dense.deflated_bytes, row.deflated_bytes)
         yield (
             f"{name}: {_percent(zeros)} of the weights are set to 0, but the file is {_percent(smaller)} smaller "
@@ -92,15 +92,15 @@ def _reach(shares: Mapping[str, float]) -> Iterator[str]:
         )
 
 
-def _pair(before: Twice | None, after: Twice | None) -> tuple[float, float] | None:
+def _pair(before: ReportedAndActual | None, after: ReportedAndActual | None) -> tuple[float, float] | None:
     """Return what was saved as reported and in truth, in percent; None where either isn't known."""
     if before is None or after is None:
         return None
-    reported, logical = saved(before.reported, after.reported), saved(before.logical, after.logical)
-    return None if reported is None or logical is None else (reported, logical)
+    reported, actual = saved(before.reported, after.reported), saved(before.actual, after.actual)
+    return None if reported is None or actual is None else (reported, actual)
 
 
-def _times_fewer(before: Twice | None, after: Twice | None) -> float | None:
+def _times_fewer(before: ReportedAndActual | None, after: ReportedAndActual | None) -> float | None:
     """Return how many times fewer are reported; None where either isn't known."""
     reported = before and before.reported, after and after.reported
     return reported[0] / reported[1] if reported[0] and reported[1] else None
@@ -112,8 +112,8 @@ def _faster(row: Row) -> Interval | None:
 
 
 def _percent(value: float | None) -> str:
-    return "an unknown share" if value is None else show(round(value, 1), "%")
+    return "an unknown share" if value is None else format_number(round(value, 1), "%")
 
 
 def _billions(value: int) -> str:
-    return show(value / 1e9, "G")
+    return format_number(value / 1e9, "G")

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
-from edgeai_repro.errors import nearest
-from edgeai_repro.networks.variants import ARCHITECTURES, layers
+from edgeai_repro.errors import did_you_mean
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, layers
 
 FP32_BYTES = 4  # of a weight; int8 takes one
 INT8_SAVES = 100 - 100 / FP32_BYTES
@@ -95,7 +95,7 @@ def not_linear(model: str) -> float:
 
     Linear's biases stay fp32 too, 0.1 % of the parameters; counted as int8 they make a ceiling that still holds.
     """
-    every = list(layers(ARCHITECTURES[model]))
+    every = list(layers(CONVNEXT_VARIANTS[model]))
     outside = sum(layer.parameters for layer in every if layer.kind != "linear")
     return 100 * outside / sum(layer.parameters for layer in every)
 
@@ -168,7 +168,7 @@ def latency_feasible(
     """The pruned, quantized model may be as fast as claimed, on some edge device, at some input size."""
     claim = numbers["latency"]
     model, target = str(parameters["model"]), float(parameters["target"])
-    rows = list(estimates(devices, ARCHITECTURES[model], target=target, variants=["pruned + int8"]))
+    rows = list(estimates(devices, CONVNEXT_VARIANTS[model], target=target, variants=["pruned + int8"]))
     edge = {device.key for device in devices if device.kind == "edge"}
     feasible = [row for row in rows if row.expected_ms is not None and row.expected_ms <= claim.high]
     ruled_out = [row for row in rows if row.bound_ms > claim.high]
@@ -210,7 +210,7 @@ def check(spec: Spec, claims: Mapping[str, ClaimNumbers], devices: Sequence[Devi
 def validate(spec: Spec) -> None:
     """Raise ValueError unless the rule is known and given just its roles and parameters, which make sense."""
     if spec.rule not in RULES:
-        raise ValueError(f"'rule' must be known (got {spec.rule!r}; {nearest(spec.rule, RULES)})")
+        raise ValueError(f"'rule' must be known (got {spec.rule!r}; {did_you_mean(spec.rule, RULES)})")
     rule = RULES[spec.rule]
     for key, wanted, given in (
         ("claims", rule.roles, spec.claims),
@@ -221,8 +221,8 @@ def validate(spec: Spec) -> None:
             raise ValueError(f"{key!r} must be just {', '.join(wanted)} for rule {spec.rule!r} (got {came})")
     several = spec.parameters.get("models")
     for name in [str(spec.parameters["model"])] if several is None else str(several).split() or [""]:
-        if name not in ARCHITECTURES:
-            raise ValueError(f"model must be known (got {name!r}; {nearest(name, ARCHITECTURES)})")
+        if name not in CONVNEXT_VARIANTS:
+            raise ValueError(f"model must be known (got {name!r}; {did_you_mean(name, CONVNEXT_VARIANTS)})")
     target = spec.parameters.get("target", 0)
     if isinstance(target, str) or not 0 <= target < 1:
         raise ValueError(f"'target' must be a share from 0 to below 1 (got {target!r})")

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgeai_repro.evidence.measurement import Measurement, Parameter
+from edgeai_repro.evidence.measurement import Measurement, Setting
 
 if TYPE_CHECKING:
     from torch import nn
 
     from edgeai_repro.claims.schema import Claim
 
-Settings = Mapping[str, Parameter]
+Settings = Mapping[str, Setting]
 Measure = Callable[[Any, "Claim", str], Iterator[Measurement]]  # the first is a lab, or what answers as one
 Apply = Callable[["nn.Module", Sequence[Settings]], "Iterator[nn.Module]"]
 UNCOMPRESSED = "none"
@@ -24,7 +24,7 @@ UNCOMPRESSED = "none"
 
 @dataclass(frozen=True)
 class Metric:
-    """What is measured: its unit, and whether a logical quantity stands behind it.
+    """What is measured: its unit, and whether a actual quantity stands behind it.
 
     `deflated` asks for deflated bytes in the profiles that it reads: they take seconds to count. `deployed` is true
     where it is measured on what is deployed, by an edge lab.
@@ -32,7 +32,7 @@ class Metric:
 
     name: str
     unit: str
-    logical: bool
+    actual: bool
     deflated: bool
     deployed: bool
     measure: Measure
@@ -60,7 +60,7 @@ def metric(
     name: str,
     *,
     unit: str,
-    logical: bool = False,
+    actual: bool = False,
     deflated: bool = False,
     deployed: bool = False,
 ) -> Callable[[Measure], Measure]:
@@ -74,7 +74,7 @@ def metric(
     """
 
     def register(measure: Measure) -> Measure:
-        METRICS[name] = Metric(name, unit, logical, deflated, deployed, measure, _summary(measure))
+        METRICS[name] = Metric(name, unit, actual, deflated, deployed, measure, _summary(measure))
         return measure
 
     return register

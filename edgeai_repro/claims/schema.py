@@ -10,24 +10,25 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveInt, TypeAdapter, model_validator
 
+import edgeai_repro.builtin  # noqa: F401 - until load.py checks the names
 from edgeai_repro.claims import implications
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.devices.spec import DevicesFile
-from edgeai_repro.errors import UserError, nearest
-from edgeai_repro.evidence.measurement import Parameter, Record
-from edgeai_repro.files import LONGEST, read_yaml, validated
-from edgeai_repro.networks.variants import ARCHITECTURES, OTHERS
+from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.evidence.measurement import Frozen, Setting
+from edgeai_repro.files import LONGEST, parse_as, read_yaml
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, OTHER_NETWORKS
 
 Side = Literal["both", "at_least", "at_most"]
 Need = Literal["data", "weights", "edge"]
 Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
-MODELS = (*ARCHITECTURES, *OTHERS)
+MODELS = (*CONVNEXT_VARIANTS, *OTHER_NETWORKS)
 Width = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 OWN = ", or registered in a conftest.py beside the claims folder"
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
 
-class Band(Record):
+class Band(Frozen):
     """How far from the paper's value a measurement may lie, in the metric's unit, in parts that are kept apart."""
 
     rounding: Width = Field(description="what the printed digits allow")
@@ -48,23 +49,25 @@ class Band(Record):
         return low, high
 
 
-class Expectation(Record):
+class Expectation(Frozen):
     """The verdict that is known of a claim; another one is drift."""
 
     verdict: Decided
     reason: str = Field(min_length=1)
 
 
-class Choice(Record):
+class Choice(Frozen):
     """A setting that the paper leaves unstated: `recipe` is ours, `swept_on` the models that try all values."""
 
     name: str
-    recipe: Parameter
+    default: Setting
     swept_on: list[str] = Field(min_length=1)
-    kept_by: str | None = Field(None, description="the claim whose band tells whether a value keeps the accuracy")
+    accuracy_claim: str | None = Field(
+        None, description="the claim whose band tells whether a value keeps the accuracy"
+    )
 
 
-class Claim(Record):
+class Claim(Frozen):
     """One sentence of a paper that can be measured."""
 
     id: str = Field(pattern=NAME)
@@ -74,11 +77,11 @@ class Claim(Record):
     metric: str
     technique: str
     models: list[str] = Field(min_length=1)
-    neighbours: list[str] = Field([], description="models that are shown beside, and not judged")
+    also_shown: list[str] = Field([], description="models that are shown beside, and not judged")
     quantifier: Literal["up_to", "every", "named"]
     value: FiniteFloat
     band: Band
-    settings: dict[str, Annotated[list[Parameter], Field(min_length=1)]] = Field(
+    settings: dict[str, Annotated[list[Setting], Field(min_length=1)]] = Field(
         {}, description="the technique's settings that are measured"
     )
     choice: Choice | None = None
@@ -90,33 +93,33 @@ class Claim(Record):
     def _consistent(self) -> Self:
         _known("metric", self.metric, METRICS, OWN)
         _known("technique", self.technique, [*TECHNIQUES, UNCOMPRESSED], OWN)
-        for model in [*self.models, *self.neighbours, *(self.choice.swept_on if self.choice else ())]:
+        for model in [*self.models, *self.also_shown, *(self.choice.swept_on if self.choice else ())]:
             _known("model", model, MODELS)
-        named = [*self.models, *self.neighbours]
+        named = [*self.models, *self.also_shown]
         for repeated in sorted({model for model in named if named.count(model) > 1}):
             raise ValueError(f"'models' and 'neighbours' must name each model once (got {repeated!r} twice)")
         if self.quantifier == "named" and len(self.models) != 1:
             raise ValueError(f"'models' must be the one model of quantifier 'named' (got {len(self.models)})")
         if self.choice:
             values = self.settings.get(self.choice.name, [])
-            if self.choice.recipe not in values or len(values) < 2:
+            if self.choice.default not in values or len(values) < 2:
                 raise ValueError(
-                    f"'choice.recipe' must be one of two values or more in settings[{self.choice.name!r}] "
-                    f"(got {self.choice.recipe!r} of {values})"
+                    f"'choice.default' must be one of two values or more in settings[{self.choice.name!r}] "
+                    f"(got {self.choice.default!r} of {values})"
                 )
             if not set(self.choice.swept_on) & set(self.models):
                 raise ValueError(f"'choice.swept_on' must name one of 'models' (got {self.choice.swept_on})")
         if self.expect.verdict == "attainable" and self.choice is None:
             raise ValueError("'expect.verdict' must not be 'attainable' for a claim without 'choice'")
-        if self.expect.verdict == "artefact" and not METRICS[self.metric].logical:
-            raise ValueError(f"'expect.verdict' must not be 'artefact': {self.metric!r} has no logical quantity")
+        if self.expect.verdict == "artefact" and not METRICS[self.metric].actual:
+            raise ValueError(f"'expect.verdict' must not be 'artefact': {self.metric!r} has no actual quantity")
         return self
 
-    def settings_for(self, model: str) -> list[dict[str, Parameter]]:
+    def settings_for(self, model: str) -> list[dict[str, Setting]]:
         """Return the settings to measure on a model: all, or where it doesn't sweep the choice, the recipe's."""
         values = dict(self.settings)
         if self.choice and model not in self.choice.swept_on:
-            values[self.choice.name] = [self.choice.recipe]
+            values[self.choice.name] = [self.choice.default]
         return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
 
     @property
@@ -141,7 +144,7 @@ class Claim(Record):
         return min(self.edges, key=lambda edge: abs(edge - value))
 
 
-class FullScale(Record):
+class FullScale(Frozen):
     """What a training run must have at least to count as the paper's; anything less is shown as reduced scale."""
 
     init: str
@@ -150,7 +153,7 @@ class FullScale(Record):
     stem_stride: PositiveInt
 
 
-class Unstated(Record):
+class Unstated(Frozen):
     """Something that the paper leaves open, and what is assumed instead."""
 
     id: str = Field(pattern=NAME)
@@ -158,13 +161,13 @@ class Unstated(Record):
     assumed: str
 
 
-class ImplicationSpec(Record):
+class ImplicationSpec(Frozen):
     """What claims say of each other: a rule of `plausibility`, the claims in its roles, and what is known."""
 
     id: str = Field(pattern=NAME)
     rule: str
     claims: dict[str, str]
-    parameters: dict[str, Parameter] = Field({})
+    parameters: dict[str, Setting] = Field({})
     expect: bool
 
     @model_validator(mode="after")
@@ -173,7 +176,7 @@ class ImplicationSpec(Record):
         return self
 
 
-class PaperInfo(Record):
+class PaperInfo(Frozen):
     """Which paper."""
 
     id: str = Field(pattern=NAME)
@@ -183,7 +186,7 @@ class PaperInfo(Record):
     url: str = ""
 
 
-class Paper(Record):
+class Paper(Frozen):
     """A claims file."""
 
     paper: PaperInfo
@@ -205,12 +208,12 @@ class Paper(Record):
         for claim in self.claims:
             for name in claim.assumes:
                 _known(f"{claim.id}: assumption", name, unstated)
-            if claim.choice and claim.choice.kept_by is not None:
-                _known(f"{claim.id}: choice.kept_by", claim.choice.kept_by, claims)
-                if "weights" not in self.claims[claims.index(claim.choice.kept_by)].needs:
+            if claim.choice and claim.choice.accuracy_claim is not None:
+                _known(f"{claim.id}: choice.accuracy_claim", claim.choice.accuracy_claim, claims)
+                if "weights" not in self.claims[claims.index(claim.choice.accuracy_claim)].needs:
                     raise ValueError(
-                        f"{claim.id}: choice.kept_by must name a claim that needs weights "
-                        f"(got {claim.choice.kept_by!r}, which doesn't)"
+                        f"{claim.id}: choice.accuracy_claim must name a claim that needs weights "
+                        f"(got {claim.choice.accuracy_claim!r}, which doesn't)"
                     )
             if "weights" in claim.needs and self.full_scale is None:
                 raise ValueError(
@@ -250,7 +253,7 @@ def load_file(path: Path) -> Paper | DevicesFile:
         came = "nothing" if not document else came[:LONGEST]
         raise UserError(f"{path}: must have a key 'paper' or 'devices' (got {came}); add it")
     schema: type[Paper | DevicesFile] = Paper if "paper" in document else DevicesFile
-    return validated(schema, document, path)
+    return parse_as(schema, document, path)
 
 
 def json_schema() -> str:
@@ -261,4 +264,4 @@ def json_schema() -> str:
 
 def _known(kind: str, name: str, names: Any, hint: str = "") -> None:
     if name not in names:
-        raise ValueError(f"{kind} must be known (got {name!r}; {nearest(name, names)}){hint}")
+        raise ValueError(f"{kind} must be known (got {name!r}; {did_you_mean(name, names)}){hint}")

@@ -10,13 +10,13 @@ from types import ModuleType
 from typing import Any
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.errors import UserError, brief
+from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.files import read_yaml
 
 CONFTEST = "conftest.py"
 
 
-def imported(path: Path) -> ModuleType:
+def import_file(path: Path) -> ModuleType:
     """Return a Python file as a module. Raises UserError where there is none, or it can't be imported."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
@@ -27,13 +27,13 @@ def imported(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a stranger's code raises
-        raise UserError(f"'{path}' must be importable (got {brief(error)}); mend it") from error
+        raise UserError(f"'{path}' must be importable (got {one_line(error)}); mend it") from error
     finally:
         sys.path.remove(folder)
     return module
 
 
-def register(files: Iterable[Path]) -> bool:
+def register_conftests(files: Iterable[Path]) -> bool:
     """Import the conftest.py by each claims file that names a metric or technique which isn't known yet.
 
     It lies beside the file, or beside its folder, where pytest would have taken it from. Tells whether there was
@@ -43,7 +43,7 @@ def register(files: Iterable[Path]) -> bool:
     for file in files:
         for folder in (file.absolute().parent, file.absolute().parent.parent):
             if _unknown(read_yaml(file)) and (folder / CONFTEST).is_file():
-                imported(folder / CONFTEST)
+                import_file(folder / CONFTEST)
                 found = True
     return found
 

@@ -57,7 +57,7 @@ def classify(
     from edgeai_repro.edge import bundle as bundles
     from edgeai_repro.edge.runtime import Deployed, read_image
 
-    variant = bundles.variant(model)
+    variant = bundles.parse_variant(model)
     pixels = read_image(image)
     logits = Deployed(bundles.load(folder, [variant]), variant, threads=threads).predict(pixels)[0]
     for index in logits.argsort()[::-1]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim, Paper
@@ -101,7 +101,7 @@ def _with_own(read: Callable[[], Read], files: Sequence[Path]) -> Read:
     except UserError:
         from edgeai_repro.claims import user_code
 
-        if not user_code.register(files):
+        if not user_code.register_conftests(files):
             raise
     return read()
 
@@ -113,5 +113,5 @@ def find(papers: list[Paper], name: str) -> tuple[Paper, Claim]:
     if len(matches) != 1:
         known = matches or [*by_name, *(full.partition("/")[2] for full in by_name)]
         came = "more than one" if matches else "none"
-        raise UserError(f"claim {name!r} must name one claim (got {came}); {nearest(name, known)}")
+        raise UserError(f"claim {name!r} must name one claim (got {came}); {did_you_mean(name, known)}")
     return by_name[matches[0]]

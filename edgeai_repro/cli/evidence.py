@@ -31,7 +31,7 @@ def add(
 
     Example: edgeai-repro evidence add runs/atto-dense-s0
     """
-    from edgeai_repro.evidence.store import keep_record
+    from edgeai_repro.evidence.store import add_training_record
     from edgeai_repro.evidence.training_record import RESULT
     from edgeai_repro.files import read_json
 
@@ -39,15 +39,15 @@ def add(
     content = read_json(path)
     if isinstance(content, dict) and "papers" in content:
         from edgeai_repro.devices.spec import load_devices
-        from edgeai_repro.report.device_results import keep
+        from edgeai_repro.report.device_results import add_result
 
-        typer.echo(keep(path, folder, load_devices(claims)))
+        typer.echo(add_result(path, folder, load_devices(claims)))
         return
-    typer.echo(keep_record(path, folder, name or path.absolute().parent.name))
+    typer.echo(add_training_record(path, folder, name or path.absolute().parent.name))
     if model:
-        from edgeai_repro.training.grading import keep_quantized
+        from edgeai_repro.training.grading import save_quantized
 
-        typer.echo(keep_quantized(path.parent, folder / "models"))
+        typer.echo(save_quantized(path.parent, folder / "models"))
 
 
 def rejudge(
@@ -61,15 +61,15 @@ def rejudge(
     Example: edgeai-repro rejudge --json verdicts.json
     """
     from edgeai_repro.report import console, document, terminal
-    from edgeai_repro.session import Run
+    from edgeai_repro.session import Session
 
-    run = Run.prepare(folder, json_path=json_file)
+    run = Session.from_options(folder, json_path=json_file)
     run.rejudge()
     found = run.document()
     typer.echo(terminal.render(found, colour=console.coloured(), width=console.width()), nl=False)
     if json_file is not None:
         document.write(found, json_file)
-    failures = [failure for verdict in run.verdicts.values() if (failure := run.fails(verdict))]
+    failures = [failure for verdict in run.verdicts.values() if (failure := run.failure_reason(verdict))]
     for failure in failures:
         typer.echo(f"edgeai-repro: {failure}", err=True)
     raise typer.Exit(DRIFT if failures else 0)
@@ -94,13 +94,13 @@ def report(
 
     Example: edgeai-repro report verdicts.json -o claims-report
     """
-    from edgeai_repro.devices.spec import known_devices
+    from edgeai_repro.devices.spec import load_devices
     from edgeai_repro.evidence.store import EVIDENCE
     from edgeai_repro.report import files
-    from edgeai_repro.report.device_results import results
+    from edgeai_repro.report.device_results import load_results
 
     if evidence is not None and not evidence.is_dir():
         raise UserError(f"--evidence must be a folder (got {str(evidence)!r}, which is none); name another")
-    measured = results(evidence or claims.absolute().parent / EVIDENCE, known_devices(claims))
+    measured = load_results(evidence or claims.absolute().parent / EVIDENCE, load_devices(claims))
     for path in files.build(json_file, folder, measured):
         typer.echo(path)

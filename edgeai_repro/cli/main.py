@@ -10,7 +10,7 @@ import typer
 from edgeai_repro import __version__
 from edgeai_repro.cli import arguments, audit, bundle, claims, data, evidence
 from edgeai_repro.cli import train as training
-from edgeai_repro.errors import ConditionMissing, UserError
+from edgeai_repro.errors import MissingRequirement, UserError
 
 USAGE, MISSING = 2, 3
 # A line of \b keeps click from filling the paragraph.
@@ -51,7 +51,7 @@ def main() -> None:
     except UserError as error:
         print(f"edgeai-repro: {error}", file=sys.stderr)
         sys.exit(USAGE)
-    except ConditionMissing as missing:
+    except MissingRequirement as missing:
         print(f"edgeai-repro: {missing}", file=sys.stderr)
         sys.exit(MISSING)
 

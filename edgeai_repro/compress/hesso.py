@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgeai_repro.errors import UserError
 
 
-def choose(
+def select_redundant_groups(
     saliency: Tensor, count: int, sizes: Sequence[int], listed: Tensor, pruned: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Choose the `count` least salient groups that were not listed before.
@@ -160,7 +160,9 @@ class Hesso(torch.optim.AdamW):
     def _start_period(self) -> None:
         self._commit()
         count = self._plan["redundant"][self._period]
-        chosen, self._active = choose(self.saliency(), count, self._sizes, self._listed, self._pruned)
+        chosen, self._active = select_redundant_groups(
+            self.saliency(), count, self._sizes, self._listed, self._pruned
+        )
         self._listed |= chosen
         self._target -= int(chosen.sum()) - int(self._active.sum())
         self._period += 1

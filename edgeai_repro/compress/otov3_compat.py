@@ -52,7 +52,7 @@ def _exporter() -> tuple[Any, Any]:
 
 
 @contextlib.contextmanager
-def surroundings() -> Iterator[None]:
+def patched_torch() -> Iterator[None]:
     """Give the library the torch that it expects and a place to print to (the log); put all back afterwards."""
     shared, optimize_graph = _exporter()
     opset, before = shared.export_onnx_opset_version, vars(torch.onnx).get("_optimize_graph")
@@ -71,7 +71,7 @@ def surroundings() -> Iterator[None]:
             _LOG.debug("only_train_once: %s", line)
 
 
-def _is_borrowed(name: str) -> bool:
+def _is_library_module(name: str) -> bool:
     return name.split(".")[0] in _TOP_LEVEL or name == "torch.onnx._globals"
 
 
@@ -82,7 +82,7 @@ def _importable() -> Iterator[None]:
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("structured pruning needs only_train_once 3.0.1; pip install 'edgeai-repro[torch]'")
     path = list(sys.path)
-    theirs = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_borrowed(name)}
+    theirs = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_library_module(name)}
     shared = ModuleType("torch.onnx._globals")
     shared.GLOBALS = _exporter()[0]  # type: ignore[attr-defined]
     sys.modules |= {"torch.onnx._globals": shared, "imp": ModuleType("imp")}
@@ -91,13 +91,13 @@ def _importable() -> Iterator[None]:
         yield
     finally:
         sys.path[:] = path
-        for name in [name for name in sys.modules if _is_borrowed(name)]:
+        for name in [name for name in sys.modules if _is_library_module(name)]:
             del sys.modules[name]
         sys.modules.update(theirs)
 
 
 def _load() -> tuple[Any, Any]:
-    with surroundings(), _importable():
+    with patched_torch(), _importable():
         library = importlib.import_module("only_train_once")
         return library.OTO, importlib.import_module("only_train_once.optimizer").HESSO
 
@@ -105,14 +105,14 @@ def _load() -> tuple[Any, Any]:
 OTO, HESSO = _load()
 
 
-def trace(model: nn.Module, images: Tensor) -> Any:
+def trace_graph(model: nn.Module, images: Tensor) -> Any:
     """Return the library's `OTO` over `model`, traced with `images` (N, 3, H, W); each module keeps its mode.
 
     Raises UserError for a model that the library or torch's tracer can't follow.
     """
     modes = {module: module.training for module in model.modules()}
     try:
-        with surroundings():
+        with patched_torch():
             return OTO(model, images)
     except Exception as error:  # the two of them raise almost anything, bare ValueErrors and assertions included
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -130,7 +130,7 @@ def prunable_groups(oto: Any) -> list[dict[str, Any]]:
     return [group for group in oto._graph.get_param_groups() if group["is_prunable"] and not group["is_auxiliary"]]
 
 
-def plan(oto: Any, **settings: Any) -> Any:
+def make_planner(oto: Any, **settings: Any) -> Any:
     """Return the library's own HESSO over the prunable groups: for its plan and its scores, not to be stepped."""
-    with surroundings():
+    with patched_torch():
         return HESSO(params=prunable_groups(oto), variant="adamw", **settings)

@@ -13,8 +13,8 @@ from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from torch.ao.nn.quantized.modules.utils import _quantize_weight
 from torch.ao.quantization import default_dynamic_qconfig, quantize_dynamic
 
-from edgeai_repro.errors import UserError, nearest
-from edgeai_repro.networks.convnext import share
+from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.networks.convnext import clone_sharing_tensors
 
 NO_ENGINE = "none"
 PREFERENCE = ("x86", "onednn", "qnnpack", "fbgemm")  # where torch has set no engine, as on some ARM builds
@@ -26,23 +26,27 @@ def quantize(model: nn.Module, *, engine: str | None = None) -> nn.Module:
     The result shares every tensor that is not quantized with `model`, which stays as it is. The engine is x86,
     onednn, qnnpack or fbgemm; None takes the one in force. Raises UserError for an engine that torch lacks here.
     """
-    with _in_force(engine), _deprecations_known():
+    with _engine_set(engine), _quiet_deprecations():
         quantized: nn.Module = quantize_dynamic(  # type: ignore[no-untyped-call]
-            share(model), {nn.Linear}, dtype=torch.qint8, mapping={nn.Linear: _PackedOnce}, inplace=True
+            clone_sharing_tensors(model),
+            {nn.Linear},
+            dtype=torch.qint8,
+            mapping={nn.Linear: _PackedOnce},
+            inplace=True,
         )
     return quantized
 
 
 def pack(weight: Tensor, bias: Tensor | None) -> DynamicLinear:
     """Return the dynamically quantized layer of a qint8 weight (out, in) and a float32 bias (out,)."""
-    with _deprecations_known():
+    with _quiet_deprecations():
         layer = DynamicLinear(1, 1)  # type: ignore[no-untyped-call]
     layer.out_features, layer.in_features = weight.shape
     layer.set_weight_bias(weight, bias)
     return layer
 
 
-def to_plain(layer: DynamicLinear) -> dict[str, Tensor]:
+def to_tensors(layer: DynamicLinear) -> dict[str, Tensor]:
     """Return a quantized layer as plain tensors, for storage.
 
     "weight" is int8 (out, in), "scale" float64 and "zero_point" int64, () for one a layer or (out,) for one a
@@ -57,9 +61,9 @@ def to_plain(layer: DynamicLinear) -> dict[str, Tensor]:
     return plain if bias is None else plain | {"bias": bias.detach()}
 
 
-def from_plain(weight: Tensor, scale: Tensor, zero_point: Tensor, bias: Tensor | None = None) -> DynamicLinear:
+def from_tensors(weight: Tensor, scale: Tensor, zero_point: Tensor, bias: Tensor | None = None) -> DynamicLinear:
     """Return the quantized layer of the tensors of `to_plain`, packed for the engine in force."""
-    with _in_force(None), _deprecations_known():
+    with _engine_set(None), _quiet_deprecations():
         if scale.ndim:
             quantized = torch._make_per_channel_quantized_tensor(weight, scale, zero_point, 0)
         else:
@@ -72,7 +76,7 @@ def dequantize(model: nn.Module) -> nn.Module:
 
     The result shares every other tensor with `model`, which stays as it is.
     """
-    plain = share(model)
+    plain = clone_sharing_tensors(model)
     layers = {name: layer for name, layer in plain.named_modules() if isinstance(layer, DynamicLinear)}
     for name, layer in layers.items():
         weight, bias = layer._weight_bias()  # type: ignore[no-untyped-call]
@@ -105,7 +109,7 @@ class _PackedOnce:
 
 
 @contextmanager
-def _deprecations_known() -> Iterator[None]:
+def _quiet_deprecations() -> Iterator[None]:
     """Keep back what torch 2.10 to 2.15 say of each use: that this moves to torchao. It is what the paper used."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"torch\.ao\.quantization is deprecated", DeprecationWarning)
@@ -114,12 +118,14 @@ def _deprecations_known() -> Iterator[None]:
 
 
 @contextmanager
-def _in_force(name: str | None) -> Iterator[None]:
+def _engine_set(name: str | None) -> Iterator[None]:
     """Set torch's quantization engine and restore it."""
     supported = [known for known in torch.backends.quantized.supported_engines if known != NO_ENGINE]
     name = engine() if name is None else name
     if name not in supported:
-        raise UserError(f"'engine' must be one that torch supports here (got {name!r}); {nearest(name, supported)}")
+        raise UserError(
+            f"'engine' must be one that torch supports here (got {name!r}); {did_you_mean(name, supported)}"
+        )
     before = torch.backends.quantized.engine
     torch.backends.quantized.engine = name
     try:

@@ -25,11 +25,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 
-from edgeai_repro.compress.quantization import engine, from_plain, to_plain
-from edgeai_repro.errors import UserError, nearest
-from edgeai_repro.files import read_json, sha256, validated
+from edgeai_repro.compress.quantization import engine, from_tensors, to_tensors
+from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.files import parse_as, read_json, sha256
 from edgeai_repro.networks import convnext
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 log = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
@@ -37,7 +37,7 @@ DESCRIPTION = "artefact.json"
 Parameter = str | int | float | bool | None
 
 
-class Artefact(BaseModel):
+class SavedModel(BaseModel):
     """What `artefact.json` says: which model, how it was compressed, and what its weights were built with.
 
     `params` are the technique's settings; `resolution` is the input's side in pixels; `hidden_widths` are the MLP
@@ -94,7 +94,7 @@ def save(
             folder = Path(aside) / "artefact"
             folder.mkdir()
             save_file(tensors, folder / WEIGHTS)
-            artefact = Artefact(
+            artefact = SavedModel(
                 model=name,
                 technique=technique,
                 params=dict(sorted((params or {}).items())),
@@ -115,14 +115,14 @@ def save(
         ) from error
 
 
-def read(folder: Path) -> Artefact:
+def read(folder: Path) -> SavedModel:
     """Return what an artefact says of itself. Raises UserError where the folder holds none or a broken one."""
     path = folder / DESCRIPTION
     if not path.is_file():
         raise UserError(f"{folder}: must be an artefact's folder (got none with {DESCRIPTION}); save it again")
-    artefact = validated(Artefact, read_json(path), path)
+    artefact = parse_as(SavedModel, read_json(path), path)
     _check_name(artefact.model)
-    blocks = len(ARCHITECTURES[artefact.model].hidden_widths)
+    blocks = len(CONVNEXT_VARIANTS[artefact.model].hidden_widths)
     if len(artefact.hidden_widths) != blocks:
         got = f"{len(artefact.hidden_widths)} in '{path}'"
         raise UserError(f"'hidden_widths' must be one a block, {blocks} (got {got}); save it again")
@@ -168,7 +168,7 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     for layer in layers:
         weight, bias = tensors.pop(f"{layer}.weight"), tensors.pop(f"{layer}.bias")
         scale, zero_point = factors[f"{layer}.scale"], factors[f"{layer}.zero_point"]
-        model.set_submodule(layer, from_plain(weight, scale, zero_point, bias))
+        model.set_submodule(layer, from_tensors(weight, scale, zero_point, bias))
     for name, tensor in tensors.items():
         parameters[name].detach().copy_(tensor)
 
@@ -177,7 +177,7 @@ def _plain(model: nn.Module) -> dict[str, Tensor]:
     tensors = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
     for layer, module in model.named_modules():
         if isinstance(module, DynamicLinear):
-            tensors.update({f"{layer}.{name}": tensor for name, tensor in to_plain(module).items()})
+            tensors.update({f"{layer}.{name}": tensor for name, tensor in to_tensors(module).items()})
     return tensors
 
 
@@ -203,5 +203,7 @@ def _versions() -> dict[str, str]:
 
 
 def _check_name(name: str) -> None:
-    if name not in ARCHITECTURES:
-        raise UserError(f"'model' must be a ConvNeXt known here (got {name!r}); {nearest(name, ARCHITECTURES)}")
+    if name not in CONVNEXT_VARIANTS:
+        raise UserError(
+            f"'model' must be a ConvNeXt known here (got {name!r}); {did_you_mean(name, CONVNEXT_VARIANTS)}"
+        )

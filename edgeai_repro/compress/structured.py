@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from torchvision.models.convnext import CNBlock, ConvNeXt
 
 from edgeai_repro.compress import otov3_compat
-from edgeai_repro.compress.hesso import Hesso, choose
+from edgeai_repro.compress.hesso import Hesso, select_redundant_groups
 from edgeai_repro.errors import UserError
-from edgeai_repro.networks.convnext import blocks, hidden_widths, random_images, seeds
+from edgeai_repro.networks.convnext import blocks, draw_seeds, hidden_widths, random_images
 
 HIGHEST_TARGET = 0.999  # HESSO stops there, whatever it is asked for
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PruningSteps:
     """How the training-free tier prunes: steps of HESSO on generated images, the last of which makes the cut.
 
     Which layers are cut, and so the bytes at a target, depends on all of this. Observed on ConvNeXt-Small with
@@ -44,7 +44,7 @@ class Recipe:
     steps: int = 5
 
 
-RECIPE = Recipe()
+RECIPE = PruningSteps()
 
 
 class StructuredPruner:
@@ -61,7 +61,7 @@ class StructuredPruner:
     def __init__(self, model: ConvNeXt, *, resolution: int = 32, scope: str = "hidden") -> None:
         _check_kind(model, scope)
         self.model = model
-        self._oto = otov3_compat.trace(model, generated_batch(model, 1, resolution, seed=0)[0])
+        self._oto = otov3_compat.trace_graph(model, generated_batch(model, 1, resolution, seed=0)[0])
         # Every group that holds a layer_scale is part of the residual stream, and the other way round.
         names = [name for name, _ in model.named_parameters()]
         self._oto.mark_unprunable_by_param_names([name for name in names if name.endswith("layer_scale")])
@@ -97,7 +97,7 @@ class StructuredPruner:
                 f"'pruning_periods' must be 1 to 'pruning_steps', here {pruning_steps} (got {pruning_periods}); "
                 "give each period one step at least"
             )
-        planner = otov3_compat.plan(
+        planner = otov3_compat.make_planner(
             self._oto,
             lr=lr,
             weight_decay=weight_decay,
@@ -119,8 +119,10 @@ class StructuredPruner:
         """
         sizes = [layer.out_features for layer in self._layers]
         none = torch.zeros_like(saliency, dtype=torch.bool)
-        _, redundant = choose(saliency, int(len(saliency) * target), sizes, listed=none, pruned=none)
-        return _without(dict(zip(self._layers, torch.split(redundant, sizes), strict=True)), self.model)
+        _, redundant = select_redundant_groups(
+            saliency, int(len(saliency) * target), sizes, listed=none, pruned=none
+        )
+        return _drop_channels(dict(zip(self._layers, torch.split(redundant, sizes), strict=True)), self.model)
 
 
 def compressed(model: ConvNeXt) -> ConvNeXt:
@@ -130,7 +132,7 @@ def compressed(model: ConvNeXt) -> ConvNeXt:
     Raises UserError where a layer would be left without a channel.
     """
     layers = [block.block[3] for block in blocks(model)]
-    return _without({layer: (layer.weight == 0).all(dim=1) & (layer.bias == 0) for layer in layers}, model)
+    return _drop_channels({layer: (layer.weight == 0).all(dim=1) & (layer.bias == 0) for layer in layers}, model)
 
 
 def prune(
@@ -140,7 +142,7 @@ def prune(
     resolution: int = 32,
     seed: int = 0,
     scope: str = "hidden",
-    recipe: Recipe = RECIPE,
+    recipe: PruningSteps = RECIPE,
 ) -> Iterator[tuple[float, ConvNeXt]]:
     """Prune without training: yield each target with a compressed copy of `model`, in eval mode.
 
@@ -159,7 +161,7 @@ def prune(
 
 
 def _cuts(
-    model: ConvNeXt, targets: Sequence[float], resolution: int, seed: int, recipe: Recipe
+    model: ConvNeXt, targets: Sequence[float], resolution: int, seed: int, recipe: PruningSteps
 ) -> Iterator[tuple[float, ConvNeXt]]:
     pruner = StructuredPruner(copy.deepcopy(model).eval(), resolution=resolution)
     saliency = _settle(pruner, targets[0], resolution, seed, recipe)
@@ -168,12 +170,12 @@ def _cuts(
 
 
 @torch.enable_grad()
-def _settle(pruner: StructuredPruner, target: float, resolution: int, seed: int, recipe: Recipe) -> Tensor:
+def _settle(pruner: StructuredPruner, target: float, resolution: int, seed: int, recipe: PruningSteps) -> Tensor:
     """Run the recipe's steps without the cut, which would be due one step later; return the last one's saliency."""
     optimizer = pruner.optimizer(
         target, lr=recipe.lr, weight_decay=recipe.weight_decay, start_step=recipe.steps + 1
     )
-    for step, own in enumerate(seeds(seed, recipe.steps), start=1):
+    for step, own in enumerate(draw_seeds(seed, recipe.steps), start=1):
         images, labels = generated_batch(pruner.model, recipe.batch_size, resolution, own)
         optimizer.zero_grad()
         torch.autograd.backward(nn.functional.cross_entropy(pruner.model(images), labels))
@@ -237,7 +239,7 @@ def _prunable_layers(model: ConvNeXt, oto: Any) -> list[nn.Linear]:
     return [hidden[group["p_names"][0].rpartition(".")[0]] for group in otov3_compat.prunable_groups(oto)]
 
 
-def _without(redundant: Mapping[nn.Module, Tensor], model: ConvNeXt) -> ConvNeXt:
+def _drop_channels(redundant: Mapping[nn.Module, Tensor], model: ConvNeXt) -> ConvNeXt:
     """Copy `model` without the channels that are marked for an MLP's first Linear, (channels,) bool."""
     replaced: dict[int, object] = {}
     for number, block in enumerate(blocks(model)):

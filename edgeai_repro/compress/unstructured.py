@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from edgeai_repro.errors import UserError, nearest
-from edgeai_repro.networks.convnext import share
+from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.networks.convnext import clone_sharing_tensors
 
 Method = Literal["magnitude", "random"]
 Scope = Literal["global", "layer"]
@@ -57,7 +57,7 @@ def sweep(
     cuts = [(group, _cuts(group, score, sparsities)) for group in groups if group]
     scratch = np.empty(max(map(len, weights), default=0), np.float32)
     for index, sparsity in enumerate(sparsities):
-        pruned = share(model)
+        pruned = clone_sharing_tensors(model)
         parameters = prunable(pruned)
         for group, cut in cuts:
             for place, weight in group:
@@ -146,4 +146,6 @@ def _check(sparsities: Sequence[float], method: str, scope: str) -> None:
             raise UserError(f"'sparsity' must be a share from 0 to 1 (got {sparsity!r}); 0.5 zeroes half of them")
     for name, value, known in (("method", method, get_args(Method)), ("scope", scope, get_args(Scope))):
         if value not in known:
-            raise UserError(f"'{name}' must be one of {', '.join(known)} (got {value!r}); {nearest(value, known)}")
+            raise UserError(
+                f"'{name}' must be one of {', '.join(known)} (got {value!r}); {did_you_mean(value, known)}"
+            )

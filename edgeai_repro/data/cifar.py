@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from edgeai_repro.errors import ConditionMissing, UserError
+from edgeai_repro.errors import MissingRequirement, UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,10 +87,10 @@ def data_folder() -> Path:
     """Return the folder that `EDGEAI_DATA` names. Raises ConditionMissing where it is unset or no folder."""
     value = os.environ.get("EDGEAI_DATA")
     if not value:
-        raise ConditionMissing("data", f"CIFAR-10 is not here: {GET_DATA}")
+        raise MissingRequirement("data", f"CIFAR-10 is not here: {GET_DATA}")
     folder = Path(value)
     if not folder.is_dir():
-        raise ConditionMissing("data", f"EDGEAI_DATA must name a folder (got {value!r}): {GET_DATA}")
+        raise MissingRequirement("data", f"EDGEAI_DATA must name a folder (got {value!r}): {GET_DATA}")
     return folder
 
 
@@ -120,7 +120,7 @@ def load_arrays(
         return _load_packed(packed, part, dataset)
     if dataset is CIFAR10 and (batches := batches_folder(folder)) is not None:
         return load_batches(batches, part)
-    raise ConditionMissing("data", f"{dataset.name} is not in {str(folder)!r}: {GET_DATA}")
+    raise MissingRequirement("data", f"{dataset.name} is not in {str(folder)!r}: {GET_DATA}")
 
 
 def arrays_sha256(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> str:

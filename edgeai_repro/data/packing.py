@@ -30,8 +30,8 @@ from edgeai_repro.data.cifar import (
     load_split,
     packed_folder,
 )
-from edgeai_repro.errors import ConditionMissing, UserError
-from edgeai_repro.files import replacing
+from edgeai_repro.errors import MissingRequirement, UserError
+from edgeai_repro.files import atomic_write
 
 PARTS: tuple[Part, ...] = ("train", "test")
 
@@ -79,7 +79,9 @@ def pack(source: Path, target: Path) -> Path:
     """
     batches = batches_folder(source)
     if batches is None:
-        raise ConditionMissing("data", f"torchvision's CIFAR-10 is not in {str(source)!r}: `edgeai-repro data get`")
+        raise MissingRequirement(
+            "data", f"torchvision's CIFAR-10 is not in {str(source)!r}: `edgeai-repro data get`"
+        )
     folder = target / CIFAR10.name
     if (folder / "manifest.json").exists():
         raise UserError(f"'target' must not hold a packed CIFAR-10 yet (got {str(folder)!r}); name another folder")
@@ -112,7 +114,7 @@ def mosaic(images: NDArray[np.uint8]) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 

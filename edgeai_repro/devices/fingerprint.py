@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from pydantic import PositiveInt
 
 from edgeai_repro.devices.spec import Device
-from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
-from edgeai_repro.evidence.measurement import Record
+from edgeai_repro.evidence.measurement import Frozen
 
 VARIABLE = "EDGEAI_DEVICE"
 ALIASES = {"arm64": "aarch64", "amd64": "x86_64"}  # as macOS and Windows call them
 
 
-class Fingerprint(Record):
+class Fingerprint(Frozen):
     """What must be equal for two timings to be comparable; software is not part of it.
 
     Times of an `emulated` processor are comparable with none.
@@ -68,7 +68,7 @@ def named_device(devices: Mapping[str, Device]) -> Device | None:
     if not key:
         return None
     if key not in devices:
-        hint = nearest(key, devices) if devices else "there is no devices.yaml in the claims folder"
+        hint = did_you_mean(key, devices) if devices else "there is no devices.yaml in the claims folder"
         raise UserError(f"{VARIABLE} must name a device of devices.yaml (got {key!r}); {hint}")
     device = devices[key]
     if device.architecture != architecture():

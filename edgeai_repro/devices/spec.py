@@ -11,36 +11,36 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from edgeai_repro.evidence.measurement import Record
-from edgeai_repro.files import read_yaml, validated
+from edgeai_repro.evidence.measurement import Frozen
+from edgeai_repro.files import parse_as, read_yaml
 
 Precision = Literal["fp32", "int8"]
 Figure = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 FILE = "devices.yaml"
 
 
-class PerCycle(Record):
+class PerCycle(Frozen):
     """What one core does in one clock cycle, and how that is known."""
 
     per_cycle: Figure
     derivation: str = Field(min_length=1)
 
 
-class Clock(Record):
+class Clock(Frozen):
     """The highest clock of the device as it is sold, in GHz."""
 
     ghz: Figure
     derivation: str = Field(min_length=1)
 
 
-class Memory(Record):
+class Memory(Frozen):
     """The bandwidth from memory to all cores, in GB/s."""
 
     gb_per_s: Figure
     derivation: str = Field(min_length=1)
 
 
-class Cache(Record):
+class Cache(Frozen):
     """A level of cache: `bytes` of each core, or of all where it is shared, and what it delivers to one core."""
 
     name: str
@@ -50,14 +50,14 @@ class Cache(Record):
     derivation: str = Field(min_length=1, description="where the size comes from")
 
 
-class Peaks(Record):
+class Peaks(Frozen):
     """Multiply-accumulates of one core in one cycle, at either precision."""
 
     fp32: PerCycle
     int8: PerCycle
 
 
-class Achieved(Record):
+class Achieved(Frozen):
     """A published measurement: a whole network on the whole device, one image at a time."""
 
     precision: Precision
@@ -75,7 +75,7 @@ class Achieved(Record):
         return 1000 * self.gmac / self.milliseconds
 
 
-class Device(Record):
+class Device(Frozen):
     """A processor with its memory. `kind` says whether it is an edge device or stands here for comparison."""
 
     key: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -126,7 +126,7 @@ class Device(Record):
         return next((rate for rate in self.achieved if rate.precision == precision), None)
 
 
-class DevicesFile(Record):
+class DevicesFile(Frozen):
     """The document `devices.yaml`."""
 
     devices: list[Device] = Field(min_length=1)
@@ -139,12 +139,12 @@ class DevicesFile(Record):
         return self
 
 
-def load_devices(folder: Path) -> dict[str, Device]:
-    """Read `devices.yaml` of a claims folder: the devices by key. Raises UserError, in one line."""
+def load_devices(folder: Path, *, missing_ok: bool = False) -> dict[str, Device]:
+    """Read `devices.yaml` of a claims folder and return its devices by key.
+
+    With `missing_ok`, a folder without the file has no devices. Raises UserError, in one line.
+    """
     path = folder / FILE
-    return {device.key: device for device in validated(DevicesFile, read_yaml(path), path).devices}
-
-
-def known_devices(folder: Path) -> dict[str, Device]:
-    """Return the devices by key; none where the claims folder has no `devices.yaml`. Raises as `load_devices`."""
-    return load_devices(folder) if (folder / FILE).exists() else {}
+    if missing_ok and not path.exists():
+        return {}
+    return {device.key: device for device in parse_as(DevicesFile, read_yaml(path), path).devices}

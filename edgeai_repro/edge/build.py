@@ -22,19 +22,21 @@ from edgeai_repro.compress import saved_models
 from edgeai_repro.data import cifar
 from edgeai_repro.data.transforms import MEAN, STD, normalise
 from edgeai_repro.edge import bundle, export
-from edgeai_repro.edge.bundle import Bundle, Counted, Input, Model, Origin, Variant
+from edgeai_repro.edge.bundle import Bundle, Counts, InputSpec, ModelEntry, Origin, Variant
 from edgeai_repro.edge.runtime import Network
-from edgeai_repro.errors import ConditionMissing, UserError, nearest
-from edgeai_repro.evidence.measurement import Parameter
+from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
+from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.evidence.training_record import RESULT, load_record
 from edgeai_repro.measure import counts
 from edgeai_repro.networks import convnext
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 log = logging.getLogger(__name__)
 TARGET = 0.8  # share of hidden channels that is pruned where the user names none
 PROBES = 8  # images of a kind: random ones, and real ones where there are data
-AWAKE = 0.1  # layer scale of a model with random weights: at 1e-6 no check of outputs would see a block
+VISIBLE_LAYER_SCALE = (
+    0.1  # layer scale of a model with random weights: at 1e-6 no check of outputs would see a block
+)
 # Of a logit, relative to the largest: 1e-6 was seen (ConvNeXt-Small, torch 2.15, ONNX Runtime 1.31).
 FP32_TOLERANCE = 1e-4
 # Of the root mean square of int8's errors, ours over torch's: ours has a scale a channel, torch's one a layer.
@@ -48,7 +50,7 @@ class Source:
     name: str
     network: nn.Module
     technique: str
-    params: Mapping[str, Parameter]
+    params: Mapping[str, Setting]
     resolution: int
     origin: Origin
 
@@ -79,10 +81,10 @@ def read_source(given: str) -> Source:
         return _trained(folder)
     if folder.is_dir():
         return _artefact(folder)
-    if given not in ARCHITECTURES:
+    if given not in CONVNEXT_VARIANTS:
         raise UserError(
             f"'source' must be a model, an artefact's folder or a training run's (got {given!r}); "
-            f"{nearest(given, ARCHITECTURES)}"
+            f"{did_you_mean(given, CONVNEXT_VARIANTS)}"
         )
     return _random(given)
 
@@ -101,8 +103,10 @@ def build(source: Source, folder: Path, *, dense: Source | None = None, target: 
 
     def fill(folder: Path) -> dict[str, Any]:
         np.save(folder / bundle.PROBES, probes)
-        described: dict[Variant, Model] = {}
-        wanted = Input(name=export.INPUT, shape=(1, 3, source.resolution, source.resolution), mean=MEAN, std=STD)
+        described: dict[Variant, ModelEntry] = {}
+        wanted = InputSpec(
+            name=export.INPUT, shape=(1, 3, source.resolution, source.resolution), mean=MEAN, std=STD
+        )
         forms: list[tuple[Variant, Variant, Source]] = [
             ("fp32", "int8", dense),
             ("pruned", "pruned-int8", pruned),
@@ -142,8 +146,8 @@ def _pair(source: Source, dense: Source | None, target: float) -> tuple[Source, 
 
 
 def _export(
-    form: Source, variant: Variant, int8: Variant, folder: Path, probes: NDArray[np.uint8], wanted: Input
-) -> Iterator[tuple[Variant, Model]]:
+    form: Source, variant: Variant, int8: Variant, folder: Path, probes: NDArray[np.uint8], wanted: InputSpec
+) -> Iterator[tuple[Variant, ModelEntry]]:
     """Write one network in fp32 and in int8, and yield both as the manifest has them."""
     quantized = next(TECHNIQUES["dynamic_quantization"].apply(form.network, [{}]))
     export.export(form.network, folder / f"{variant}.onnx", resolution=form.resolution)
@@ -164,17 +168,17 @@ def _export(
                 f"{path.name}: must answer as torch does, to {allowed:.1e} (got {seen:.1e} off on {len(probes)} "
                 "images); try another version of onnxruntime"
             )
-        counted = counts.logical(network, form.resolution)
+        counted = counts.actual(network, form.resolution)
         yield (
             name,
-            Model(
+            ModelEntry(
                 file=path.name,
                 weights=export.weights_file(path).name,
-                technique=bundle.TECHNIQUES[name],
+                technique=bundle.TECHNIQUE_OF_VARIANT[name],
                 params=dict(form.params),
                 hidden_widths=convnext.hidden_widths(form.network),
                 origin=form.origin,
-                counts=Counted(
+                counts=Counts(
                     parameters=counted.parameters, macs=counted.macs, bit_operations=counted.bit_operations
                 ),
                 error=error,
@@ -198,7 +202,7 @@ def _probes() -> NDArray[np.uint8]:
     random = np.random.default_rng(0).integers(0, 256, (PROBES, 3, cifar.SIDE, cifar.SIDE), dtype=np.uint8)
     try:
         real, _ = cifar.load_arrays(cifar.data_folder(), "test")
-    except ConditionMissing as missing:
+    except MissingRequirement as missing:
         log.info("checked on random images alone: %s", missing)
         return random
     return np.concatenate([random, real[:PROBES]])
@@ -259,7 +263,7 @@ def _random(name: str, like: Source | None = None) -> Source:
     network = convnext.build(name, num_classes=classes, stem_stride=stride)
     for parameter_name, parameter in network.named_parameters():
         if parameter_name.endswith("layer_scale"):
-            parameter.detach().fill_(AWAKE)
+            parameter.detach().fill_(VISIBLE_LAYER_SCALE)
     resolution = cifar.SIDE if like is None else like.resolution
     return Source(name, network, UNCOMPRESSED, {}, resolution, Origin(sha256=None))
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from edgeai_repro.errors import ConditionMissing, UserError, nearest
-from edgeai_repro.evidence.measurement import Parameter, Record
-from edgeai_repro.files import read_json, sha256, validated
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
+from edgeai_repro.evidence.measurement import Frozen, Setting
+from edgeai_repro.files import parse_as, read_json, sha256
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 MANIFEST = "manifest.json"
 PROBES = "probes.npy"
@@ -30,16 +30,16 @@ WEIGHTS_SHA256 = "weights_sha256"  # under which a model's graph names that of i
 FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)  # of this folder, no other
 Variant = Literal["fp32", "int8", "pruned", "pruned-int8"]
 # What stands in a bundle, by the technique that a claim names.
-TECHNIQUES: dict[Variant, str] = {
+TECHNIQUE_OF_VARIANT: dict[Variant, str] = {
     "fp32": "none",
     "int8": "dynamic_quantization",
     "pruned": "structured_pruning",
     "pruned-int8": "combined",
 }
-AGAIN = "write the bundle again with `edgeai-repro bundle`, or copy it anew"
+REBUILD_HINT = "write the bundle again with `edgeai-repro bundle`, or copy it anew"
 
 
-class Input(Record):
+class InputSpec(Frozen):
     """What a model takes: one image, float32 (1, 3, height, width), each channel less its mean over its std."""
 
     name: str
@@ -48,14 +48,14 @@ class Input(Record):
     std: tuple[float, float, float]
 
 
-class Origin(Record):
+class Origin(Frozen):
     """Where weights come from: random (no sha256), or a file, trained by a recipe where one is recorded."""
 
     sha256: str | None
-    recipe: dict[str, Parameter | None] | None = None
+    recipe: dict[str, Setting | None] | None = None
 
 
-class Counted(Record):
+class Counts(Frozen):
     """What a model stores, and computes for one image: learnt values, multiply-accumulates, bit operations."""
 
     parameters: PositiveInt
@@ -63,7 +63,7 @@ class Counted(Record):
     bit_operations: PositiveInt
 
 
-class Model(Record):
+class ModelEntry(Frozen):
     """One model of a bundle: its graph is in `file`, an ONNX file that names the sha256 of `weights`, another one.
 
     `expected` are its logits on the bundle's probes, one list a probe; `error` is the largest difference of a logit
@@ -73,10 +73,10 @@ class Model(Record):
     file: str
     weights: str
     technique: str
-    params: dict[str, Parameter]
+    params: dict[str, Setting]
     hidden_widths: tuple[PositiveInt, ...]
     origin: Origin
-    counts: Counted
+    counts: Counts
     error: float
     expected: tuple[tuple[float, ...], ...]
 
@@ -86,23 +86,23 @@ class Model(Record):
         return self.file, self.weights
 
 
-class File(Record):
+class FileEntry(Frozen):
     """What a file of the bundle must be."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     bytes: PositiveInt
 
 
-class Manifest(Record):
+class Manifest(Frozen):
     """What `manifest.json` says. `data_sha256` is that of the test split, None where the bundle has none."""
 
     schema_version: Literal[2] = VERSION
     model: str
     num_classes: PositiveInt
     stem_stride: PositiveInt
-    input: Input
-    models: dict[Variant, Model] = Field(min_length=1)
-    files: dict[str, File]
+    input: InputSpec
+    models: dict[Variant, ModelEntry] = Field(min_length=1)
+    files: dict[str, FileEntry]
     data_sha256: str | None = None
     versions: dict[str, str]
 
@@ -128,11 +128,13 @@ class Bundle:
         """Return the ONNX file of a model."""
         return self.folder / self.model(variant).file
 
-    def model(self, variant: Variant) -> Model:
+    def model(self, variant: Variant) -> ModelEntry:
         """Return what the manifest says of a model. Raises UserError where the bundle has none such."""
         known = self.manifest.models
         if variant not in known:
-            raise UserError(f"'model' must be one of the bundle's (got {variant!r}); {nearest(variant, known)}")
+            raise UserError(
+                f"'model' must be one of the bundle's (got {variant!r}); {did_you_mean(variant, known)}"
+            )
         return known[variant]
 
     def sha256(self, variant: Variant) -> str:
@@ -162,24 +164,26 @@ class Bundle:
         if self.manifest.data_sha256 is None:
             try:
                 return cifar.load_arrays(cifar.data_folder(), "test")
-            except ConditionMissing as missing:
+            except MissingRequirement as missing:
                 remedy = f"the bundle has no test images: write it --with-test-split, or {missing.remedy}"
-                raise ConditionMissing("data", remedy) from None
+                raise MissingRequirement("data", remedy) from None
         labels = _array(self.folder / TEST_LABELS, self.manifest)
         path = self.folder / TEST_IMAGES
         images = cifar.unpack_mosaic(path.read_bytes(), path)
         cifar.check_labels(labels, len(images), cifar.CIFAR10, path)
         if (found := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
-            raise UserError(f"{path}: must hold the test images of the manifest (got {found[:12]}…); {AGAIN}")
+            raise UserError(
+                f"{path}: must hold the test images of the manifest (got {found[:12]}…); {REBUILD_HINT}"
+            )
         return images, labels
 
 
-def variant(name: str) -> Variant:
+def parse_variant(name: str) -> Variant:
     """Return a name as that of a model in a bundle. Raises UserError where it is none."""
-    for known in TECHNIQUES:
+    for known in TECHNIQUE_OF_VARIANT:
         if known == name:
             return known
-    raise UserError(f"'model' must be known (got {name!r}); {nearest(name, TECHNIQUES)}")
+    raise UserError(f"'model' must be known (got {name!r}); {did_you_mean(name, TECHNIQUE_OF_VARIANT)}")
 
 
 def load(folder: Path, variants: Collection[Variant] | None = None) -> Bundle:
@@ -192,10 +196,10 @@ def load(folder: Path, variants: Collection[Variant] | None = None) -> Bundle:
     document = read_json(path)
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != VERSION:
-        raise UserError(f"{path}: 'schema_version' must be {VERSION} (got {version!r}); {AGAIN}")
-    manifest = validated(Manifest, document, path)
-    if manifest.model not in ARCHITECTURES:
-        raise UserError(f"{path}: 'model' must be known (got {manifest.model!r}); {AGAIN}")
+        raise UserError(f"{path}: 'schema_version' must be {VERSION} (got {version!r}); {REBUILD_HINT}")
+    manifest = parse_as(Manifest, document, path)
+    if manifest.model not in CONVNEXT_VARIANTS:
+        raise UserError(f"{path}: 'model' must be known (got {manifest.model!r}); {REBUILD_HINT}")
     passed_over = {
         file
         for name, model in manifest.models.items()
@@ -208,19 +212,21 @@ def load(folder: Path, variants: Collection[Variant] | None = None) -> Bundle:
     return Bundle(folder, manifest)
 
 
-def check(path: Path, file: File) -> None:
+def check(path: Path, file: FileEntry) -> None:
     """Raise UserError, in one line, unless a file is there and is what the manifest says."""
     if not path.is_file():
-        raise UserError(f"{path}: must be there, for the manifest lists it (got no file); {AGAIN}")
+        raise UserError(f"{path}: must be there, for the manifest lists it (got no file); {REBUILD_HINT}")
     try:
         size, found = path.stat().st_size, sha256(path)
     except OSError as error:
-        raise UserError(f"{path}: must be readable (got {error.strerror}); {AGAIN}") from None
+        raise UserError(f"{path}: must be readable (got {error.strerror}); {REBUILD_HINT}") from None
     if size != file.bytes:
-        raise UserError(f"{path}: must have {file.bytes} bytes (got {size}); it is truncated or altered, {AGAIN}")
+        raise UserError(
+            f"{path}: must have {file.bytes} bytes (got {size}); it is truncated or altered, {REBUILD_HINT}"
+        )
     if found != file.sha256:
         raise UserError(
-            f"{path}: must have the sha256 {file.sha256[:12]}… (got {found[:12]}…); it is altered, {AGAIN}"
+            f"{path}: must have the sha256 {file.sha256[:12]}… (got {found[:12]}…); it is altered, {REBUILD_HINT}"
         )
 
 
@@ -237,7 +243,7 @@ def write(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Path:
             new = Path(aside) / "bundle"
             new.mkdir()
             fields = fill(new)
-            files = {path.name: File(sha256=sha256(path), bytes=path.stat().st_size) for path in new.iterdir()}
+            files = {path.name: FileEntry(sha256=sha256(path), bytes=path.stat().st_size) for path in new.iterdir()}
             manifest = Manifest(**fields, files=dict(sorted(files.items())))
             (new / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
             return new.rename(folder)
@@ -247,11 +253,11 @@ def write(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Path:
 
 def _array(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
     if path.name not in manifest.files:
-        raise UserError(f"{path}: must be listed in the manifest (got none); {AGAIN}")
+        raise UserError(f"{path}: must be listed in the manifest (got none); {REBUILD_HINT}")
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: must be an array of numpy's ({error}); {AGAIN}") from None
+        raise UserError(f"{path}: must be an array of numpy's ({error}); {REBUILD_HINT}") from None
     if array.dtype != np.uint8:
-        raise UserError(f"{path}: must hold uint8 (got {array.dtype}); {AGAIN}")
+        raise UserError(f"{path}: must hold uint8 (got {array.dtype}); {REBUILD_HINT}")
     return np.asarray(array)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.edge.bundle import TECHNIQUES, Variant
+from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Variant
 
 Runtime = Literal["onnxruntime", "eager"]
 
@@ -23,7 +23,7 @@ class Contender:
         return f"{self.variant}-{self.runtime}"
 
 
-def rests_on(claim: Claim, contender: Contender) -> bool:
+def needs_timing_of(claim: Claim, contender: Contender) -> bool:
     """Tell whether a claim's verdict uses a contender's times."""
     if not claim.deployed:
         return False
@@ -32,4 +32,4 @@ def rests_on(claim: Claim, contender: Contender) -> bool:
         (claim.technique, str(settings.get("runtime", ["onnxruntime"])[0])),
         (str(settings.get("baseline", [""])[0]), str(settings.get("baseline_runtime", [""])[0])),
     }
-    return (TECHNIQUES[contender.variant], contender.runtime) in pairs
+    return (TECHNIQUE_OF_VARIANT[contender.variant], contender.runtime) in pairs

@@ -21,25 +21,25 @@ from edgeai_repro.claims.registry import METRICS, Settings
 from edgeai_repro.claims.schema import Claim, FullScale
 from edgeai_repro.devices.roofline import estimates
 from edgeai_repro.devices.spec import Device
-from edgeai_repro.edge.bundle import TECHNIQUES, Bundle, Model, Variant
-from edgeai_repro.edge.contenders import Contender, Runtime, rests_on
+from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, ModelEntry, Variant
+from edgeai_repro.edge.contenders import Contender, Runtime, needs_timing_of
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.edge.temporary_bundle import make
-from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, nearest
+from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError, did_you_mean
 from edgeai_repro.evidence import environment
-from edgeai_repro.evidence.measurement import Measurement, Parameter
-from edgeai_repro.judge.formatting import show, show_interval
-from edgeai_repro.measure.latency.interleaved import PLAN, Plan, Timing, race
-from edgeai_repro.measure.latency.threads import not_eager, torch_threads, usable_cores
+from edgeai_repro.evidence.measurement import Measurement, Setting
+from edgeai_repro.judge.formatting import format_interval, format_number
+from edgeai_repro.measure.latency.interleaved import PLAN, Plan, Timing, time_interleaved
+from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
 from edgeai_repro.measure.latency.throttling import governor
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 NO_BUNDLE = "no bundle is here: `edgeai-repro bundle convnext_small -o DIR`, then --bundle DIR"
 NO_TORCH = "eager mode can't be timed, for torch isn't installed here; pip install 'edgeai-repro[torch]'"
-BOUNDS = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
+ROOFLINE_VARIANT = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
 
 
-class EdgeLab:
+class DeployedModels:
     """Measures what is deployed: the models of `bundle`, None where there is none, with a number of threads.
 
     `named` is the device that EDGEAI_DEVICE names, `devices` are all that are known; `models` restricts the run.
@@ -73,13 +73,13 @@ class EdgeLab:
         return None if self.bundle is None else self.bundle.manifest.model
 
     @property
-    def noted(self) -> dict[str, Parameter]:
+    def timing_context(self) -> dict[str, Setting]:
         """What is noted beside every timing: the input's side in pixels, the threads, and what the device tells.
 
         That is what sets its frequency, and how many turns were discarded since it was throttled.
         """
         assert self.bundle is not None, "checked by rows"
-        noted: dict[str, Parameter | None] = {
+        noted: dict[str, Setting | None] = {
             "resolution": self.bundle.manifest.input.shape[3],
             "threads": self.threads,
             "governor": governor(),
@@ -90,7 +90,7 @@ class EdgeLab:
     @property
     def _not_eager(self) -> str | None:
         """Why torch's eager mode isn't timed here; None where it is."""
-        return NO_TORCH if find_spec("torch") is None else not_eager(self.threads)
+        return NO_TORCH if find_spec("torch") is None else why_eager_is_not_timed(self.threads)
 
     @property
     def contenders(self) -> list[Contender]:
@@ -99,7 +99,11 @@ class EdgeLab:
             return []
         runtimes = [name for name in get_args(Runtime) if name != "eager" or self._not_eager is None]
         found = [Contender(runtime, variant) for variant in self.bundle.manifest.models for runtime in runtimes]
-        return [each for each in found if not self._claims or any(rests_on(claim, each) for claim in self._claims)]
+        return [
+            each
+            for each in found
+            if not self._claims or any(needs_timing_of(claim, each) for claim in self._claims)
+        ]
 
     def rows(self, claim: Claim, full: FullScale | None) -> list[Measurement]:
         """Return the rows of a claim about what is deployed; `full` is what trained weights need for full scale.
@@ -108,20 +112,22 @@ class EdgeLab:
         a clock jumped.
         """
         if self.bundle is None and claim not in self._claims:
-            raise ConditionMissing("edge", NO_BUNDLE)
+            raise MissingRequirement("edge", NO_BUNDLE)
         model = claim.models[0] if self.bundle is None else self.bundle.manifest.model
         asked = ", ".join(claim.models)
         if self._models is not None and model not in self._models:
-            raise ConditionMissing("models", f"{asked} left out; run without --claims-models")
-        if model not in [*claim.models, *claim.neighbours]:
-            raise ConditionMissing("models", f"{asked} asked for; the bundle is of {model}")
+            raise MissingRequirement("models", f"{asked} left out; run without --claims-models")
+        if model not in [*claim.models, *claim.also_shown]:
+            raise MissingRequirement("models", f"{asked} asked for; the bundle is of {model}")
         if self.bundle is None:
             _check_real()
             self.bundle = make(model)
         rows = list(METRICS[claim.metric].measure(self, claim, model))
         if "weights" in claim.needs:
             origin = self.bundle.model(self._variant(claim.technique)).origin
-            scale = "full" if full is not None and _reaches(origin.recipe, claim.technique, full) else "reduced"
+            scale = (
+                "full" if full is not None and _is_full_scale(origin.recipe, claim.technique, full) else "reduced"
+            )
             said = {"scale": scale, "evidence": self.bundle.sha256(self._variant(claim.technique))}
             rows = [row.model_copy(update=said) for row in rows]
         return rows
@@ -144,25 +150,27 @@ class EdgeLab:
         eager = any(each.runtime == "eager" for each in contenders)
         with torch_threads(self.threads) if eager else nullcontext():
             try:
-                timed = race(self.calls(), self._plan)
+                timed = time_interleaved(self.runners(), self._plan)
             except TooNoisyError as noise:
                 return noise  # kept: a hot device gets no cooler by being timed again
         for deployed in self._deployed.values():
             deployed.check_unchanged()
         return {each: timed[str(each)] for each in contenders}
 
-    def calls(self) -> dict[str, Callable[[], object]]:
+    def runners(self) -> dict[str, Callable[[], object]]:
         """Return what answers one image, by the names of all contenders. Raises UserError as `rows` does."""
         return {str(each): self._call(each) for each in self.contenders}
 
     def timing(self, technique: str, runtime: str, settings: Settings) -> tuple[Contender, Timing]:
         """Return a contender and its times. Raises ConditionMissing where it can't be timed here."""
         if runtime not in get_args(Runtime):
-            raise UserError(f"'runtime' must be known (got {runtime!r}); {nearest(runtime, get_args(Runtime))}")
+            raise UserError(
+                f"'runtime' must be known (got {runtime!r}); {did_you_mean(runtime, get_args(Runtime))}"
+            )
         variant = self._variant(technique)
         self._check_settings(variant, settings)
         if runtime == "eager" and self._not_eager:
-            raise ConditionMissing("torch", self._not_eager)
+            raise MissingRequirement("torch", self._not_eager)
         contender = Contender(cast(Runtime, runtime), variant)
         return contender, self.timings[contender]
 
@@ -179,7 +187,7 @@ class EdgeLab:
         variant = self._variant(technique)
         described = self._check_settings(variant, settings)
         if described.origin.sha256 is None:
-            raise ConditionMissing(
+            raise MissingRequirement(
                 "weights",
                 f"the bundle's {variant} has random weights; train {model} with `edgeai-repro train`, and bundle "
                 "the run's folder",
@@ -192,55 +200,55 @@ class EdgeLab:
         seed = (described.origin.recipe or {}).get("seed")
         return {int(seed or 0): self._correct[variant]}
 
-    def refuse_elsewhere(self, claim: Claim, rows: Sequence[Measurement]) -> None:
+    def require_edge_device(self, claim: Claim, rows: Sequence[Measurement]) -> None:
         """Raise ConditionMissing, with what was measured and the roofline, unless this is a named edge device."""
         if self.named is not None and self.named.kind == "edge":
             return
         here = f"{environment.describe().cpu} ({platform.machine()})"
         measured = "; ".join(
-            f"measured here, on {here} with {self.threads} threads: {show_interval(row.reported, 'ms')}"
+            f"measured here, on {here} with {self.threads} threads: {format_interval(row.reported, 'ms')}"
             for row in rows
         )
         what = f"EDGEAI_DEVICE names {self.named.key}, which is none" if self.named else "EDGEAI_DEVICE names none"
         told = [f"milliseconds are judged on an edge device alone, and {what}", measured, self._roofline(claim)]
-        raise ConditionMissing("edge", "; ".join(filter(None, told)), rows)
+        raise MissingRequirement("edge", "; ".join(filter(None, told)), rows)
 
     def _roofline(self, claim: Claim) -> str:
         assert self.bundle is not None, "checked by rows"
         manifest = self.bundle.manifest
         model = self.bundle.model(self._variant(claim.technique))
-        bound = BOUNDS.get(claim.technique)
+        bound = ROOFLINE_VARIANT.get(claim.technique)
         edge = [each for each in self._devices if each.kind == "edge"]
         if bound is None or not edge:
             return ""
         found = estimates(
             edge,
-            ARCHITECTURES[manifest.model],
+            CONVNEXT_VARIANTS[manifest.model],
             target=float(model.params.get("target", 0.0)),
             resolutions=(manifest.input.shape[3],),
         )
         rows = [
-            f"{row.device} at least {show(row.bound_ms, 'ms')}"
-            + ("" if row.expected_ms is None else f", expected {show(row.expected_ms, 'ms')}")
+            f"{row.device} at least {format_number(row.bound_ms, 'ms')}"
+            + ("" if row.expected_ms is None else f", expected {format_number(row.expected_ms, 'ms')}")
             for row in found
             if row.variant == bound
         ]
         return f"the roofline: {'; '.join(rows)}"
 
     def _variant(self, technique: str) -> Variant:
-        for variant, known in TECHNIQUES.items():
+        for variant, known in TECHNIQUE_OF_VARIANT.items():
             if known == technique and self.bundle is not None and variant in self.bundle.manifest.models:
                 return variant
-        raise ConditionMissing("edge", f"the bundle holds no model by {technique}; {NO_BUNDLE}")
+        raise MissingRequirement("edge", f"the bundle holds no model by {technique}; {NO_BUNDLE}")
 
-    def _check_settings(self, variant: Variant, settings: Settings) -> Model:
+    def _check_settings(self, variant: Variant, settings: Settings) -> ModelEntry:
         """Return what is known of a model, after its technique's settings were found to be those asked for."""
         assert self.bundle is not None, "checked by _variant"
         described = self.bundle.model(variant)
         for name, value in settings.items():
             if name in described.params and described.params[name] != value:
                 got = described.params[name]
-                raise ConditionMissing("edge", f"{name} {value} asked for; the bundle's {variant} has {got}")
+                raise MissingRequirement("edge", f"{name} {value} asked for; the bundle's {variant} has {got}")
         return described
 
     def _deploy(self, variant: Variant) -> Deployed:
@@ -271,10 +279,10 @@ class EdgeLab:
 def _check_real() -> None:
     """Raise ConditionMissing on an emulated processor: nothing is timed there."""
     if environment.emulated():
-        raise ConditionMissing("edge", f"{environment.EMULATED}; run it on the device itself")
+        raise MissingRequirement("edge", f"{environment.EMULATED}; run it on the device itself")
 
 
-def _reaches(recipe: Mapping[str, object] | None, technique: str, full: FullScale) -> bool:
+def _is_full_scale(recipe: Mapping[str, object] | None, technique: str, full: FullScale) -> bool:
     """Tell whether a model was trained, and pruned in training where it is pruned, at the paper's scale."""
     if recipe is None or (technique in ("structured_pruning", "combined") and recipe["structured"] is None):
         return False

@@ -10,11 +10,11 @@ from edgeai_repro.evidence.measurement import Measurement
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim
-    from edgeai_repro.edge.deployed_models import EdgeLab
+    from edgeai_repro.edge.deployed_models import DeployedModels
 
 
 @metric("latency", unit="ms", deployed=True)
-def latency(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
+def latency(edge: DeployedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Median time for one image on the edge device, with its quartiles."""
     from edgeai_repro.measure.latency.interleaved import worst_control
 
@@ -25,19 +25,19 @@ def latency(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
             Measurement(
                 model=model,
                 technique=claim.technique,
-                params={**settings, **edge.noted, "p90": round(timing.p90, 3)},
+                params={**settings, **edge.timing_context, "p90": round(timing.p90, 3)},
                 reported=timing.median,
                 n=timing.n,
                 evidence=edge.sha256(contender),
                 control=worst_control([timing]),
             )
         )
-    edge.refuse_elsewhere(claim, rows)
+    edge.require_edge_device(claim, rows)
     yield from rows
 
 
 @metric("speedup", unit="×", deployed=True)
-def speedup(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
+def speedup(edge: DeployedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """How many times faster one image is than by technique `baseline` in `baseline_runtime`: in one run."""
     from edgeai_repro.measure.latency.interleaved import ratio, worst_control
 
@@ -47,7 +47,7 @@ def speedup(edge: EdgeLab, claim: Claim, model: str) -> Iterator[Measurement]:
         yield Measurement(
             model=model,
             technique=claim.technique,
-            params={**settings, **edge.noted},
+            params={**settings, **edge.timing_context},
             reported=ratio(slower, faster),
             n=faster.n,
             evidence=edge.sha256(contender),

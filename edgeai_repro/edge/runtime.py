@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.edge.bundle import AGAIN, WEIGHTS_SHA256, Bundle, Input, Variant
+from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle, InputSpec, Variant
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure.latency.threads import usable_cores
 
@@ -28,7 +28,7 @@ class Network:
     where ONNX Runtime isn't installed or can't load the file, and where its input is another.
     """
 
-    def __init__(self, path: Path, wanted: Input, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path, wanted: InputSpec, *, threads: int | None = None) -> None:
         self.path = path
         self.threads = threads or usable_cores()
         self._input = wanted
@@ -65,7 +65,7 @@ class Deployed(Network):
         weights = bundle.model(variant).weights
         named = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_SHA256)
         if named != bundle.manifest.files[weights].sha256:
-            raise UserError(f"{self.path}: must name the sha256 of {weights} (got {named}); {AGAIN}")
+            raise UserError(f"{self.path}: must name the sha256 of {weights} (got {named}); {REBUILD_HINT}")
 
     def check_unchanged(self) -> None:
         """Raise UserError unless the files on disk are those that the manifest lists, and so those loaded."""
@@ -96,7 +96,7 @@ class Deployed(Network):
         return difference
 
 
-def prepare(images: NDArray[np.uint8], wanted: Input) -> Floats:
+def prepare(images: NDArray[np.uint8], wanted: InputSpec) -> Floats:
     """Return uint8 images (n, 3, h, w) as float32 (n, 3, H, W), normalised; enlarged bilinearly, as by torch."""
     mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) * 255 for values in (wanted.mean, wanted.std))
     scaled = (images.astype(np.float32) - mean) / std
@@ -150,8 +150,8 @@ def open_session(path: Path, threads: int) -> Any:
         raise UserError(f"{path}: must be an ONNX model that can be run (got {brief}); write it again") from None
 
 
-def _check_input(path: Path, session: Any, wanted: Input) -> None:
+def _check_input(path: Path, session: Any, wanted: InputSpec) -> None:
     found = [(node.name, node.type, list(node.shape)) for node in session.get_inputs()]
     expected = [(wanted.name, "tensor(float)", list(wanted.shape))]
     if found != expected:
-        raise UserError(f"{path}: must take {expected} (got {found}); {AGAIN}")
+        raise UserError(f"{path}: must take {expected} (got {found}); {REBUILD_HINT}")

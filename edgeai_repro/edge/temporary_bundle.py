@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeai_repro.edge.bundle import Bundle
-from edgeai_repro.errors import ConditionMissing
+from edgeai_repro.errors import MissingRequirement
 
 NEEDED = ("onnx", "onnxruntime", "torch")
 
@@ -22,7 +22,7 @@ def make(model: str) -> Bundle:
     Raises ConditionMissing where the packages that it takes aren't installed, as on an edge device.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
-        raise ConditionMissing(
+        raise MissingRequirement(
             "edge",
             f"no bundle is given, and none can be made without {', '.join(missing)}: where these are installed, "
             f"`edgeai-repro bundle {model} -o DIR`; here --bundle DIR",

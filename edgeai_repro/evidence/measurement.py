@@ -7,16 +7,16 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveInt, model_validator
 
 AA_BAND = (0.95, 1.05)  # a thing that seems to differ from itself by more than 5 % shows the machine's noise
-Parameter = bool | int | FiniteFloat | str
+Setting = bool | int | FiniteFloat | str
 
 
-class Record(BaseModel):
+class Frozen(BaseModel):
     """The base of all data that travels between rooms: frozen, and strict about its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Interval(Record):
+class Interval(Frozen):
     """A value and the interval in which it is believed to lie, in the unit of its metric."""
 
     value: FiniteFloat
@@ -35,7 +35,7 @@ class Interval(Record):
         return cls(value=value, low=value, high=value)
 
 
-def aa_control(ratio: Interval) -> bool:
+def aa_control_passes(ratio: Interval) -> bool:
     """Tell whether the ratio of two timings of one and the same thing shows a machine quiet enough to judge on.
 
     The whole interval must lie in [0.95, 1.05]; else the run is too noisy, which is no failure.
@@ -43,7 +43,7 @@ def aa_control(ratio: Interval) -> bool:
     return AA_BAND[0] <= ratio.low and ratio.high <= AA_BAND[1]
 
 
-class Curve(Record):
+class Curve(Frozen):
     """What a trend is of: pairs of a value of the setting `over` and of a quantity in `unit`."""
 
     over: str
@@ -51,10 +51,10 @@ class Curve(Record):
     points: list[tuple[FiniteFloat, FiniteFloat]]
 
 
-class Measurement(Record):
-    """One row: what the common counters report of a compressed model, and the logical quantity behind it.
+class Measurement(Frozen):
+    """One row: what the common counters report of a compressed model, and the actual quantity behind it.
 
-    `reported` and `logical` are in the unit of the claim's metric; `logical` is None where the two can't differ.
+    `reported` and `actual` are in the unit of the claim's metric; `actual` is None where the two can't differ.
     `n` is the number of observations behind the value (images, samples; 1 for a count). `scale` is "full" only
     where model and budget are the paper's. `control` is the A/A ratio measured beside a timing, `curve` what a
     trend was found in.
@@ -62,9 +62,9 @@ class Measurement(Record):
 
     model: str
     technique: str
-    params: dict[str, Parameter] = Field(default_factory=dict)
+    params: dict[str, Setting] = Field(default_factory=dict)
     reported: Interval
-    logical: Interval | None = None
+    actual: Interval | None = None
     n: PositiveInt = 1
     source: Literal["live", "recorded"] = "live"
     scale: Literal["full", "reduced"] = "full"
@@ -74,7 +74,7 @@ class Measurement(Record):
     curve: Curve | None = None
 
 
-class Environment(Record):
+class Environment(Frozen):
     """The machine and the software that a run was made with; on an emulated processor no time is evidence."""
 
     python: str

@@ -32,7 +32,7 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"'successes' must be from 0 to 'n', which is at least 1 (got {successes} of {n})")
     ends = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return _around(100 * successes / n, 100 * ends.low, 100 * ends.high)
+    return _enclosing(100 * successes / n, 100 * ends.low, 100 * ends.high)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
     Takes one boolean per image and model; p is two-sided, and 1 where no image tells the models apart. Raises
     ValueError unless both are boolean vectors of one length, at least 1.
     """
-    _, only_a, only_b, _ = _cells(correct_a, correct_b)
+    _, only_a, only_b, _ = _contingency_table(correct_a, correct_b)
     discordant = only_a + only_b
     p = stats.binomtest(only_a, discordant, 0.5).pvalue if discordant else 1.0
     return McNemar(only_a, only_b, float(p))
@@ -65,7 +65,7 @@ def paired_difference(
     speaks of other images, not of other training seeds. Where no image tells the two apart it is a point, though
     the truth may be up to 3 / n off (the rule of three). Raises ValueError as `mcnemar` does.
     """
-    cells = _cells(baseline, candidate)
+    cells = _contingency_table(baseline, candidate)
     draws = _resampled(cells, seed)
     differences = 100 * (draws[:, 2] - draws[:, 1]) / sum(cells)
     return _percentile(100 * (cells[2] - cells[1]) / sum(cells), differences, confidence)
@@ -78,7 +78,7 @@ def relative_difference(
 
     Raises ValueError also where the baseline gets no image right.
     """
-    cells = _cells(baseline, candidate)
+    cells = _contingency_table(baseline, candidate)
     if cells[0] + cells[1] == 0:
         raise ValueError("'baseline' must get an image right for a relative difference (got none)")
     draws = _resampled(cells, seed)
@@ -129,11 +129,11 @@ def seed_spread(values: Sequence[float], confidence: float = CONFIDENCE) -> Inte
     mean = float(np.mean(values))
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * error
-    return _around(mean, mean - half, mean + half)
+    return _enclosing(mean, mean - half, mean + half)
 
 
-def widened(interval: Interval, spread: Interval | None) -> Interval:
-    """Return `interval` widened by the spread over seeds, both in one unit; unchanged where there is none.
+def with_seed_spread(interval: Interval, spread: Interval | None) -> Interval:
+    """Return `interval` with_seed_spread by the spread over seeds, both in one unit; unchanged where there is none.
 
     Which images and which seed are independent sources of error, so their half widths add in quadrature. The
     value stays.
@@ -143,7 +143,7 @@ def widened(interval: Interval, spread: Interval | None) -> Interval:
     value = interval.value
     low = math.hypot(value - interval.low, spread.value - spread.low)
     high = math.hypot(interval.high - value, spread.high - spread.value)
-    return _around(value, value - low, value + high)
+    return _enclosing(value, value - low, value + high)
 
 
 def median_with_iqr(samples: ArrayLike) -> Interval:
@@ -177,7 +177,7 @@ def paired_ratio(
     return _percentile(float(np.median(ratios)), np.median(drawn, axis=1), confidence)
 
 
-def _cells(correct_a: ArrayLike, correct_b: ArrayLike) -> tuple[int, int, int, int]:
+def _contingency_table(correct_a: ArrayLike, correct_b: ArrayLike) -> tuple[int, int, int, int]:
     """Count the images that both, only a, only b and neither get right."""
     a, b = np.asarray(correct_a), np.asarray(correct_b)
     if a.dtype != np.bool_ or b.dtype != np.bool_ or a.ndim != 1 or a.shape != b.shape or a.size == 0:
@@ -213,9 +213,9 @@ def _blocks(times: ArrayLike, name: str) -> Floats:
 
 def _percentile(value: float, draws: Floats, confidence: float) -> Interval:
     low, high = np.percentile(draws, [50 * (1 - confidence), 50 * (1 + confidence)])
-    return _around(value, float(low), float(high))
+    return _enclosing(value, float(low), float(high))
 
 
-def _around(value: float, low: float, high: float) -> Interval:
+def _enclosing(value: float, low: float, high: float) -> Interval:
     """Make an interval that holds its value where a formula's last digit, or few draws, would leave it out."""
     return Interval(value=value, low=min(low, value), high=max(high, value))

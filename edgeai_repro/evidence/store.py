@@ -19,10 +19,10 @@ def read_folder(folder: Path) -> dict[str, TrainingRecord]:
     """
     if not folder.is_dir():
         return {}
-    return {path.stem: load_record(path) for path in listed_files(folder)}
+    return {path.stem: load_record(path) for path in verified_files(folder)}
 
 
-def listed_files(folder: Path) -> list[Path]:
+def verified_files(folder: Path) -> list[Path]:
     """Return the JSON files of a folder, each held against its listed sha256. Raises as `read_folder` does."""
     listed = _sums(folder)
     paths = sorted(folder.glob("*.json"))
@@ -40,13 +40,13 @@ def listed_files(folder: Path) -> list[Path]:
     return paths
 
 
-def list_sum(path: Path) -> None:
+def update_checksum(path: Path) -> None:
     """Put a file's sha256 on its folder's list."""
     sums = {**_sums(path.parent), path.name: sha256(path)}
     write_text(path.parent / SUMS, "".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
 
 
-def keep_record(path: Path, folder: Path, name: str) -> Path:
+def add_training_record(path: Path, folder: Path, name: str) -> Path:
     """Check a training run's record, keep it in an evidence folder as `name`, with intervals, and list its sha256.
 
     Raises UserError where the file is no such record.
@@ -59,7 +59,7 @@ def keep_record(path: Path, folder: Path, name: str) -> Path:
     )
     kept = folder / f"{name}.json"
     write_text(kept, record.model_copy(update={"evaluations": evaluations}).model_dump_json(indent=1) + "\n")
-    list_sum(kept)
+    update_checksum(kept)
     return kept
 
 

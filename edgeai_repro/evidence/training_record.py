@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from edgeai_repro.evidence.measurement import Environment, Interval, Record
-from edgeai_repro.files import read_json, validated
+from edgeai_repro.evidence.measurement import Environment, Frozen, Interval
+from edgeai_repro.files import parse_as, read_json
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
 
 
-class Point(Record):
+class Point(Frozen):
     """One epoch of a learning curve: mean loss, and top-1 in percent (augmented images, test split)."""
 
     epoch: PositiveInt
@@ -27,7 +27,7 @@ class Point(Record):
     test_top1: float | None
 
 
-class Evaluation(Record):
+class Evaluation(Frozen):
     """One technique on the test split: which of the `n` images were right, as a bitmap in the split's order.
 
     `interval` is top-1 in percent with Wilson's 95 % interval, once the record is kept as evidence.
@@ -72,7 +72,7 @@ class Evaluation(Record):
         return 100 * self.successes / self.n
 
 
-class TrainingRecord(Record):
+class TrainingRecord(Frozen):
     """A finished training run.
 
     `recipe` is the `Recipe` as plain values, `hidden_widths` each block's MLP width after pruning, `seconds` the
@@ -103,4 +103,4 @@ class TrainingRecord(Record):
 
 def load_record(path: Path) -> TrainingRecord:
     """Read a run's `result.json`. Raises UserError, in one line, where it is not one."""
-    return validated(TrainingRecord, read_json(path), path)
+    return parse_as(TrainingRecord, read_json(path), path)

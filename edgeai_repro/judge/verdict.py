@@ -7,34 +7,34 @@ from dataclasses import dataclass
 
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Choice, Claim
-from edgeai_repro.errors import Condition
-from edgeai_repro.evidence.measurement import Measurement, Parameter, Record
-from edgeai_repro.judge.formatting import show_interval, show_range, where
+from edgeai_repro.errors import Requirement
+from edgeai_repro.evidence.measurement import Frozen, Measurement, Setting
+from edgeai_repro.judge.formatting import describe_row, format_interval, format_range
 from edgeai_repro.judge.rows import (
     DECIDED,
     FlipMargin,
     Outcome,
     Outcomes,
     VerdictName,
-    least,
-    outcome_of,
+    judge_rows,
     row_margin,
+    smallest_margin,
 )
 
 # Of a free choice the first of these that a value gives is said; attainable where some hold and some fail.
-UNSETTLED: tuple[VerdictName, ...] = ("inconclusive", "not_testable")
+UNDECIDED: tuple[VerdictName, ...] = ("inconclusive", "not_testable")
 FAILING: tuple[VerdictName, ...] = ("artefact", "contradicted")
 
 
-class Choices(Record):
+class Choices(Frozen):
     """The values of a free choice that were tried, and those with which the claim holds."""
 
     name: str
-    tried: tuple[Parameter, ...]
-    holding: tuple[Parameter, ...]
+    tried: tuple[Setting, ...]
+    holding: tuple[Setting, ...]
 
 
-class Verdict(Record):
+class Verdict(Frozen):
     """What is to be said of a claim. `row` is the measurement that decided, `rows` are all of the claim.
 
     `kept` are rows of the claim, in its own unit, that tells whether a free choice keeps the accuracy.
@@ -45,10 +45,10 @@ class Verdict(Record):
     reason: str
     row: Measurement | None = None
     rows: tuple[Measurement, ...] = ()
-    kept: tuple[Measurement, ...] = ()
+    accuracy_rows: tuple[Measurement, ...] = ()
     flip_margin: FlipMargin | None = None
     choices: Choices | None = None
-    condition: Condition | None = None
+    condition: Requirement | None = None
 
     @property
     def drifted(self) -> bool:
@@ -57,21 +57,21 @@ class Verdict(Record):
 
 
 @dataclass(frozen=True)
-class Kept:
+class AccuracyCheck:
     """Whether accuracy is kept at the values of a free choice: the claim that says so, and its rows."""
 
     claim: Claim
     rows: tuple[Measurement, ...]
 
 
-def untestable(claim: Claim, condition: Condition, remedy: str, rows: Iterable[Measurement] = ()) -> Verdict:
+def not_testable(claim: Claim, condition: Requirement, remedy: str, rows: Iterable[Measurement] = ()) -> Verdict:
     """Return the verdict of a claim that waits for a condition; `remedy` says how to supply it.
 
     Rows at reduced scale are a finding beside it: the reason tells what each would say.
     """
     rows = tuple(rows)
     findings = [
-        f"{_at_its_budget(claim, row)} would be {outcome_of(claim, [row], [row.model]).verdict}"
+        f"{_value_with_budget(claim, row)} would be {judge_rows(claim, [row], [row.model]).verdict}"
         for row in rows
         if row.scale == "reduced"
     ]
@@ -79,12 +79,12 @@ def untestable(claim: Claim, condition: Condition, remedy: str, rows: Iterable[M
     return Verdict(claim=claim, verdict="not_testable", reason=remedy + beside, condition=condition, rows=rows)
 
 
-def broken(claim: Claim, reason: str) -> Verdict:
+def error_verdict(claim: Claim, reason: str) -> Verdict:
     """Return what stands for a verdict where measuring broke: an error is never graded as science."""
     return Verdict(claim=claim, verdict="error", reason=reason)
 
 
-def judge(claim: Claim, rows: Sequence[Measurement], kept: Kept | None = None) -> Verdict:
+def judge(claim: Claim, rows: Sequence[Measurement], kept: AccuracyCheck | None = None) -> Verdict:
     """Judge a claim by the rows of all models and settings that were measured.
 
     Rows at reduced scale and rows of neighbours are shown and don't count. Where models that are missing from the
@@ -96,10 +96,10 @@ def judge(claim: Claim, rows: Sequence[Measurement], kept: Kept | None = None) -
         raise ValueError(f"'rows' of {claim.id!r} must be at least one (got none)")
     counting = [row for row in rows if row.scale == "full" and row.model in claim.models]
     if not counting:
-        return untestable(claim, *_nothing_counts(claim, rows), rows)
+        return not_testable(claim, *_why_no_row_counts(claim, rows), rows)
     choices = None
     if claim.choice is None:
-        outcome = outcome_of(claim, counting, claim.models)
+        outcome = judge_rows(claim, counting, claim.models)
         margin = row_margin(claim, outcome)
     else:
         outcomes = _outcomes(claim, claim.choice, counting)
@@ -108,19 +108,19 @@ def judge(claim: Claim, rows: Sequence[Measurement], kept: Kept | None = None) -
             tried=tuple(outcomes),
             holding=tuple(value for value, outcome in outcomes.items() if outcome.verdict == "reproduced"),
         )
-        name, outcome = _combined(claim, outcomes, claim.choice)
+        name, outcome = _combine_choices(claim, outcomes, claim.choice)
         if name == "attainable":
-            outcome, margin = _by_accuracy(claim, outcomes, outcome, choices, kept)
+            outcome, margin = _settle_by_accuracy(claim, outcomes, outcome, choices, kept)
         else:
             same = [other for other in outcomes.values() if other.verdict == name]
-            margin = least(row_margin(claim, other, choices.name) for other in same)
+            margin = smallest_margin(row_margin(claim, other, choices.name) for other in same)
     return Verdict(
         claim=claim,
         verdict=outcome.verdict,
         reason=outcome.reason,
         row=outcome.row,
         rows=tuple(rows),
-        kept=kept.rows if kept else (),
+        accuracy_rows=kept.rows if kept else (),
         flip_margin=margin,
         choices=choices,
         condition="models" if outcome.verdict == "not_testable" else None,
@@ -131,34 +131,34 @@ def _outcomes(claim: Claim, choice: Choice, rows: Sequence[Measurement]) -> Outc
     """Judge each value of a free choice on its own: all models at the recipe's, elsewhere those that sweep."""
     outcomes = {}
     for value in claim.settings[choice.name]:
-        swept = claim.models if value == choice.recipe else choice.swept_on
+        swept = claim.models if value == choice.default else choice.swept_on
         of_value = [row for row in rows if row.params.get(choice.name) == value and row.model in swept]
         if of_value:
-            outcomes[value] = outcome_of(claim, of_value, [model for model in claim.models if model in swept])
+            outcomes[value] = judge_rows(claim, of_value, [model for model in claim.models if model in swept])
     if not outcomes:
         raise ValueError(f"'params' of a row of {claim.id!r} must hold its {choice.name!r} (got none that does)")
     return outcomes
 
 
-def _combined(claim: Claim, outcomes: Outcomes, choice: Choice) -> tuple[VerdictName, Outcome]:
+def _combine_choices(claim: Claim, outcomes: Outcomes, choice: Choice) -> tuple[VerdictName, Outcome]:
     """Return what the values of a free choice say together, and the value's outcome that stands for it.
 
     Where some hold and some fail, it is the choice that makes the claim true. As long as that is open, because a
     value is undecided or wasn't tried, so is the verdict.
     """
     standing: dict[VerdictName, Outcome] = {}
-    for value in sorted(outcomes, key=lambda value: value != choice.recipe):
+    for value in sorted(outcomes, key=lambda value: value != choice.default):
         standing.setdefault(outcomes[value].verdict, outcomes[value])
     if "reproduced" in standing and not standing.keys().isdisjoint(FAILING):
         return "attainable", standing["reproduced"]
     if untried := [value for value in claim.settings[choice.name] if value not in outcomes]:
         text = f"{choice.name} {', '.join(map(str, untried))} not tried; run without --claims-models"
         standing.setdefault("not_testable", Outcome("not_testable", next(iter(standing.values())).row, text))
-    name = next(verdict for verdict in (*UNSETTLED, "reproduced", *FAILING) if verdict in standing)
+    name = next(verdict for verdict in (*UNDECIDED, "reproduced", *FAILING) if verdict in standing)
     return name, standing[name]
 
 
-def _nothing_counts(claim: Claim, rows: Sequence[Measurement]) -> tuple[Condition, str]:
+def _why_no_row_counts(claim: Claim, rows: Sequence[Measurement]) -> tuple[Requirement, str]:
     if any(row.scale == "reduced" for row in rows):
         return "weights", "no trained weights at full scale"
     return "models", f"{', '.join(claim.models)} left out; run without --claims-models"
@@ -168,7 +168,7 @@ def _choice_margin(outcome: Outcome, outcomes: Outcomes, choice: str) -> FlipMar
     """Return the step of the free choice, from the row that stands for it, to the nearest value that fails."""
     here = outcome.row.params[choice]
 
-    def step(value: Parameter) -> float:
+    def step(value: Setting) -> float:
         return 1.0 if isinstance(value, str) or isinstance(here, str) else abs(float(value) - here)
 
     nearest = min((value for value, other in outcomes.items() if other.verdict in FAILING), key=step)
@@ -176,8 +176,8 @@ def _choice_margin(outcome: Outcome, outcomes: Outcomes, choice: str) -> FlipMar
     return FlipMargin(of="choice", amount=step(nearest), text=text)
 
 
-def _by_accuracy(
-    claim: Claim, outcomes: Outcomes, standing: Outcome, choices: Choices, kept: Kept | None
+def _settle_by_accuracy(
+    claim: Claim, outcomes: Outcomes, standing: Outcome, choices: Choices, kept: AccuracyCheck | None
 ) -> tuple[Outcome, FlipMargin | None]:
     """Return what is to be said of a claim that some values of a choice make true, by the accuracy they leave.
 
@@ -185,7 +185,7 @@ def _by_accuracy(
     """
     name = choices.name
     says = (
-        f"holds with {name} {_listed(choices.holding, choices.tried)} (tried {show_range(choices.tried)}), "
+        f"holds with {name} {_listed(choices.holding, choices.tried)} (tried {format_range(choices.tried)}), "
         "a choice that the paper doesn't state"
     )
     left = {} if kept is None else _accuracy_left(kept, choices)
@@ -195,14 +195,14 @@ def _by_accuracy(
         row = standing.row if standing.row.params[name] in good else outcomes[good[0]].row
         reason = f"{says}, and accuracy is kept at {name} {_listed(good, choices.tried)}"
         margins = [
-            least([row_margin(claim, outcomes[value], name), _accuracy_margin(kept, left[value], name)])
+            smallest_margin([row_margin(claim, outcomes[value], name), _accuracy_margin(kept, left[value], name)])
             for value in good
         ]
         # It turns when the last of these values fails.
         return Outcome("reproduced", row, reason), max(filter(None, margins), key=lambda margin: margin.amount)
     if kept and set(choices.holding) <= set(lost):
         failing = [outcomes[v] for v in choices.tried if outcomes[v].verdict == "contradicted" and v not in lost]
-        margin = least(
+        margin = smallest_margin(
             [
                 *(_accuracy_margin(kept, left[value], name) for value in choices.holding),
                 *(row_margin(claim, other, name) for other in failing),
@@ -216,38 +216,38 @@ def _by_accuracy(
     return Outcome("attainable", standing.row, says), _choice_margin(standing, outcomes, name)
 
 
-def _accuracy_left(kept: Kept, choices: Choices) -> Outcomes:
+def _accuracy_left(kept: AccuracyCheck, choices: Choices) -> Outcomes:
     """Judge the accuracy at each value of a free choice of which a model was trained at full scale."""
     left = {}
     for value in choices.tried:
         rows = [row for row in kept.rows if row.scale == "full" and row.params[choices.name] == value]
         if rows:
-            left[value] = outcome_of(kept.claim, rows, kept.claim.models)
+            left[value] = judge_rows(kept.claim, rows, kept.claim.models)
     return left
 
 
-def _accuracy_margin(kept: Kept, outcome: Outcome, choice: str) -> FlipMargin | None:
+def _accuracy_margin(kept: AccuracyCheck, outcome: Outcome, choice: str) -> FlipMargin | None:
     margin = row_margin(kept.claim, outcome, choice)
     return margin and margin.model_copy(update={"text": f"{kept.claim.id}: {margin.text}"})
 
 
-def _listed(values: Sequence[Parameter], tried: Sequence[Parameter]) -> str:
+def _listed(values: Sequence[Setting], tried: Sequence[Setting]) -> str:
     """Return the first and the last of some values of a choice, or where others lie between, all of them."""
     first = tried.index(values[0])
     unbroken = tuple(values) == tuple(tried[first : first + len(values)])
-    return show_range(values) if unbroken else ", ".join(map(str, values))
+    return format_range(values) if unbroken else ", ".join(map(str, values))
 
 
-def _at_reduced_scale(kept: Kept) -> str:
+def _at_reduced_scale(kept: AccuracyCheck) -> str:
     rows = [row for row in kept.rows if row.scale == "reduced"]
-    told = "; ".join(_at_its_budget(kept.claim, row) for row in rows)
+    told = "; ".join(_value_with_budget(kept.claim, row) for row in rows)
     return f"; at reduced scale {told}" if told else ""
 
 
-def _at_its_budget(claim: Claim, row: Measurement) -> str:
+def _value_with_budget(claim: Claim, row: Measurement) -> str:
     """Return a row's value, and in brackets what it is of and what its training took."""
-    of = [where(claim, row)]
+    of = [describe_row(claim, row)]
     for name in ("epochs", "seeds"):
         if name in row.params:
             of.append(f"{row.params[name]} {name if row.params[name] != 1 else name.removesuffix('s')}")
-    return f"{show_interval(row.reported, METRICS[claim.metric].unit)} ({', '.join(of)})"
+    return f"{format_interval(row.reported, METRICS[claim.metric].unit)} ({', '.join(of)})"

@@ -1,6 +1,6 @@
 """Counting parameters and work twice: as common tools report them, and as they are.
 
-The tools are `parameters()` and thop; both look past weights that quantization has packed. The logical counter
+The tools are `parameters()` and thop; both look past weights that quantization has packed. The actual counter
 knows each layer that multiplies weights by activations, asks at run time how often a weight is used, and takes
 packed weights for what they are.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from edgeai_repro.networks.convnext import random_images, share
+from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 
 Kind = Literal["conv", "linear", "attention", "other"]
 
@@ -68,18 +68,18 @@ def reported(model: nn.Module, resolution: int = 32) -> Reported:
         import thop
 
     # On a copy, for thop leaves its buffers total_ops and total_params behind, and they would be saved as well.
-    macs, _ = thop.profile(share(model), (_image(model, resolution),), verbose=False)
+    macs, _ = thop.profile(clone_sharing_tensors(model), (_image(model, resolution),), verbose=False)
     return Reported(sum(parameter.numel() for parameter in model.parameters()), int(macs))
 
 
-def logical(model: nn.Module, resolution: int = 32) -> Counts:
+def actual(model: nn.Module, resolution: int = 32) -> Counts:
     """Count what `model` holds and what it computes for an RGB image of that many pixels a side."""
     return sum(by_kind(model, resolution).values(), Counts())
 
 
 def stored(model: nn.Module) -> Counts:
     """Count what `model` holds, without running it: parameters and those that aren't 0; no work."""
-    values = [values for values in _stored(share(model)) if not values.seen]
+    values = [values for values in _stored(clone_sharing_tensors(model)) if not values.seen]
     return Counts(sum(value.size for value in values), sum(value.nonzero for value in values))
 
 
@@ -94,8 +94,8 @@ def linear_share(model: nn.Module) -> float:
 
 
 def by_kind(model: nn.Module, resolution: int = 32) -> dict[Kind, Counts]:
-    """Return the logical counts by kind of layer; norms, layer scale and all other parameters are "other"."""
-    twin = share(model).eval()
+    """Return the actual counts by kind of layer; norms, layer scale and all other parameters are "other"."""
+    twin = clone_sharing_tensors(model).eval()
     stored = list(_stored(twin))
     sizes = {(id(values.owner), values.name): values for values in stored}
     counts: dict[Kind, Counts] = {"conv": Counts(), "linear": Counts(), "attention": Counts(), "other": Counts()}

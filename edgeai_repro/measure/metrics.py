@@ -10,54 +10,54 @@ from edgeai_repro.evidence.measurement import Curve, Interval, Measurement
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim
-    from edgeai_repro.measure.compressed_models import Lab, Profile
+    from edgeai_repro.measure.compressed_models import CompressedModels, Profile
 
 MEGA = 1e6
 Quantity = Callable[["Profile"], float]
 
 
 @metric("size_reduction", unit="%")
-def size_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def size_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Bytes saved in the file of the state_dict, against the uncompressed model's."""
     return _reductions(lab, claim, model, reported=lambda profile: profile.state_dict_bytes)
 
 
-@metric("params_reduction", unit="%", logical=True)
-def params_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Parameters saved: reported by parameters(), logical by the weights that are stored."""
+@metric("params_reduction", unit="%", actual=True)
+def params_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Parameters saved: reported by parameters(), actual by the weights that are stored."""
     return _reductions(
         lab,
         claim,
         model,
         reported=lambda profile: profile.reported.parameters,
-        logical=lambda profile: profile.logical.parameters,
+        actual=lambda profile: profile.actual.parameters,
     )
 
 
-@metric("macs_reduction", unit="%", logical=True)
-def macs_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Multiply-accumulates saved: reported by thop, logical by the products that are computed."""
+@metric("macs_reduction", unit="%", actual=True)
+def macs_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
     return _reductions(
         lab,
         claim,
         model,
         reported=lambda profile: profile.reported.macs,
-        logical=lambda profile: profile.logical.macs,
+        actual=lambda profile: profile.actual.macs,
     )
 
 
-@metric("executed_macs_reduction", unit="%", logical=True)
-def executed_macs_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("executed_macs_reduction", unit="%", actual=True)
+def executed_macs_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """As macs_reduction; beside it the share on zero weights, which only a runtime that skips them would save."""
-    dense = lab.profile(model).logical
+    dense = lab.profile(model).actual
     for row in macs_reduction(lab, claim, model):
-        counts = lab.profile(model, claim.technique, row.params).logical
+        counts = lab.profile(model, claim.technique, row.params).actual
         on_zeros = round(_saved(dense.macs, counts.nonzero_macs), 2)
         yield row.model_copy(update={"params": {**row.params, "macs_on_zero_weights": on_zeros}})
 
 
 @metric("added_size_reduction", unit="points")
-def added_size_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def added_size_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Points of bytes saved by pruning and quantizing, beyond the better of the two alone."""
     dense = lab.profile(model)
     for settings in claim.settings_for(model):
@@ -72,7 +72,7 @@ def added_size_reduction(lab: Lab, claim: Claim, model: str) -> Iterator[Measure
 
 
 @metric("compression_trend", unit="τ", deflated=True)
-def compression_trend(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def compression_trend(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
     from edgeai_repro.evidence.statistics import kendall_trend
 
@@ -80,7 +80,7 @@ def compression_trend(lab: Lab, claim: Claim, model: str) -> Iterator[Measuremen
     profiles = [lab.profile(model, claim.technique, settings) for settings in grid]
     sparsities = [float(settings["sparsity"]) for settings in grid]
     quantities: dict[str, tuple[str, Quantity]] = {
-        "non-zero parameters": ("M", lambda profile: profile.logical.nonzero_parameters),
+        "non-zero parameters": ("M", lambda profile: profile.actual.nonzero_parameters),
         "deflated bytes": ("MB", lambda profile: float(profile.deflated_bytes or 0)),
         "dense bytes": ("MB", lambda profile: profile.state_dict_bytes),
     }
@@ -105,7 +105,7 @@ def compression_trend(lab: Lab, claim: Claim, model: str) -> Iterator[Measuremen
 
 
 @metric("imbalance", unit="%")
-def imbalance(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def imbalance(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """The convolutions' share of the MACs, and the fully connected layers' share of the parameters."""
     by_kind = lab.by_kind(model)
     total = sum(by_kind.values(), type(by_kind["conv"])())
@@ -118,7 +118,7 @@ def imbalance(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
 
 
 def _reductions(
-    lab: Lab, claim: Claim, model: str, *, reported: Quantity, logical: Quantity | None = None
+    lab: CompressedModels, claim: Claim, model: str, *, reported: Quantity, actual: Quantity | None = None
 ) -> Iterator[Measurement]:
     dense = lab.profile(model)
     for settings in claim.settings_for(model):
@@ -128,7 +128,7 @@ def _reductions(
             model,
             settings,
             _saved(reported(dense), reported(profile)),
-            None if logical is None else _saved(logical(dense), logical(profile)),
+            None if actual is None else _saved(actual(dense), actual(profile)),
             seconds=profile.seconds,
         )
 
@@ -142,7 +142,7 @@ def _row(
     model: str,
     settings: Settings,
     reported: float,
-    logical: float | None = None,
+    actual: float | None = None,
     *,
     seconds: float,
 ) -> Measurement:
@@ -151,6 +151,6 @@ def _row(
         technique=claim.technique,
         params=dict(settings),
         reported=Interval.exact(reported),
-        logical=None if logical is None else Interval.exact(logical),
+        actual=None if actual is None else Interval.exact(actual),
         seconds=seconds,
     )

@@ -10,53 +10,53 @@ from edgeai_repro.evidence.measurement import Interval, Measurement
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim
-    from edgeai_repro.measure.compressed_models import Lab, Profile
+    from edgeai_repro.measure.compressed_models import CompressedModels, Profile
 
 INT8_SAVES = 0.75  # of fp32's four bytes int8 keeps one
 
 
 @metric("params", unit="M")
-def params(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def params(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Millions of parameters of the uncompressed model, with the claim's number of classes."""
     for settings in claim.settings_for(model):
-        network = lab.skeleton(model, int(settings["classes"]))
+        network = lab.build_on_meta(model, int(settings["classes"]))
         millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         yield Measurement(
             model=model, technique=claim.technique, params=settings, reported=Interval.exact(millions)
         )
 
 
-@metric("macs", unit="G", logical=True)
-def macs(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Billions of multiply-accumulates for one image: reported by thop, logical those of weights."""
+@metric("macs", unit="G", actual=True)
+def macs(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Billions of multiply-accumulates for one image: reported by thop, actual those of weights."""
     from edgeai_repro.measure import counts
 
     for settings in claim.settings_for(model):
-        network, resolution = lab.skeleton(model, int(settings["classes"])), int(settings["resolution"])
+        network, resolution = lab.build_on_meta(model, int(settings["classes"])), int(settings["resolution"])
         yield Measurement(
             model=model,
             technique=claim.technique,
             params=settings,
             reported=Interval.exact(counts.reported(network, resolution).macs / 1e9),
-            logical=Interval.exact(counts.logical(network, resolution).macs / 1e9),
+            actual=Interval.exact(counts.actual(network, resolution).macs / 1e9),
         )
 
 
 @metric("linear_share_params", unit="points")
-def linear_share_params(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def linear_share_params(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance of the reported drop in parameters from the share of them that stands in nn.Linear."""
     reach = _reach(lab, claim, model)
     yield _row(claim, model, reach, abs(reach["reported_parameters_saved"] - reach["share_of_linear"]))
 
 
 @metric("linear_share_bytes", unit="points")
-def linear_share_bytes(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def linear_share_bytes(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance of the bytes saved from three quarters of the share of parameters that stands in nn.Linear."""
     reach = _reach(lab, claim, model)
     yield _row(claim, model, reach, abs(reach["bytes_saved"] - INT8_SAVES * reach["share_of_linear"]))
 
 
-def _reach(lab: Lab, claim: Claim, model: str) -> dict[str, float]:
+def _reach(lab: CompressedModels, claim: Claim, model: str) -> dict[str, float]:
     """Return the share of nn.Linear in a model and what quantizing it saves, all in percent."""
     from edgeai_repro.measure import counts
 
@@ -66,7 +66,7 @@ def _reach(lab: Lab, claim: Claim, model: str) -> dict[str, float]:
         return 100 * (1 - quantity(quantized) / quantity(dense))
 
     return {
-        "share_of_linear": 100 * counts.linear_share(lab.skeleton(model)),
+        "share_of_linear": 100 * counts.linear_share(lab.build_on_meta(model)),
         "reported_parameters_saved": saved(lambda profile: profile.reported.parameters),
         "reported_macs_saved": saved(lambda profile: profile.reported.macs),
         "bytes_saved": saved(lambda profile: profile.state_dict_bytes),

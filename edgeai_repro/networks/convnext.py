@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.convnext import CNBlock, CNBlockConfig, ConvNeXt
 
-from edgeai_repro.networks.variants import ARCHITECTURES, TIMM, Architecture
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX, Architecture
 
 WEIGHT_STD = 0.02  # torchvision's trunc_normal_(std=0.02), cut at ± 2 absolute, is this normal distribution
 LAYER_SCALE = 1e-6
@@ -34,7 +34,7 @@ def build(
     `stem_stride` is the stem's stride and kernel size. Input is (N, 3, H, W), H and W multiples of
     `8 * stem_stride`; output (N, num_classes) logits. Raises KeyError for an unknown name.
     """
-    architecture = ARCHITECTURES[name]
+    architecture = CONVNEXT_VARIANTS[name]
     with torch.device("meta"):
         model = _skeleton(architecture, num_classes, stem_stride)
         if hidden_widths is not None:
@@ -45,13 +45,13 @@ def build(
     return model.eval()
 
 
-def skeleton(name: str, *, num_classes: int = 10) -> nn.Module:
+def build_on_meta(name: str, *, num_classes: int = 10) -> nn.Module:
     """Build a ConvNeXt, or any other of torchvision's or timm's models, on the meta device, in eval mode.
 
     It has layers and shapes and no values: what is counted by shapes alone takes a fraction of a second.
     """
     with torch.device("meta"):
-        architecture = ARCHITECTURES.get(name)
+        architecture = CONVNEXT_VARIANTS.get(name)
         model = _skeleton(architecture, num_classes, 4) if architecture else _published(name, num_classes)
     return model.eval()
 
@@ -64,7 +64,7 @@ def build_timm(name: str, *, num_classes: int = 10, seed: int | None = 0) -> nn.
     """
     import timm  # here, for it takes seconds
 
-    architecture = ARCHITECTURES[name]
+    architecture = CONVNEXT_VARIANTS[name]
     with torch.device("meta"):
         model = timm.create_model(
             name, num_classes=num_classes, conv_mlp=False, depths=architecture.depths, dims=architecture.widths
@@ -75,7 +75,7 @@ def build_timm(name: str, *, num_classes: int = 10, seed: int | None = 0) -> nn.
     return model.eval()
 
 
-def build_published(name: str, *, num_classes: int = 10, seed: int = 0) -> nn.Module:
+def build_from_zoo(name: str, *, num_classes: int = 10, seed: int = 0) -> nn.Module:
     """Build any of torchvision's classification models, or timm's `timm:NAME`, as its own code does under `seed`.
 
     It comes in eval mode, with random weights.
@@ -87,10 +87,10 @@ def build_published(name: str, *, num_classes: int = 10, seed: int = 0) -> nn.Mo
 
 
 def _published(name: str, num_classes: int) -> nn.Module:
-    if name.startswith(TIMM):
+    if name.startswith(TIMM_PREFIX):
         import timm  # here, for it takes seconds
 
-        return timm.create_model(name.removeprefix(TIMM), num_classes=num_classes)
+        return timm.create_model(name.removeprefix(TIMM_PREFIX), num_classes=num_classes)
     return cast(nn.Module, get_model(name, weights=None, num_classes=num_classes))
 
 
@@ -138,7 +138,7 @@ def initialise(model: nn.Module, seed: int) -> None:
         layer.weight.detach().normal_(0.0, WEIGHT_STD, generator=torch.Generator().manual_seed(own))
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(draw, layers, seeds(seed, len(layers))))
+        list(pool.map(draw, layers, draw_seeds(seed, len(layers))))
     for name, parameter in model.named_parameters():
         if name.endswith(("layer_scale", "gamma")):  # torchvision's and timm's name of it
             parameter.detach().fill_(LAYER_SCALE)
@@ -148,13 +148,13 @@ def initialise(model: nn.Module, seed: int) -> None:
             parameter.detach().fill_(1.0)
 
 
-def seeds(seed: int, count: int) -> list[int]:
+def draw_seeds(seed: int, count: int) -> list[int]:
     """Return `count` seeds drawn under `seed`."""
     drawn: list[int] = torch.randint(2**32, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
     return drawn
 
 
-def share(model: M) -> M:
+def clone_sharing_tensors(model: M) -> M:
     """Return a new tree of modules over the same tensors: parameters, buffers and packed int8 weights.
 
     Layers can be replaced and buffers added in it without a trace in `model`, at no cost in memory; but a value

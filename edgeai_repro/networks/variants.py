@@ -31,7 +31,7 @@ class Architecture:
         )
 
 
-ARCHITECTURES = {
+CONVNEXT_VARIANTS = {
     "convnext_atto": Architecture((40, 80, 160, 320), (2, 2, 6, 2), 0.0),
     "convnext_tiny": Architecture((96, 192, 384, 768), (3, 3, 9, 3), 0.1),
     "convnext_small": Architecture((96, 192, 384, 768), (3, 3, 27, 3), 0.4),
@@ -39,11 +39,11 @@ ARCHITECTURES = {
     "convnext_large": Architecture((192, 384, 768, 1536), (3, 3, 27, 3), 0.5),
     "convnext_xlarge": Architecture((256, 512, 1024, 2048), (3, 3, 27, 3), 0.5),
 }
-TIMM = "timm:"  # before a name of timm's
+TIMM_PREFIX = "timm:"  # before a name of timm's
 # Others that claims can name, by torchvision's names or timm's, with what people call them, in the order of their
 # size; built as published, for ImageNet. timm's `convnext_tiny_hnf` is ConvNeXt-Tiny with `conv_mlp`: its MLPs are
 # 1 × 1 convolutions, which compute what nn.Linear does (and its head norms before it pools).
-OTHERS = {
+OTHER_NETWORKS = {
     "efficientnet_b0": "EfficientNet-B0",
     "mobilenet_v3_large": "MobileNetV3-Large",
     "resnet18": "ResNet-18",
@@ -56,12 +56,12 @@ OTHERS = {
 IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
 
 
-def title(name: str) -> str:
+def display_name(name: str) -> str:
     """Return what people call a model, a name that isn't known as it is."""
     return (
         f"ConvNeXt-{name.removeprefix('convnext_').capitalize()}"
-        if name in ARCHITECTURES
-        else OTHERS.get(name, name)
+        if name in CONVNEXT_VARIANTS
+        else OTHER_NETWORKS.get(name, name)
     )
 
 

@@ -19,13 +19,13 @@ from pytest_benchmark.storage.file import FileStorage
 from edgeai_repro.devices.fingerprint import Fingerprint
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
-from edgeai_repro.files import read_json, validated, writable
+from edgeai_repro.files import check_writable, parse_as, read_json
 
 KEY = "edgeai"  # of what we add to pytest-benchmark's machine_info
 NUMBERED = "[0-9][0-9][0-9][0-9]_"  # the files that pytest-benchmark writes
 
 
-class Stack(BaseModel):
+class SoftwareVersions(BaseModel):
     """The software that a benchmark was run with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,12 +34,12 @@ class Stack(BaseModel):
     versions: dict[str, str]
 
     @classmethod
-    def here(cls) -> Stack:
+    def here(cls) -> SoftwareVersions:
         """Return the software of this process."""
         found = environment.describe()
         return cls(python=found.python, versions=found.versions)
 
-    def differences(self, now: Stack) -> list[str]:
+    def differences(self, now: SoftwareVersions) -> list[str]:
         """Return in words what is otherwise now."""
         before, after = ({"python": each.python, **each.versions} for each in (self, now))
         return [
@@ -55,7 +55,7 @@ class Machine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     fingerprint: Fingerprint
-    stack: Stack
+    stack: SoftwareVersions
 
 
 class MachineInfo(BaseModel):
@@ -64,21 +64,21 @@ class MachineInfo(BaseModel):
     edgeai: Machine | None = None
 
 
-class Named(BaseModel):
+class StoredBenchmark(BaseModel):
     """A stored benchmark's name, the id of the test that it comes from, and its statistics."""
 
     fullname: str
     stats: dict[str, Any]
 
 
-class Stored(BaseModel):
+class StoredFile(BaseModel):
     """A file of pytest-benchmark's, as far as it is read here."""
 
     machine_info: MachineInfo
-    benchmarks: list[Named] = Field(min_length=1)
+    benchmarks: list[StoredBenchmark] = Field(min_length=1)
 
 
-class Store:
+class DeviceBenchmarkStorage:
     """The plugin, of one run on one device; `asked` is the value of --benchmark-compare, True or a name."""
 
     def __init__(self, config: pytest.Config, fingerprint: Fingerprint) -> None:
@@ -105,7 +105,7 @@ class Store:
             try:
                 if session.save or session.autosave:
                     self._check_real()
-                    writable(session.storage.path / self._fingerprint.key / "new.json")
+                    check_writable(session.storage.path / self._fingerprint.key / "new.json")
                 found = self._check_stored(session.storage) if self._asked else False
             except UserError as error:
                 raise pytest.UsageError(str(error)) from None
@@ -137,7 +137,7 @@ class Store:
                     "a comparison across devices tells nothing"
                 )
             compared = self._asked is not True or path == paths[-1]
-            if compared and (changes := machine.stack.differences(Stack.here())):
+            if compared and (changes := machine.stack.differences(SoftwareVersions.here())):
                 self._notices.append(f"other software than in {path.name}: {', '.join(changes)}")
         if not paths:
             others = sorted({str(machine.fingerprint) for machine in _machines(storage.path)})
@@ -156,7 +156,7 @@ class Store:
 
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
         """Add the device and the software to what is stored."""
-        machine = Machine(fingerprint=self._fingerprint, stack=Stack.here())
+        machine = Machine(fingerprint=self._fingerprint, stack=SoftwareVersions.here())
         machine_info[KEY] = machine.model_dump()
 
     @pytest.hookimpl(tryfirst=True)
@@ -207,9 +207,9 @@ class Store:
             terminalreporter.write_line(f"benchmarks: {notice}")
 
 
-def read_stored(path: Path) -> Stored:
+def read_stored(path: Path) -> StoredFile:
     """Read a file of pytest-benchmark's. Raises UserError, in one line, where it isn't one."""
-    return validated(Stored, read_json(path), path)
+    return parse_as(StoredFile, read_json(path), path)
 
 
 def _machines(folder: Path) -> Iterator[Machine]:

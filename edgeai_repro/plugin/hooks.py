@@ -16,20 +16,20 @@ import pytest
 
 from edgeai_repro import __version__
 from edgeai_repro.devices.fingerprint import fingerprint
-from edgeai_repro.errors import ConditionMissing, TooNoisyError, UserError, brief, nearest
+from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError, did_you_mean, one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.report import terminal
-from edgeai_repro.session import Run
+from edgeai_repro.session import Session
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim, ImplicationSpec
     from edgeai_repro.edge.contenders import Contender
-    from edgeai_repro.measure.compressed_models import Lab
+    from edgeai_repro.measure.compressed_models import CompressedModels
     from edgeai_repro.measure.latency.interleaved import Timing
     from edgeai_repro.report.document import ImplicationEntry
 
-RUN = pytest.StashKey[Run | None]()
+RUN = pytest.StashKey[Session | None]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
             f"{given[0]}=… in one word: else pytest may take its value for the path of tests"
         )
     try:
-        config.stash[RUN] = folder and Run.prepare(
+        config.stash[RUN] = folder and Session.from_options(
             folder,
             models=config.option.claims_models,
             required=config.option.claims_require,
@@ -82,9 +82,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     run = config.stash[RUN]
     if run and config.pluginmanager.hasplugin("benchmark"):
-        from edgeai_repro.plugin.benchmark_storage import Store
+        from edgeai_repro.plugin.benchmark_storage import DeviceBenchmarkStorage
 
-        store = Store(config, fingerprint(run.edge.threads))
+        store = DeviceBenchmarkStorage(config, fingerprint(run.edge.threads))
         config.pluginmanager.register(store, "edgeai-benchmark-store")
 
 
@@ -99,7 +99,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         if "claims" in config.option.markexpr:
             lines += _conditions()
     for name, (value, known) in environment.variables().items():
-        hint = "" if known else f" is unknown: {nearest(name, environment.VARIABLES)}"
+        hint = "" if known else f" is unknown: {did_you_mean(name, environment.VARIABLES)}"
         lines.append(f"{name}={value}{hint}")
     return lines
 
@@ -144,21 +144,21 @@ def implication(request: pytest.FixtureRequest) -> ImplicationSpec:
 
 
 @pytest.fixture(scope="session")
-def lab(request: pytest.FixtureRequest) -> Lab:
+def lab(request: pytest.FixtureRequest) -> CompressedModels:
     """The lab, planned for the claims that were selected."""
-    from edgeai_repro.measure.compressed_models import Lab
+    from edgeai_repro.measure.compressed_models import CompressedModels
 
     run = _run(request)
     items = [item for item in request.session.items if isinstance(item, pytest.Function)]
     selected = [item.callspec.params["claim"] for item in items if "lab" in item.fixturenames]
     planned = [claim for _, claim in run.claims if claim in selected and not claim.deployed]
-    lab = Lab(planned, models=run.models)
+    lab = CompressedModels(planned, models=run.models)
     run.seconds = lab.seconds
     return lab
 
 
 @pytest.fixture
-def verdict(request: pytest.FixtureRequest, claim: Claim, lab: Lab) -> Verdict:
+def verdict(request: pytest.FixtureRequest, claim: Claim, lab: CompressedModels) -> Verdict:
     """Measure and judge a claim, once a run; the verdict also goes into the table and the file."""
     run = _run(request)
     name = next(name for name, known in run.claims if known is claim)
@@ -180,7 +180,7 @@ def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
     run = _run(request)
     with _in_one_line():
         timing = run.edge.timings[contender]
-    benchmark_replay.hand_over(request, run, contender, timing)
+    benchmark_replay.replay_into(request, run, contender, timing)
     return timing
 
 
@@ -192,26 +192,26 @@ def _in_one_line() -> Iterator[None]:
         yield
     except (UserError, TooNoisyError) as error:
         pytest.fail(str(error), pytrace=False)
-    except ConditionMissing as missing:
+    except MissingRequirement as missing:
         pytest.skip(missing.remedy)
 
 
 @pytest.fixture
-def finding(request: pytest.FixtureRequest, implication: ImplicationSpec) -> ImplicationEntry:
+def implication_result(request: pytest.FixtureRequest, implication: ImplicationSpec) -> ImplicationEntry:
     """Work out, by arithmetic alone, whether what claims imply of each other holds; it goes into the table too."""
     run = _run(request)
     name = next(name for name, known in run.implication_specs if known is implication)
-    return run.imply(name, implication)
+    return run.check_implication(name, implication)
 
 
 @pytest.fixture
-def settle(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
+def report_outcome(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
     """Return the function that turns a verdict into pytest's outcome: passed, xfailed, skipped or failed."""
     run = _run(request)
 
     def settle(verdict: Verdict) -> None:
         __tracebackhide__ = True
-        failure = run.fails(verdict)
+        failure = run.failure_reason(verdict)
         if failure:
             pytest.fail(failure, pytrace=False)
         if verdict.verdict in ("artefact", "contradicted"):
@@ -230,7 +230,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return
     for name, claim in run.claims:
         if claim is item.callspec.params.get("claim"):
-            run.broke(name, str(error) if isinstance(error, pytest.fail.Exception) else brief(error))
+            run.record_error(name, str(error) if isinstance(error, pytest.fail.Exception) else one_line(error))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -259,7 +259,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             terminalreporter.write_line(f"{label}: {path}")
 
 
-def _run(request: pytest.FixtureRequest) -> Run:
+def _run(request: pytest.FixtureRequest) -> Session:
     run = request.config.stash[RUN]
     if run is None:
         taken = f"a test takes {request.fixturename!r}"

@@ -12,21 +12,21 @@ from pathlib import Path
 from edgeai_repro.devices.fingerprint import ALIASES
 from edgeai_repro.devices.roofline import estimate
 from edgeai_repro.devices.spec import Device
-from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Measurement
-from edgeai_repro.evidence.store import list_sum, listed_files
+from edgeai_repro.evidence.store import update_checksum, verified_files
 from edgeai_repro.files import sha256, write_text
 from edgeai_repro.judge.rows import DECIDED
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.report import document
-from edgeai_repro.report.document import ClaimEntry, Document, Measured
+from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document
 
 FOLDER = "devices"
 LATENCY, ACCURACY = "latency", "accuracy"
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def keep(path: Path, evidence: Path, devices: Mapping[str, Device]) -> Path:
+def add_result(path: Path, evidence: Path, devices: Mapping[str, Device]) -> Path:
     """Check the JSON of a run on an edge device, and keep it under the evidence folder; return the file.
 
     Raises UserError, in one line, where it isn't of a known edge device or of an emulated one, its times were too
@@ -36,17 +36,17 @@ def keep(path: Path, evidence: Path, devices: Mapping[str, Device]) -> Path:
     list(_measured(found, path, devices))
     kept = evidence / FOLDER / f"{found.environment.device}-{sha256(path)[:8]}.json"
     write_text(kept, path.read_text(encoding="utf-8"))
-    list_sum(kept)
+    update_checksum(kept)
     return kept
 
 
-def results(evidence: Path, devices: Mapping[str, Device]) -> list[Measured]:
+def load_results(evidence: Path, devices: Mapping[str, Device]) -> list[DeviceResult]:
     """Return all that devices contributed. Raises UserError where a file was altered or doesn't pass the checks."""
     folder = evidence / FOLDER
-    return [row for path in listed_files(folder) for row in _measured(document.read(path), path, devices)]
+    return [row for path in verified_files(folder) for row in _measured(document.read(path), path, devices)]
 
 
-def _measured(found: Document, path: Path, devices: Mapping[str, Device]) -> Iterator[Measured]:
+def _measured(found: Document, path: Path, devices: Mapping[str, Device]) -> Iterator[DeviceResult]:
     """Yield the latencies of a document, at least one, each checked."""
     device = _device(found, path, devices)
     rows = [
@@ -59,7 +59,7 @@ def _measured(found: Document, path: Path, devices: Mapping[str, Device]) -> Ite
         raise UserError(f"{path}: must hold a latency that was judged (got none); run it when the device is quiet")
     for paper, entry, row in rows:
         _check_timed(row, path, device)
-        yield Measured(
+        yield DeviceResult(
             paper=paper,
             claim=entry.id,
             device=device.key,
@@ -72,7 +72,7 @@ def _measured(found: Document, path: Path, devices: Mapping[str, Device]) -> Ite
 def _device(found: Document, path: Path, devices: Mapping[str, Device]) -> Device:
     key = found.environment.device
     if key is None or key not in devices:
-        hint = nearest(key, devices) if key else "set EDGEAI_DEVICE on it and run again"
+        hint = did_you_mean(key, devices) if key else "set EDGEAI_DEVICE on it and run again"
         raise UserError(f"{path}: must be of a device in devices.yaml (got {key!r}); {hint}")
     device, machine = devices[key], found.environment.machine.lower()
     if device.kind != "edge" or device.architecture != ALIASES.get(machine, machine):
@@ -89,10 +89,10 @@ def _check_timed(row: Measurement, path: Path, device: Device) -> None:
     """Refuse times of no known file, and times that beat what the device can do at best."""
     if row.evidence is None or not SHA256.fullmatch(row.evidence) or row.control is None:
         raise UserError(f"{path}: must tell the file that was timed and the A/A control (got none); run it again")
-    if row.model not in ARCHITECTURES or row.technique != "combined":
+    if row.model not in CONVNEXT_VARIANTS or row.technique != "combined":
         return  # for these there is no bound
     target, resolution = float(row.params.get("target", 0.0)), int(row.params.get("resolution", 32))
-    bound = estimate(device, ARCHITECTURES[row.model], resolution, "pruned + int8", target=target).bound_ms
+    bound = estimate(device, CONVNEXT_VARIANTS[row.model], resolution, "pruned + int8", target=target).bound_ms
     if row.reported.value < bound:
         raise UserError(
             f"{path}: must not be faster than {device.key} can be, {bound:.2f} ms "

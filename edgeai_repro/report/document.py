@@ -13,18 +13,18 @@ from edgeai_repro.claims.registry import METRICS, TECHNIQUES
 from edgeai_repro.claims.schema import Claim, Need, Paper, Side, Unstated
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
-from edgeai_repro.errors import Condition
-from edgeai_repro.evidence.measurement import Environment, Measurement, Record
-from edgeai_repro.files import read_json, validated, write_text
+from edgeai_repro.errors import Requirement
+from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
+from edgeai_repro.files import parse_as, read_json, write_text
 from edgeai_repro.judge.rows import FlipMargin, VerdictName
 from edgeai_repro.judge.verdict import Choices, Verdict
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 SCHEMA_VERSION: Literal[1] = 1
 LATENCY_RULE = "latency-feasible"  # the rule of `plausibility` that asks the roofline
 
 
-class BandEdges(Record):
+class BandEdges(Frozen):
     """The band in the metric's unit; None where a one-sided band is open."""
 
     low: float | None
@@ -32,7 +32,7 @@ class BandEdges(Record):
     side: Side
 
 
-class ClaimEntry(Record):
+class ClaimEntry(Frozen):
     """A claim, its verdict, and every row that was measured. `row` is the index of the one that decided.
 
     `kept` are rows of another claim, in its own unit: the accuracy that a free choice leaves. `derivation` says
@@ -53,7 +53,7 @@ class ClaimEntry(Record):
     explanation: str
     flip_margin: FlipMargin | None
     choices: Choices | None
-    condition: Condition | None
+    condition: Requirement | None
     assumptions: list[str]
     row: int | None
     rows: list[Measurement]
@@ -66,7 +66,7 @@ class ClaimEntry(Record):
     needs: list[Need] = Field(default_factory=list)
 
 
-class ImplicationEntry(Record):
+class ImplicationEntry(Frozen):
     """What claims say of each other."""
 
     id: str
@@ -74,7 +74,7 @@ class ImplicationEntry(Record):
     text: str
 
 
-class Measured(Record):
+class DeviceResult(Frozen):
     """A latency that a device contributed, and the accuracy of the same file, None where it wasn't evaluated."""
 
     paper: str
@@ -85,7 +85,7 @@ class Measured(Record):
     accuracy: Measurement | None
 
 
-class Roofline(Record):
+class Roofline(Frozen):
     """What a latency claim asks of devices: at least and expected, for a model with the share `target` pruned.
 
     `devices` are their names in full, by key; `measured` is what devices contributed.
@@ -96,10 +96,10 @@ class Roofline(Record):
     target: float
     devices: dict[str, str]
     rows: list[Estimate]
-    measured: list[Measured] = Field(default_factory=list)
+    measured: list[DeviceResult] = Field(default_factory=list)
 
 
-class PaperEntry(Record):
+class PaperEntry(Frozen):
     """A paper with all that was judged of it, what it leaves unsaid, and what its latencies ask of devices."""
 
     id: str
@@ -113,7 +113,7 @@ class PaperEntry(Record):
     rooflines: list[Roofline] = Field(default_factory=list)
 
 
-class Document(Record):
+class Document(Frozen):
     """A run: where it was made, what it says of each paper, and where its seconds went, by step."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -127,7 +127,7 @@ def paper_entry(
     verdicts: Iterable[Verdict],
     implications: Iterable[ImplicationEntry],
     devices: Iterable[Device] = (),
-    measured: Sequence[Measured] = (),
+    measured: Sequence[DeviceResult] = (),
 ) -> PaperEntry:
     """Return what was judged of a paper; `devices` are those that its latency claims are held against.
 
@@ -170,7 +170,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         assumptions=claim.assumes,
         row=None if verdict.row is None else verdict.rows.index(verdict.row),
         rows=list(verdict.rows),
-        kept=list(verdict.kept),
+        kept=list(verdict.accuracy_rows),
         locator=claim.locator,
         derivation=claim.band.derivation,
         method=_method(claim),
@@ -187,10 +187,10 @@ def write(document: Document, path: Path) -> None:
 
 def read(path: Path) -> Document:
     """Read a document that `write` wrote. Raises UserError, in one line, for anything else."""
-    return validated(Document, read_json(path), path)
+    return parse_as(Document, read_json(path), path)
 
 
-def with_measured(found: Document, measured: Sequence[Measured]) -> Document:
+def with_measured(found: Document, measured: Sequence[DeviceResult]) -> Document:
     """Return a document with all that devices contributed, also after its run, each result once."""
 
     def grown(paper: PaperEntry, roofline: Roofline) -> Roofline:
@@ -209,7 +209,7 @@ def with_measured(found: Document, measured: Sequence[Measured]) -> Document:
     return found.model_copy(update={"papers": papers})
 
 
-def _of_claim(measured: Sequence[Measured], paper: str, claim: str) -> list[Measured]:
+def _of_claim(measured: Sequence[DeviceResult], paper: str, claim: str) -> list[DeviceResult]:
     return [each for each in measured if (each.paper, each.claim) == (paper, claim)]
 
 
@@ -220,7 +220,9 @@ def _method(claim: Claim) -> str:
     return f"{measured}. {applied.description}." if applied else f"{measured}. Of the model as it is."
 
 
-def _rooflines(paper: Paper, devices: Sequence[Device], measured: Sequence[Measured] = ()) -> Iterator[Roofline]:
+def _rooflines(
+    paper: Paper, devices: Sequence[Device], measured: Sequence[DeviceResult] = ()
+) -> Iterator[Roofline]:
     for spec in paper.implications:
         if spec.rule == LATENCY_RULE:
             model, target = str(spec.parameters["model"]), float(spec.parameters["target"])
@@ -229,6 +231,6 @@ def _rooflines(paper: Paper, devices: Sequence[Device], measured: Sequence[Measu
                 model=model,
                 target=target,
                 devices={device.key: device.name for device in devices},
-                rows=list(estimates(devices, ARCHITECTURES[model], target=target)),
+                rows=list(estimates(devices, CONVNEXT_VARIANTS[model], target=target)),
                 measured=_of_claim(measured, paper.paper.id, spec.claims["latency"]),
             )

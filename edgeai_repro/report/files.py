@@ -7,14 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeai_repro.errors import UserError
-from edgeai_repro.files import writable, write_text
+from edgeai_repro.files import check_writable, write_text
 from edgeai_repro.report import document
-from edgeai_repro.report.document import Document, Measured
+from edgeai_repro.report.document import DeviceResult, Document
 
 HTML, MARKDOWN = "report.html", "report.md"
 
 
-def build(json_path: Path, folder: Path, measured: Sequence[Measured] = ()) -> list[Path]:
+def build(json_path: Path, folder: Path, measured: Sequence[DeviceResult] = ()) -> list[Path]:
     """Write the report of a run from the file that --claims-json wrote, and return its files.
 
     `measured` is what devices contributed, also since that run. Raises UserError, in one line, where the file is no
@@ -48,5 +48,5 @@ def check(folder: Path) -> list[Path]:
         raise UserError(f"{folder}: must be a folder (got a file); name another")
     paths = [folder / HTML, folder / MARKDOWN]
     for path in paths:
-        writable(path)
+        check_writable(path)
     return paths

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from edgeai_repro.judge.formatting import show
+from edgeai_repro.judge.formatting import format_number
 from edgeai_repro.report import reach
 from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
@@ -51,7 +51,7 @@ class _Drawings:
 
 def render(document: Document) -> str:
     """Return the document as a page. The same document gives the same bytes."""
-    environment, document = _environment(), cells.others_first(document)
+    environment, document = _environment(), cells.published_papers_first(document)
     script = environment.get_template("table.js.j2").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
@@ -79,6 +79,6 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("edgeai_repro.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.globals.update(cells=cells, reach=reach, show=show)
+    environment.globals.update(cells=cells, reach=reach, show=format_number)
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))  # not javascript:
     return environment

@@ -10,7 +10,7 @@ import re
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
-from edgeai_repro.judge.formatting import show
+from edgeai_repro.judge.formatting import format_number
 from edgeai_repro.report import reach
 from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import Document
@@ -28,8 +28,8 @@ def render(document: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(cells=cells, reach=reach, show=show)
-    document = cells.others_first(document)
+    environment.globals.update(cells=cells, reach=reach, show=format_number)
+    document = cells.published_papers_first(document)
     return (
         environment.get_template("report.md.j2").render(document=document, environment=document.environment) + "\n"
     )

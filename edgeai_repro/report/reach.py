@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeai_repro.networks.variants import title
+from edgeai_repro.networks.variants import display_name
 from edgeai_repro.report.document import PaperEntry
 
 METRIC = "linear_share_bytes"  # its rows hold all columns
@@ -19,7 +19,7 @@ def table(paper: PaperEntry) -> list[tuple[str, ...]]:
     """Return a line for each network that was measured, the one with the most nn.Linear last; none, no line."""
     found = [row for claim in paper.claims if claim.metric == METRIC for row in claim.rows]
     rows = sorted({row.model: row for row in found}.values(), key=lambda row: float(row.params["share_of_linear"]))
-    return [(title(row.model), *(percent(row.params[name]) for name in COLUMNS)) for row in rows]
+    return [(display_name(row.model), *(percent(row.params[name]) for name in COLUMNS)) for row in rows]
 
 
 def percent(value: object) -> str:

@@ -14,15 +14,15 @@ from importlib.resources.abc import Traversable
 
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim, Paper
-from edgeai_repro.errors import ConditionMissing, UserError, nearest
-from edgeai_repro.judge.formatting import show
-from edgeai_repro.networks.variants import ARCHITECTURES, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM
+from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
+from edgeai_repro.judge.formatting import format_number
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM_PREFIX
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
 INSTALLED = ("onnxruntime.quantization", "thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
 HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
 BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
-TORCHVISIONS = ARCHITECTURES.keys() - {"convnext_atto", "convnext_xlarge"}
+TORCHVISIONS = CONVNEXT_VARIANTS.keys() - {"convnext_atto", "convnext_xlarge"}
 CIFAR_RESOLUTION, CIFAR_CLASSES = 32, 10
 RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
 WIDTH, LITERAL = 110, 115  # columns of a comment, and of a value that isn't broken into lines
@@ -33,17 +33,17 @@ def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> s
 
     Raises UserError for a model that the claim doesn't name, ConditionMissing where no short script could show it.
     """
-    named = [*claim.models, *claim.neighbours]
+    named = [*claim.models, *claim.also_shown]
     for model in models or ():
         if model not in named:
-            raise UserError(f"--model must be one of the claim's (got {model!r}); {nearest(model, named)}")
+            raise UserError(f"--model must be one of the claim's (got {model!r}); {did_you_mean(model, named)}")
     body = _read(f"{claim.metric}--{claim.technique}")
     if body is None:
         raise _no_script(paper, claim)
     chosen = list(models or claim.models)
     values = _values(claim, chosen)
     if "VARIANTS" not in values:
-        timms = any(model.startswith(TIMM) for model in chosen)
+        timms = any(model.startswith(TIMM_PREFIX) for model in chosen)
         body = body.replace("build(name)", "published(name)" if timms else BUILD)
     body = re.sub("^( +)NARROW\n", lambda found: textwrap.indent(_read("narrow") or "", found[1]), body, flags=re.M)
     text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
@@ -63,7 +63,7 @@ def _heading(paper: Paper, claim: Claim) -> Iterator[str]:
     name = ", ".join(filter(None, [paper.full_name(claim), paper.paper.url]))
     for line in [
         f'{name}: "{claim.quote}"',
-        f"The number is {show(claim.value, unit)}. {claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
+        f"The number is {format_number(claim.value, unit)}. {claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
     ]:
         yield from textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent="# ")
 
@@ -78,27 +78,29 @@ def _imports(text: str) -> Iterator[str]:
 
 def _values(claim: Claim, models: list[str]) -> Mapping[str, object]:
     """Return what a script may mention: models, the image's side and the classes, and the claim's settings."""
-    convnexts = all(model in ARCHITECTURES for model in models)
+    convnexts = all(model in CONVNEXT_VARIANTS for model in models)
     side, classes = (CIFAR_RESOLUTION, CIFAR_CLASSES) if convnexts else (IMAGENET_RESOLUTION, IMAGENET_CLASSES)
     values: dict[str, object] = {name.upper(): list(tried) for name, tried in claim.settings.items()}
     values["MODELS"] = models
     values["SIDE"] = claim.settings.get("resolution", [side])[0]
     values["CLASSES"] = claim.settings.get("classes", [classes])[0]
     if convnexts and not set(models) <= TORCHVISIONS:
-        values["VARIANTS"] = {name: (ARCHITECTURES[name].widths, ARCHITECTURES[name].depths) for name in models}
+        values["VARIANTS"] = {
+            name: (CONVNEXT_VARIANTS[name].widths, CONVNEXT_VARIANTS[name].depths) for name in models
+        }
     return values
 
 
 def _read(name: str) -> str | None:
-    file: Traversable = files("edgeai_repro") / "scripts" / f"{name}.txt"
+    file: Traversable = files("edgeai_repro.report") / "scripts" / f"{name}.txt"
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
-def _no_script(paper: Paper, claim: Claim) -> UserError | ConditionMissing:
+def _no_script(paper: Paper, claim: Claim) -> UserError | MissingRequirement:
     name = paper.full_name(claim)
     if claim.needs:
         rests = ", ".join(RESTS_ON[need] for need in claim.needs)
-        return ConditionMissing(
+        return MissingRequirement(
             claim.needs[-1], f"{name} rests on {rests}, so no short script shows it; judge it by pytest -m claims"
         )
     return UserError(

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edgeai_repro.report import text as cells
 from edgeai_repro.report.console import to_text
-from edgeai_repro.report.diff import Difference, change
+from edgeai_repro.report.diff import Difference, format_change
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 
 STYLES = {
@@ -43,7 +43,7 @@ def render_diff(found: Difference, *, colour: bool, width: int | None = None) ->
         for heading in ("claim", "what", "before", "after", "change"):
             table.add_column(heading, overflow="fold")
         for move in moves:
-            table.add_row(move.claim, move.what, move.before, move.after, change(move))
+            table.add_row(move.claim, move.what, move.before, move.after, format_change(move))
         parts.append(table if moves else Text(f"{title}: none moved"))
     return to_text(parts, colour=colour, width=width)
 
@@ -51,7 +51,7 @@ def render_diff(found: Difference, *, colour: bool, width: int | None = None) ->
 def _paper(paper: PaperEntry) -> RenderableType:
     table = Table(box=SIMPLE_HEAD, title=f"{paper.id}: {paper.title}", title_justify="left", pad_edge=False)
     table.add_column("claim", no_wrap=True)
-    for heading in ("paper", "reported", "logical"):
+    for heading in ("paper", "reported", "actual"):
         table.add_column(heading, justify="right")
     table.add_column("band", justify="right")
     table.add_column("verdict", no_wrap=True)
@@ -66,17 +66,17 @@ def _row(claim: ClaimEntry) -> Iterable[str | Text]:
     yield claim.id
     yield cells.paper_value(claim)
     yield cells.reported(claim)
-    yield cells.logical(claim)
+    yield cells.actual(claim)
     yield cells.band(claim)
     yield Text(cells.label(claim), style=f"bold {style}" if cells.drifted(claim) else style)
-    yield cells.margin(claim)
+    yield cells.flip_text(claim)
 
 
 def _sentences(paper: PaperEntry) -> Iterable[Text]:
     for claim in paper.claims:
         if claim.verdict == "reproduced" and claim.verdict == claim.expected:
             continue
-        yield Text.assemble((claim.id, STYLES[claim.verdict]), f"  {cells.sentence(claim)}")
+        yield Text.assemble((claim.id, STYLES[claim.verdict]), f"  {cells.explanation(claim)}")
     for implication in paper.implications:
         mark = ("holds", "green") if implication.holds else ("does not hold", "red")
         yield Text.assemble((implication.id, mark[1]), f"  {mark[0]}: {implication.text}")

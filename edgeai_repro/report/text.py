@@ -8,9 +8,9 @@ from typing import get_args
 
 from edgeai_repro.claims.schema import MODELS
 from edgeai_repro.evidence.measurement import Interval, Measurement
-from edgeai_repro.judge.formatting import show, show_interval
+from edgeai_repro.judge.formatting import format_interval, format_number
 from edgeai_repro.judge.rows import VerdictName
-from edgeai_repro.report.document import ClaimEntry, Document, Measured, PaperEntry
+from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, PaperEntry
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 # A sign of its own for each verdict: colour alone tells nothing to many readers.
@@ -47,7 +47,7 @@ _COUNTED: dict[VerdictName, tuple[str, str]] = {
 _JUDGED = {"up_to": "the best of", "every": "the worst of", "named": "", "": ""}
 
 
-def decisive(claim: ClaimEntry) -> Measurement | None:
+def deciding_row(claim: ClaimEntry) -> Measurement | None:
     """Return the row that decided, or None where nothing was measured that could."""
     return None if claim.row is None else claim.rows[claim.row]
 
@@ -58,72 +58,72 @@ def drifted(claim: ClaimEntry) -> bool:
     return claim.verdict != claim.expected and claim.condition is None and claim.verdict not in undecided
 
 
-def words(name: str) -> str:
+def humanize(name: str) -> str:
     """Return a name of the data as words: `not_testable` as "not testable"."""
     return name.replace("_", " ")
 
 
 def label(claim: ClaimEntry) -> str:
     """Return the verdict in words, with the expected one where it drifted from it."""
-    return words(f"{claim.verdict} (expected {claim.expected})" if drifted(claim) else claim.verdict)
+    return humanize(f"{claim.verdict} (expected {claim.expected})" if drifted(claim) else claim.verdict)
 
 
 def paper_value(claim: ClaimEntry) -> str:
     """Return the number that the paper gives."""
-    return show(claim.paper_value, claim.unit)
+    return format_number(claim.paper_value, claim.unit)
 
 
 def reported(claim: ClaimEntry) -> str:
     """Return what counters report in the row that decided; empty where none did."""
-    row = decisive(claim)
-    return "" if row is None else show(row.reported.value, claim.unit)
+    row = deciding_row(claim)
+    return "" if row is None else format_number(row.reported.value, claim.unit)
 
 
-def logical(claim: ClaimEntry) -> str:
-    """Return the logical quantity of the row that decided; empty where there is none."""
-    row = decisive(claim)
-    return "" if row is None or row.logical is None else show(row.logical.value, claim.unit)
+def actual(claim: ClaimEntry) -> str:
+    """Return the actual quantity of the row that decided; empty where there is none."""
+    row = deciding_row(claim)
+    return "" if row is None or row.actual is None else format_number(row.actual.value, claim.unit)
 
 
 def band(claim: ClaimEntry) -> str:
     """Return the band around the paper's number, without the unit."""
     low, high = claim.band.low, claim.band.high
     if low is None or high is None:
-        return f"≥ {show(low, '')}" if low is not None else f"≤ {show(high or 0.0, '')}"
-    return f"{show(low, '')} … {show(high, '')}"
+        return f"≥ {format_number(low, '')}" if low is not None else f"≤ {format_number(high or 0.0, '')}"
+    return f"{format_number(low, '')} … {format_number(high, '')}"
 
 
-def margin(claim: ClaimEntry) -> str:
+def flip_text(claim: ClaimEntry) -> str:
     """Return the least change that would turn the verdict; empty where it is undecided."""
     return "" if claim.flip_margin is None else claim.flip_margin.text
 
 
 def interval(value: Interval | None, unit: str = "") -> str:
     """Return a value with its interval; empty where there is none."""
-    return "" if value is None else show_interval(value, unit)
+    return "" if value is None else format_interval(value, unit)
 
 
-def sentence(claim: ClaimEntry) -> str:
+def explanation(claim: ClaimEntry) -> str:
     """Return why the verdict is as it is, and where it isn't plain that the claim holds, what explains it."""
     explained = claim.explanation and claim.verdict in ("attainable", "artefact", "contradicted")
     return f"{claim.reason}: {claim.explanation}." if explained else f"{claim.reason}."
 
 
-def judged_on(claim: ClaimEntry) -> str:
+def judged_models(claim: ClaimEntry) -> str:
     """Return the models whose rows decide: the best, the worst, or the one."""
     return f"{_JUDGED[claim.quantifier]} {', '.join(claim.models)}".strip()
 
 
-def one_a_model(claim: ClaimEntry) -> list[Measurement]:
-    """Return, of each model with a logical value, the row whose settings are most like the deciding one's.
+def representative_rows(claim: ClaimEntry) -> list[Measurement]:
+    """Return, of each model with a actual value, the row whose settings are most like the deciding one's.
 
     The models go by size, those that aren't known last.
     """
     by_model: dict[str, list[Measurement]] = {}
     for row in claim.rows:
-        if row.logical is not None:
+        if row.actual is not None:
             by_model.setdefault(row.model, []).append(row)
-    like = (decisive(claim) or claim.rows[0]).params.items() if claim.rows else ()
+    like = (deciding_row(claim) or claim.rows[0]).params.items() if claim.rows else ()
     ordered = [by_model[model] for model in by_size(by_model)]
     return [max(rows, key=lambda row: len(like & row.params.items())) for rows in ordered]
 
@@ -135,7 +135,7 @@ def by_size(models: Iterable[str]) -> list[str]:
 
 def setting(row: Measurement) -> str:
     """Return a row's parameters in words."""
-    return ", ".join(f"{words(name)} {value}" for name, value in row.params.items())
+    return ", ".join(f"{humanize(name)} {value}" for name, value in row.params.items())
 
 
 def where(row: Measurement) -> str:
@@ -143,11 +143,11 @@ def where(row: Measurement) -> str:
     return ", ".join(filter(None, [row.model, setting(row)]))
 
 
-def contributed(measured: Measured) -> str:
+def contributed(measured: DeviceResult) -> str:
     """Return what a device measured: the technique, its threads, and the accuracy of the same file where known."""
-    said = [words(measured.technique), f"{measured.row.params.get('threads', '?')} threads"]
+    said = [humanize(measured.technique), f"{measured.row.params.get('threads', '?')} threads"]
     if measured.accuracy is not None:
-        said.append(f"top-1 {show_interval(measured.accuracy.reported, '%')}")
+        said.append(f"top-1 {format_interval(measured.accuracy.reported, '%')}")
     return ", ".join(said)
 
 
@@ -168,7 +168,7 @@ def command(paper: PaperEntry, claim: ClaimEntry) -> str:
     return f"pytest -m claims -k {paper.id}/{claim.id}"
 
 
-def others_first(document: Document) -> Document:
+def published_papers_first(document: Document) -> Document:
     """Return the document with what others published first, and papers whose sentences are all ours after it."""
     papers = sorted(document.papers, key=lambda paper: all(claim.source == "ours" for claim in paper.claims))
     return document.model_copy(update={"papers": papers})

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from edgeai_repro.errors import UserError
-from edgeai_repro.files import replacing
+from edgeai_repro.files import atomic_write
 
 Checkpoint = dict[str, Any]  # tensors and plain values only, so that torch's weights_only loader reads it
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint. Raises UserError where it can't be written; the one before it is kept."""
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         try:
             torch.save(checkpoint, file)
         except RuntimeError as error:  # torch's zip writer reports a full disk as one of its own

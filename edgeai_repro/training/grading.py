@@ -21,7 +21,7 @@ from edgeai_repro.training.trained_models import TrainedRun
 STRUCTURED = "structured_pruning"  # by OTOv3 it is a way of training: cut afterwards, a model would be another
 
 
-class Grader:
+class LiveEvaluator:
     """Grades runs on the test images under `data`; each model once under each technique."""
 
     def __init__(self, data: Path) -> None:
@@ -73,7 +73,7 @@ def load(run: TrainedRun) -> nn.Module:
     return model
 
 
-def keep_quantized(folder: Path, root: Path) -> Path:
+def save_quantized(folder: Path, root: Path) -> Path:
     """Save the model of a run's folder, dynamically quantized, as an artefact under `root`; return its folder.
 
     Raises UserError where the folder isn't a run's, or its weights aren't those of its record.

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeai_repro.errors import UserError, nearest
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 DATASET_NAMES = ("cifar10", "cifar100_pool")
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -46,7 +46,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Raise UserError for the first value that breaks its rule."""
-        _one_of("model", self.model, ARCHITECTURES)
+        _one_of("model", self.model, CONVNEXT_VARIANTS)
         _one_of("dataset", self.dataset, DATASET_NAMES)
         _one_of("precision", self.precision, PRECISIONS)
         for name in ("epochs", "stem_stride", "batch_size", "prune_periods"):
@@ -80,7 +80,7 @@ class Recipe:
 
 def _one_of(name: str, value: str, known: Any) -> None:
     if value not in known:
-        raise UserError(f"{name!r} must be a known one (got {value!r}); {nearest(value, known)}")
+        raise UserError(f"{name!r} must be a known one (got {value!r}); {did_you_mean(value, known)}")
 
 
 def _must(name: str, holds: bool, rule: str, value: object) -> None:

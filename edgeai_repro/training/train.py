@@ -14,7 +14,7 @@ from edgeai_repro.compress.unstructured import sweep
 from edgeai_repro.data.cifar import Split
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, Evaluation, Point, TrainingRecord
-from edgeai_repro.files import replacing, sha256, write_text
+from edgeai_repro.files import atomic_write, sha256, write_text
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks import convnext
 from edgeai_repro.training.recipe import Recipe
@@ -37,7 +37,7 @@ def train(
     trainer.run()
     model = trainer.result().cpu()
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    with replacing(out / WEIGHTS) as file:
+    with atomic_write(out / WEIGHTS) as file:
         file.write(save(state))
     splits = {"train": trainer.train_split, "test": trainer.test_split}
     record = TrainingRecord(

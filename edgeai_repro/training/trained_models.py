@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgeai_repro.claims.registry import METRICS, Settings
 from edgeai_repro.claims.schema import Claim, FullScale, Paper
-from edgeai_repro.errors import ConditionMissing
-from edgeai_repro.evidence.measurement import Measurement, Parameter
+from edgeai_repro.errors import MissingRequirement
+from edgeai_repro.evidence.measurement import Measurement, Setting
 from edgeai_repro.evidence.store import read_folder
 from edgeai_repro.evidence.training_record import RESULT, TrainingRecord, load_record
-from edgeai_repro.training.metrics import UntoldError
+from edgeai_repro.training.metrics import NotEvaluatedError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-VARIED = ("structured", "unstructured", "seed", "init", "prune_from", "prune_until", "prune_periods")
+NOT_COMPARED = ("structured", "unstructured", "seed", "init", "prune_from", "prune_until", "prune_periods")
 SCRATCH, IMAGENET = "scratch", "imagenet"
 # Which test images a run's model gets right under a technique and its settings; None where that can't be told.
-Grade = Callable[["TrainedRun", str, Settings], "NDArray[np.bool_] | None"]
+Evaluator = Callable[["TrainedRun", str, Settings], "NDArray[np.bool_] | None"]
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ class TrainedRun:
         return int(self.record.recipe["seed"] or 0)
 
     @property
-    def started(self) -> str:
+    def init(self) -> str:
         """Where it started: from "scratch", from those of "imagenet", or from other "weights"."""
         init = str(self.record.recipe["init"])
         return init if init in (SCRATCH, IMAGENET) else "weights"
 
     @property
-    def finetuned(self) -> bool:
+    def is_finetuned(self) -> bool:
         """Whether single weights were cut and the others trained on: a budget beyond that of the dense model."""
         return self.record.recipe["unstructured"] is not None
 
     @property
-    def common(self) -> tuple[Any, ...]:
+    def comparison_key(self) -> tuple[Any, ...]:
         """What all runs of a study share: the recipe but for what is varied, and the data."""
-        recipe = sorted((name, value) for name, value in self.record.recipe.items() if name not in VARIED)
-        return *recipe, self.finetuned, *sorted(self.record.data_sha256.items())
+        recipe = sorted((name, value) for name, value in self.record.recipe.items() if name not in NOT_COMPARED)
+        return *recipe, self.is_finetuned, *sorted(self.record.data_sha256.items())
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Study:
 
     runs: Sequence[TrainedRun]
     source: Literal["live", "recorded"]
-    grade: Grade
+    grade: Evaluator
 
     @property
     def model(self) -> str:
@@ -83,8 +83,8 @@ class Study:
         settings = claim.settings if is_full else self._recorded_settings(claim)
         asked = claim.model_copy(update={"settings": settings, "choice": None})
         reading = self._reading(full if is_full else None)
-        budget: dict[str, Parameter] = {"epochs": int(recipe["epochs"] or 0)}
-        if self.runs[0].finetuned:
+        budget: dict[str, Setting] = {"epochs": int(recipe["epochs"] or 0)}
+        if self.runs[0].is_finetuned:
             budget = {"finetuned": f"{recipe['epochs']} epoch{'s' if recipe['epochs'] != 1 else ''}"}
         rows = []
         for row in METRICS[claim.metric].measure(reading, asked, str(recipe["model"])):
@@ -104,13 +104,13 @@ class Study:
         recipe: Mapping[str, Any] = self.runs[0].record.recipe
         return (
             recipe["model"] in claim.models
-            and any(run.started == full.init for run in self.runs)
+            and any(run.init == full.init for run in self.runs)
             and recipe["epochs"] >= full.epochs
             and recipe["resolution"] >= full.resolution
             and recipe["stem_stride"] == full.stem_stride
         )
 
-    def _recorded_settings(self, claim: Claim) -> dict[str, list[Parameter]]:
+    def _recorded_settings(self, claim: Claim) -> dict[str, list[Setting]]:
         """Return the claim's settings, with what was recorded in the place of what should be measured."""
         recorded: defaultdict[str, set[float]] = defaultdict(set)
         for run in self.runs:
@@ -125,7 +125,7 @@ class Study:
 
     def _reading(self, full: FullScale | None) -> _Reading:
         """Return the answers of runs that started as the paper's; below full scale from scratch, where some did."""
-        starts = {run.started for run in self.runs}
+        starts = {run.init for run in self.runs}
         wanted = [full.init, IMAGENET] if full else [IMAGENET]
         pretrained = next((start for start in wanted if start in starts - {SCRATCH}), "weights")
         if full:
@@ -153,12 +153,12 @@ class _Reading:
         found: dict[int, NDArray[np.bool_]] = {}
         by: dict[int, TrainedRun] = {}
         for run in self.study.runs:
-            graded = self.study.grade(run, technique, params) if run.started == started else None
+            graded = self.study.grade(run, technique, params) if run.init == started else None
             if graded is not None and (run.seed not in found or graded.sum() < found[run.seed].sum()):
                 found[run.seed], by[run.seed] = graded, run
         if not found:
             self.answers.clear()
-            raise UntoldError(f"{technique} {params} of {model}")
+            raise NotEvaluatedError(f"{technique} {params} of {model}")
         self.answers.append(by)
         return found
 
@@ -187,7 +187,7 @@ class TrainedModels:
     @cached_property
     def recorded(self) -> list[Study]:
         """The recorded studies. Raises UserError where a file of the evidence was altered."""
-        return self._admitted(recorded_studies(self._evidence))
+        return self._selected(recorded_studies(self._evidence))
 
     @cached_property
     def live(self) -> list[Study]:
@@ -195,7 +195,7 @@ class TrainedModels:
         from edgeai_repro.compress.saved_models import default_root
         from edgeai_repro.data.cifar import data_folder
 
-        return self._admitted(live_studies(default_root(), data_folder()))
+        return self._selected(live_studies(default_root(), data_folder()))
 
     def rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
         """Return a claim's rows at full scale, live or else recorded, and those beside it.
@@ -204,44 +204,44 @@ class TrainedModels:
         """
         self._check_models(claim)
         try:
-            if rows := _full(self.live, claim, paper):
-                return [*rows, *self.beside(claim, paper)]
-        except ConditionMissing as missing:
-            if not _full(self.recorded, claim, paper):
+            if rows := _full_scale_rows(self.live, claim, paper):
+                return [*rows, *self.reduced_scale_rows(claim, paper)]
+        except MissingRequirement as missing:
+            if not _full_scale_rows(self.recorded, claim, paper):
                 raise missing from None
         return self.recorded_rows(claim, paper)
 
     def recorded_rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
         """Return a claim's recorded rows. Raises ConditionMissing if there are none at full scale."""
-        if rows := _full(self.recorded, claim, paper):
-            return [*rows, *self.beside(claim, paper)]
+        if rows := _full_scale_rows(self.recorded, claim, paper):
+            return [*rows, *self.reduced_scale_rows(claim, paper)]
         assert paper.full_scale is not None, "checked where the claims were read"
         model, full = claim.models[0], paper.full_scale
         pruned = " or ".join(map(str, claim.settings.get("target", [])))
         both = f", dense and with --structured {pruned}," if pruned else ""
         sweep = " --sweep" if "sparsity" in claim.settings else ""
-        raise ConditionMissing(
+        raise MissingRequirement(
             "weights",
             f"no {model} trained at full scale is here; train it{both} by "
             f"`edgeai-repro train {model} --init {full.init} --epochs {full.epochs}{sweep}`",
         )
 
-    def _admitted(self, studies: Sequence[Study]) -> list[Study]:
+    def _selected(self, studies: Sequence[Study]) -> list[Study]:
         return [study for study in studies if self._models is None or study.model in self._models]
 
     def _check_models(self, claim: Claim) -> None:
-        named = [*claim.models, *claim.neighbours]
+        named = [*claim.models, *claim.also_shown]
         if self._models is not None and not set(named) & set(self._models):
-            raise ConditionMissing("models", f"{', '.join(claim.models)} left out; run without --claims-models")
+            raise MissingRequirement("models", f"{', '.join(claim.models)} left out; run without --claims-models")
 
-    def beside(self, claim: Claim, paper: Paper) -> list[Measurement]:
+    def reduced_scale_rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
         """Return what was recorded of a claim at reduced scale: findings beside it."""
         if "weights" not in claim.needs or "edge" in claim.needs:
             return []
         return _rows(self.recorded, claim, paper, at_full_scale=False)
 
 
-def _full(studies: Iterable[Study], claim: Claim, paper: Paper) -> list[Measurement]:
+def _full_scale_rows(studies: Iterable[Study], claim: Claim, paper: Paper) -> list[Measurement]:
     return _rows(studies, claim, paper, at_full_scale=True)
 
 
@@ -268,15 +268,15 @@ def recorded_studies(folder: Path) -> list[Study]:
 
 def live_studies(root: Path, data: Path) -> list[Study]:
     """Return the studies of the trained models under `root`, graded on the test images under `data`."""
-    from edgeai_repro.training.grading import Grader
+    from edgeai_repro.training.grading import LiveEvaluator
 
     folders = sorted(path.parent for path in root.glob(f"*/{RESULT}"))
     runs = [TrainedRun(folder.name, folder, load_record(folder / RESULT)) for folder in folders]
-    return _studies(runs, "live", Grader(data)) if runs else []
+    return _studies(runs, "live", LiveEvaluator(data)) if runs else []
 
 
-def _studies(runs: Sequence[TrainedRun], source: Literal["live", "recorded"], grade: Grade) -> list[Study]:
+def _studies(runs: Sequence[TrainedRun], source: Literal["live", "recorded"], grade: Evaluator) -> list[Study]:
     by_recipe: defaultdict[Any, list[TrainedRun]] = defaultdict(list)
     for run in runs:
-        by_recipe[run.common].append(run)
+        by_recipe[run.comparison_key].append(run)
     return [Study(group, source, grade) for group in by_recipe.values()]

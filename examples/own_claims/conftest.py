@@ -10,15 +10,15 @@ from torch import nn
 from edgeai_repro.claims.registry import Settings, metric, technique
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement
-from edgeai_repro.measure.compressed_models import Lab
-from edgeai_repro.networks.convnext import share
+from edgeai_repro.measure.compressed_models import CompressedModels
+from edgeai_repro.networks.convnext import clone_sharing_tensors
 
 
 @technique("ternary_weights")
 def ternary_weights(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """Weights of -a, 0 and a: zero under a share of the layer's mean magnitude (after arXiv 1605.04711)."""
     for setting in settings:
-        ternary = share(model)  # new modules over the same tensors: the given model stays as it is
+        ternary = clone_sharing_tensors(model)  # new modules over the same tensors: the given model stays as it is
         for layer in ternary.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 magnitude = layer.weight.detach().abs()
@@ -28,11 +28,11 @@ def ternary_weights(model: nn.Module, settings: Sequence[Settings]) -> Iterator[
 
 
 @metric("zero_weights", unit="%")
-def zero_weights(lab: Lab, claim: Claim, model: str) -> Iterator[Measurement]:
+def zero_weights(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Share of the parameters that are zero, beyond those that were before."""
-    before = lab.profile(model).logical
+    before = lab.profile(model).actual
     for settings in claim.settings_for(model):
-        counts = lab.profile(model, claim.technique, settings).logical
+        counts = lab.profile(model, claim.technique, settings).actual
         share_of_zeros = 100 * (before.nonzero_parameters - counts.nonzero_parameters) / before.nonzero_parameters
         yield Measurement(
             model=model,

@@ -29,13 +29,13 @@ from rich.table import Table
 from edgeai_repro.devices.roofline import estimate
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge import build, bundle
-from edgeai_repro.edge.deployed_models import EdgeLab
+from edgeai_repro.edge.deployed_models import DeployedModels
 from edgeai_repro.edge.runtime import prepare
-from edgeai_repro.evidence.measurement import aa_control
-from edgeai_repro.judge.formatting import show_interval
-from edgeai_repro.measure.latency.interleaved import Timing, race, ratio
+from edgeai_repro.evidence.measurement import aa_control_passes
+from edgeai_repro.judge.formatting import format_interval
+from edgeai_repro.measure.latency.interleaved import Timing, ratio, time_interleaved
 from edgeai_repro.measure.latency.threads import torch_threads
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 ROOT = Path(__file__).parents[2]
 TARGET = 0.8
@@ -55,10 +55,10 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 110)
     with tempfile.TemporaryDirectory() as folder:
         found = bundle.load(given.bundle) if given.bundle else written(Path(folder))
-        lab = EdgeLab(found, threads=given.threads)
+        lab = DeployedModels(found, threads=given.threads)
         peers = openvino_calls(found, Path(folder), given.threads)
         with torch_threads(given.threads):
-            timings = race({**lab.calls(), **peers})
+            timings = time_interleaved({**lab.runners(), **peers})
         console.print(latencies(timings, given.threads))
         for name in ASKED.keys() - {"openvino"} - timings.keys():
             console.print(f"{name} wasn't timed, so nothing is told beside it: is OMP_WAIT_POLICY passive?")
@@ -85,15 +85,15 @@ def latencies(timings: dict[str, Timing], threads: int) -> Table:
         control = timing.control
         table.add_row(
             name,
-            show_interval(timing.median, "ms"),
+            format_interval(timing.median, "ms"),
             f"{timing.p90:.2f} ms",
-            f"{control.low:.2f} … {control.high:.2f}{'' if aa_control(control) else ', too noisy'}",
-            show_interval(ratio(timing, timings[DEPLOYED]), "×"),
+            f"{control.low:.2f} … {control.high:.2f}{'' if aa_control_passes(control) else ', too noisy'}",
+            format_interval(ratio(timing, timings[DEPLOYED]), "×"),
             "" if asked is None else f"≥ {asked:g} ×",
         )
     for device in load_devices(ROOT / "claims").values():
         if device.kind == "cloud":
-            row = estimate(device, ARCHITECTURES["convnext_small"], 32, "pruned + int8", target=TARGET)
+            row = estimate(device, CONVNEXT_VARIANTS["convnext_small"], 32, "pruned + int8", target=TARGET)
             table.add_row(f"bound of {device.key}", f"{row.bound_ms:.3f} ms", "", "", row.level, "")
     return table
 
@@ -151,7 +151,7 @@ def static_int8(found: bundle.Bundle, path: Path) -> Path:
     return path
 
 
-def operators(path: Path, lab: EdgeLab) -> Table:
+def operators(path: Path, lab: DeployedModels) -> Table:
     """Return each operator's share of one image on one thread, by ONNX Runtime's profiler, which lengthens all."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3

@@ -45,7 +45,7 @@ def main(names: list[str]) -> None:
     """Do each step once for the named models."""
     for name in names:
         with timed("build"):
-            model = convnext.build(name) if name != "alexnet" else convnext.build_published(name)
+            model = convnext.build(name) if name != "alexnet" else convnext.build_from_zoo(name)
         if name == "alexnet":
             with timed("count"):
                 counts.by_kind(model, 224)
@@ -85,7 +85,7 @@ def measure(model: nn.Module) -> None:
     """Count and save a model."""
     with timed("count"):
         counts.reported(model)
-        counts.logical(model)
+        counts.actual(model)
     with timed("save"):
         size.state_dict_bytes(model)
 

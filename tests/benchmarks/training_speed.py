@@ -21,7 +21,7 @@ from torchvision import transforms
 
 from edgeai_repro.data.cifar import Split, data_folder, load_split
 from edgeai_repro.data.transforms import MEAN, STD, augment, normalise
-from edgeai_repro.errors import ConditionMissing
+from edgeai_repro.errors import MissingRequirement
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
@@ -59,7 +59,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         folder = data_folder()
-    except ConditionMissing as missing:
+    except MissingRequirement as missing:
         sys.exit(missing.remedy)
     table = Table("", "plain", "ours", "ratio", "remark", title="training and evaluation")
     training(table, folder, given.model, given.steps)

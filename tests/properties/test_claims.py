@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES
 from edgeai_repro.claims.schema import Claim, Paper, load_file
-from tests.factories import PAPER, claim
+from tests.support.factories import PAPER, claim
 
 FULL_SCALE = {"init": "pretrained", "epochs": 1, "resolution": 32, "stem_stride": 4}
 MODELS = ["convnext_tiny", "convnext_small", "convnext_base", "alexnet"]
@@ -39,7 +39,7 @@ def claims(draw: st.DrawFn) -> dict[str, Any]:
     metric = draw(st.sampled_from(sorted(METRICS)))
     values = draw(SETTINGS)
     choosable = [name for name in values if len(values[name]) > 1]
-    verdicts = ["reproduced", "contradicted", *["artefact"] * METRICS[metric].logical]
+    verdicts = ["reproduced", "contradicted", *["artefact"] * METRICS[metric].actual]
     entry: dict[str, Any] = {
         "id": draw(NAMES),
         "quote": draw(TEXT),
@@ -48,7 +48,7 @@ def claims(draw: st.DrawFn) -> dict[str, Any]:
         "metric": metric,
         "technique": draw(st.sampled_from(sorted(TECHNIQUES))),
         "models": models,
-        "neighbours": draw(st.lists(st.sampled_from(others), max_size=2, unique=True)) if others else [],
+        "also_shown": draw(st.lists(st.sampled_from(others), max_size=2, unique=True)) if others else [],
         "quantifier": "named" if len(models) == 1 else draw(st.sampled_from(["up_to", "every"])),
         "value": draw(NUMBERS),
         "band": draw(BANDS),
@@ -57,7 +57,7 @@ def claims(draw: st.DrawFn) -> dict[str, Any]:
     }
     if choosable:
         name = draw(st.sampled_from(choosable))
-        entry["choice"] = {"name": name, "recipe": draw(st.sampled_from(values[name])), "swept_on": models}
+        entry["choice"] = {"name": name, "default": draw(st.sampled_from(values[name])), "swept_on": models}
         verdicts.append("attainable")
     return {**entry, "expect": {"verdict": draw(st.sampled_from(verdicts)), "reason": draw(TEXT)}}
 

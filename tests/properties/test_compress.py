@@ -15,8 +15,8 @@ from edgeai_repro.compress.saved_models import load, save
 from edgeai_repro.compress.unstructured import prunable, prune, sweep
 from edgeai_repro.measure.size import state_dict_bytes, stored_tensors
 from edgeai_repro.networks.convnext import build, random_images
-from tests.counting import assert_sparsity, networks
-from tests.helpers import assert_same_outputs, awaken
+from tests.support.counting import assert_sparsity, networks
+from tests.support.helpers import assert_same_outputs, awaken
 
 SPARSITY = st.floats(0.0, 1.0)
 METHODS, SCOPES = st.sampled_from(["magnitude", "random"]), st.sampled_from(["global", "layer"])

@@ -8,8 +8,8 @@ from torch import nn
 
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import prune
-from edgeai_repro.measure.counts import logical, reported
-from tests.counting import SIDE, assert_counters_agree, networks
+from edgeai_repro.measure.counts import actual, reported
+from tests.support.counting import SIDE, assert_counters_agree, networks
 
 EXAMPLES = settings(max_examples=25, deadline=None)
 
@@ -18,14 +18,14 @@ EXAMPLES = settings(max_examples=25, deadline=None)
 @given(networks(), st.sampled_from([0.0, 0.3, 0.9]))
 def test_counters_agree(net: nn.Sequential, sparsity: float) -> None:
     """thop, torch, ours and plain computing agree on groups, strides, dilation, depthwise, dense and pruned."""
-    assert_counters_agree(prune(net, sparsity), logical, reported)
+    assert_counters_agree(prune(net, sparsity), actual, reported)
 
 
 @EXAMPLES
 @given(networks())
-def test_quantization_changes_no_logical_count_but_bits(net: nn.Sequential) -> None:
+def test_quantization_changes_no_actual_count_but_bits(net: nn.Sequential) -> None:
     """After quantization parameters and MACs are what they were; Linear's bit operations are a sixteenth."""
-    before, after = logical(net, SIDE), logical(quantize(net), SIDE)
+    before, after = actual(net, SIDE), actual(quantize(net), SIDE)
 
     assert (before.parameters, before.macs) == (after.parameters, after.macs)
     assert before.bit_operations - after.bit_operations == net[-1].weight.numel() * (32 * 32 - 8 * 8)

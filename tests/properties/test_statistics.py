@@ -121,9 +121,9 @@ def test_seed_spread_shifts(values: list[float], shift: float) -> None:
 
 @given(st.lists(VALUES, min_size=3, max_size=3).map(sorted), st.lists(VALUES, min_size=2, max_size=5))
 def test_widened_contains(ends: list[float], values: list[float]) -> None:
-    """A widened interval holds the one that it was."""
+    """A with_seed_spread interval holds the one that it was."""
     low, value, high = ends
-    wide = statistics.widened(Interval(value=value, low=low, high=high), statistics.seed_spread(values))
+    wide = statistics.with_seed_spread(Interval(value=value, low=low, high=high), statistics.seed_spread(values))
 
     assert wide.low <= low + 1e-9
     assert high - 1e-9 <= wide.high

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torchvision.models.convnext import ConvNeXt
 
 from edgeai_repro.compress import otov3_compat
-from edgeai_repro.compress.hesso import choose
+from edgeai_repro.compress.hesso import select_redundant_groups
 from edgeai_repro.compress.structured import StructuredPruner, compressed, generated_batch
 from edgeai_repro.networks import convnext
-from tests.helpers import assert_same_outputs, difference, small_convnext, zero_one_more
+from tests.support.helpers import assert_same_outputs, difference, small_convnext, zero_one_more
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -86,7 +86,7 @@ def test_choice_is_the_least_salient_but_the_last_of_a_layer(choice: tuple[Tenso
     saliency, count, sizes = choice
     none = torch.zeros(len(saliency), dtype=torch.bool)
 
-    chosen, active = choose(saliency, count, sizes, listed=none, pruned=none)
+    chosen, active = select_redundant_groups(saliency, count, sizes, listed=none, pruned=none)
 
     assert chosen.equal(saliency < count)
     for marked, cut in zip(torch.split(chosen, sizes), torch.split(active, sizes), strict=True):
@@ -142,7 +142,7 @@ def test_choice_is_the_librarys(choice: tuple[Tensor, int, list[int], Tensor, Te
     """In any period, with any history, the choice is that of the library's own method, and so is the shortfall."""
     saliency, count, sizes, listed, pruned = choice
 
-    chosen, active = choose(saliency, count, sizes, listed, pruned)
+    chosen, active = select_redundant_groups(saliency, count, sizes, listed, pruned)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Tensor, "cuda", lambda tensor: tensor)

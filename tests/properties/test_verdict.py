@@ -13,7 +13,7 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement
 from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.judge.verdict import Verdict, judge
-from tests.factories import claim, row
+from tests.support.factories import claim, row
 
 TINY, SMALL, BASE, NEIGHBOUR = "convnext_tiny", "convnext_small", "convnext_base", "convnext_large"
 SIDES = ["both", "at_least", "at_most"]
@@ -23,8 +23,8 @@ TABLE = {
     ("inside", "inside"): "reproduced",
     ("inside", "outside"): "artefact",
     ("inside", "straddles"): "inconclusive",
-    **{("outside", logical): "contradicted" for logical in ("none", "inside", "outside", "straddles")},
-    **{("straddles", logical): "inconclusive" for logical in ("none", "inside", "outside", "straddles")},
+    **{("outside", actual): "contradicted" for actual in ("none", "inside", "outside", "straddles")},
+    **{("straddles", actual): "inconclusive" for actual in ("none", "inside", "outside", "straddles")},
 }
 # The factory's band is 9 … 11. Values are quarters, so that they often fall on its edges; what a model that
 # wasn't measured might have given lies off that grid, so that no two values tie, and in the band beyond all of it.
@@ -53,7 +53,7 @@ def _of_value(asked: Claim, rows: Sequence[Measurement]) -> str:
     deciding = ordered[0] if asked.quantifier == "up_to" else ordered[-1]
     if deciding.control and not (deciding.control.low >= 0.95 and deciding.control.high <= 1.05):
         return "inconclusive"
-    return TABLE[_where(asked, deciding.reported), _where(asked, deciding.logical)]
+    return TABLE[_where(asked, deciding.reported), _where(asked, deciding.actual)]
 
 
 def _complete(asked: Claim, rows: Sequence[Measurement]) -> str:
@@ -70,11 +70,11 @@ def _complete(asked: Claim, rows: Sequence[Measurement]) -> str:
     return "reproduced" if not failing else "artefact" if "artefact" in failing else "contradicted"
 
 
-def _completions(asked: Claim, rows: Sequence[Measurement], logical: bool) -> Iterator[list[Measurement]]:
+def _completions(asked: Claim, rows: Sequence[Measurement], actual: bool) -> Iterator[list[Measurement]]:
     """Yield the rows with all that the models that are missing from them might have given."""
     here = {measured.model for measured in rows}
     missing = [(m, params) for m in asked.models if m not in here for params in asked.settings_for(m)]
-    outcomes = list(product(UNSEEN, UNSEEN if logical else [None]))
+    outcomes = list(product(UNSEEN, UNSEEN if actual else [None]))
     for chosen in product(outcomes, repeat=len(missing)):
         added = [row(r, lo, model=m, params=p) for (m, p), (r, lo) in zip(missing, chosen, strict=True)]
         yield [*rows, *added]
@@ -86,20 +86,20 @@ def claims(draw: st.DrawFn, *, at_most_models: int = 3) -> Claim:
     models = draw(st.lists(st.sampled_from([TINY, SMALL, BASE]), min_size=1, max_size=at_most_models, unique=True))
     fields: dict[str, Any] = {
         "models": models,
-        "neighbours": [NEIGHBOUR],
+        "also_shown": [NEIGHBOUR],
         "quantifier": "named" if len(models) == 1 else draw(st.sampled_from(["up_to", "every"])),
         "band": {"rounding": 1.0, "side": draw(st.sampled_from(SIDES)), "derivation": "for the test"},
     }
     if draw(st.booleans()):
         swept = draw(st.lists(st.sampled_from(models), min_size=1, unique=True))
         fields["settings"] = {"target": [0.5, 0.8]}
-        fields["choice"] = {"name": "target", "recipe": 0.8, "swept_on": swept}
+        fields["choice"] = {"name": "target", "default": 0.8, "swept_on": swept}
     return claim(**fields)
 
 
 @st.composite
 def rows_of(
-    draw: st.DrawFn, asked: Claim, models: Sequence[str], *, logical: bool, control: bool = False
+    draw: st.DrawFn, asked: Claim, models: Sequence[str], *, actual: bool, control: bool = False
 ) -> list[Measurement]:
     """Draw the rows of some of a claim's models, in any order, no two of the same value."""
     places = [(model, params) for model in models for params in asked.settings_for(model)]
@@ -111,7 +111,7 @@ def rows_of(
         rows.append(
             row(
                 (value - reported, value + reported),
-                (behind[0] - behind[1], behind[0] + behind[1]) if logical else None,
+                (behind[0] - behind[1], behind[0] + behind[1]) if actual else None,
                 model=model,
                 params=params,
                 control=noise and Interval(value=1.0, low=noise[0], high=noise[1]),
@@ -122,9 +122,9 @@ def rows_of(
 
 @settings(max_examples=300)
 @given(st.data(), claims(), st.booleans(), st.booleans())
-def test_complete(data: st.DataObject, asked: Claim, logical: bool, control: bool) -> None:
+def test_complete(data: st.DataObject, asked: Claim, actual: bool, control: bool) -> None:
     """Where all models are measured, the verdict is the table's."""
-    rows = data.draw(rows_of(asked, asked.models, logical=logical, control=control), label="rows")
+    rows = data.draw(rows_of(asked, asked.models, actual=actual, control=control), label="rows")
 
     found, expected = judge(asked, rows), _complete(asked, rows)
 
@@ -133,15 +133,15 @@ def test_complete(data: st.DataObject, asked: Claim, logical: bool, control: boo
 
 @settings(max_examples=200)
 @given(st.data(), claims(at_most_models=2), st.booleans())
-def test_restricted(data: st.DataObject, asked: Claim, logical: bool) -> None:
+def test_restricted(data: st.DataObject, asked: Claim, actual: bool) -> None:
     """A restricted run decides just what no outcome of the missing models would turn."""
     assume(len(asked.models) > 1)
     here = data.draw(st.lists(st.sampled_from(asked.models), min_size=1, unique=True), label="measured")
-    rows = data.draw(rows_of(asked, here, logical=logical), label="rows")
+    rows = data.draw(rows_of(asked, here, actual=actual), label="rows")
 
     found = judge(asked, rows)
 
-    possible = {_complete(asked, completed) for completed in _completions(asked, rows, logical)}
+    possible = {_complete(asked, completed) for completed in _completions(asked, rows, actual)}
     if len(possible) == 1 and possible <= set(DECIDED):
         assert {found.verdict} == possible, f"nothing would turn {possible} [{found.reason}]"
     else:
@@ -149,13 +149,13 @@ def test_restricted(data: st.DataObject, asked: Claim, logical: bool) -> None:
 
 
 @given(st.data(), claims(), st.booleans())
-def test_what_does_not_count(data: st.DataObject, asked: Claim, logical: bool) -> None:
+def test_what_does_not_count(data: st.DataObject, asked: Claim, actual: bool) -> None:
     """Neighbours, reduced scale and the rows' order change nothing; all rows are kept in the order given."""
-    rows = data.draw(rows_of(asked, asked.models, logical=logical), label="rows")
-    beside = data.draw(rows_of(asked, [NEIGHBOUR], logical=logical), label="neighbour")
+    rows = data.draw(rows_of(asked, asked.models, actual=actual), label="rows")
+    beside = data.draw(rows_of(asked, [NEIGHBOUR], actual=actual), label="neighbour")
     reduced = [
         measured.model_copy(update={"scale": "reduced"})
-        for measured in data.draw(rows_of(asked, asked.models, logical=logical), label="reduced")
+        for measured in data.draw(rows_of(asked, asked.models, actual=actual), label="reduced")
     ]
     mixed = data.draw(st.permutations([*rows, *beside, *reduced]), label="mixed")
 
@@ -177,7 +177,7 @@ def _changes(asked: Claim, measured: Measurement, by: float) -> list[Verdict]:
     """Judge after each change by one amount: either quantity up or down, the band wider or narrower."""
     changed = [
         judge(asked, [measured.model_copy(update={name: _moved(interval, sign * by)})])
-        for name, interval in (("reported", measured.reported), ("logical", measured.logical))
+        for name, interval in (("reported", measured.reported), ("actual", measured.actual))
         if interval is not None
         for sign in (-1, 1)
     ]
@@ -191,15 +191,15 @@ def _changes(asked: Claim, measured: Measurement, by: float) -> list[Verdict]:
     rounding=st.floats(0, 50),
     side=st.sampled_from(SIDES),
     reported=st.tuples(HUNDREDS, HUNDREDS).map(sorted),
-    logical=st.none() | st.tuples(HUNDREDS, HUNDREDS).map(sorted),
+    actual=st.none() | st.tuples(HUNDREDS, HUNDREDS).map(sorted),
     exact=st.booleans(),
 )
 def test_flip_margin(
-    value: float, rounding: float, side: str, reported: list[float], logical: list[float] | None, exact: bool
+    value: float, rounding: float, side: str, reported: list[float], actual: list[float] | None, exact: bool
 ) -> None:
     """A change by a little more than the margin turns a decided verdict, one by a little less doesn't."""
     asked = claim(value=value, band={"rounding": rounding, "side": side, "derivation": "for the test"})
-    measured = row(reported[0], logical and logical[0]) if exact else row(reported, logical)
+    measured = row(reported[0], actual and actual[0]) if exact else row(reported, actual)
     found = judge(asked, [measured])
     assume(found.verdict in DECIDED)
     assert found.flip_margin is not None
@@ -212,9 +212,9 @@ def test_flip_margin(
 
 
 @given(st.data(), claims(), st.booleans())
-def test_margin_is_told(data: st.DataObject, asked: Claim, logical: bool) -> None:
+def test_margin_is_told(data: st.DataObject, asked: Claim, actual: bool) -> None:
     """Just the decided verdicts have a margin, and where a choice decides, it is of the choice."""
-    found = judge(asked, data.draw(rows_of(asked, asked.models, logical=logical), label="rows"))
+    found = judge(asked, data.draw(rows_of(asked, asked.models, actual=actual), label="rows"))
 
     assert (found.flip_margin is not None) == (found.verdict in DECIDED)
     if found.flip_margin is not None:

@@ -18,10 +18,10 @@ from ci.arm64_check import BYTES, Findings, Found, compare, untimed
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import describe
 from edgeai_repro.files import write_text
-from edgeai_repro.judge.verdict import judge, untestable
+from edgeai_repro.judge.verdict import judge, not_testable
 from edgeai_repro.report.document import ClaimEntry, claim_entry
-from tests.factories import claim
-from tests.unit.test_contributed import DEVICES, LATENCY, result, timed
+from tests.support.factories import claim
+from tests.unit.test_device_results import DEVICES, LATENCY, result, timed
 
 SCRIPT = Path(__file__).parents[2] / "ci" / "arm64-emulated.sh"
 HERE = Found(
@@ -120,8 +120,8 @@ def said_of(folder: Path, *entries: ClaimEntry, emulated: bool = True) -> list[b
 
 def test_untimed(tmp_path: Path) -> None:
     """A run agrees that gave no verdict on a time, told none, and is refused as evidence for being emulated."""
-    refused = claim_entry(untestable(claim(**LATENCY), "edge", "emulated"))
-    told = claim_entry(untestable(claim(**LATENCY), "edge", "emulated", [timed()]))
+    refused = claim_entry(not_testable(claim(**LATENCY), "edge", "emulated"))
+    told = claim_entry(not_testable(claim(**LATENCY), "edge", "emulated", [timed()]))
     judged = claim_entry(judge(claim(**LATENCY), [timed()]))
 
     assert said_of(tmp_path, refused) == [True, True]

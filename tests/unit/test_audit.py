@@ -14,8 +14,8 @@ from edgeai_repro.audit import latency as timing
 from edgeai_repro.audit import table as audit_table
 from edgeai_repro.audit import warnings as advice
 from edgeai_repro.audit.audit import audit
-from edgeai_repro.audit.model_source import find
-from edgeai_repro.audit.schema import Audit, Row, Twice
+from edgeai_repro.audit.model_source import resolve_model
+from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
 from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
@@ -94,11 +94,11 @@ def test_figures(atto: Audit) -> None:
     quantized = quantize(dense)
     found = row(atto, "dynamic_quantization")
 
-    reported, logical = counts.reported(quantized), counts.logical(quantized)
-    assert found.parameters == Twice(reported=reported.parameters, logical=logical.parameters)
-    assert found.macs == Twice(reported=reported.macs, logical=logical.macs)
-    assert found.nonzero_parameters == logical.nonzero_parameters
-    assert found.bit_operations == logical.bit_operations
+    reported, actual = counts.reported(quantized), counts.actual(quantized)
+    assert found.parameters == ReportedAndActual(reported=reported.parameters, actual=actual.parameters)
+    assert found.macs == ReportedAndActual(reported=reported.macs, actual=actual.macs)
+    assert found.nonzero_parameters == actual.nonzero_parameters
+    assert found.bit_operations == actual.bit_operations
     assert found.bytes == size.state_dict_bytes(quantized)
     assert atto.dense.bytes == size.state_dict_bytes(dense)
 
@@ -109,7 +109,7 @@ def test_combination_starts_from_the_pruned_model(atto: Audit) -> None:
 
     assert pruned.parameters is not None
     assert both.parameters is not None
-    assert both.parameters.logical == pruned.parameters.logical
+    assert both.parameters.actual == pruned.parameters.actual
     assert (both.bytes or 0) < (pruned.bytes or 0)
 
 
@@ -149,7 +149,7 @@ def test_convolutional_mlp() -> None:
 
 def test_attention_that_thop_leaves_out() -> None:
     """Attention's products are computed and not in thop's count: the audit says how many."""
-    dense = Row(technique="none", macs=Twice(reported=11_000_000_000, logical=17_600_000_000))
+    dense = Row(technique="none", macs=ReportedAndActual(reported=11_000_000_000, actual=17_600_000_000))
 
     (text,) = advice.warnings([dense], {})
 
@@ -160,16 +160,16 @@ def test_nothing_to_warn_of() -> None:
     """Where both counts agree, nothing is said."""
     dense = Row(
         technique="none",
-        parameters=Twice(reported=100, logical=100),
+        parameters=ReportedAndActual(reported=100, actual=100),
         nonzero_parameters=100,
-        macs=Twice(reported=1000, logical=1000),
+        macs=ReportedAndActual(reported=1000, actual=1000),
         bytes=400,
     )
     half = Row(
         technique="structured_pruning",
-        parameters=Twice(reported=50, logical=50),
+        parameters=ReportedAndActual(reported=50, actual=50),
         nonzero_parameters=50,
-        macs=Twice(reported=500, logical=500),
+        macs=ReportedAndActual(reported=500, actual=500),
         bytes=200,
     )
 
@@ -180,7 +180,7 @@ def test_what_does_not_run_is_still_counted() -> None:
     """Of a model that takes no image of that size parameters and bytes are told, and why its MACs aren't."""
     found = audit(nn.Sequential(nn.Flatten(), nn.Linear(7, 3)), resolution=8).dense
 
-    assert found.parameters == Twice(reported=24, logical=24)
+    assert found.parameters == ReportedAndActual(reported=24, actual=24)
     assert found.macs is None
     assert (found.problem or "").startswith("MACs can't be counted at 8 pixels: RuntimeError: ")
 
@@ -222,7 +222,7 @@ def test_artefact(tmp_path: Path) -> None:
     folder = saved_models.save(
         convnext.build("convnext_atto"), "convnext_atto", "none", resolution=48, root=tmp_path
     )
-    subject = find(str(folder))
+    subject = resolve_model(str(folder))
 
     assert (subject.name, subject.resolution) == (folder.name, 48)
     assert (
@@ -233,7 +233,7 @@ def test_artefact(tmp_path: Path) -> None:
 
 def test_function(factory: Path) -> None:
     """A function's model is taken as it returns it, in eval mode."""
-    subject = find(f"{factory}:make")
+    subject = resolve_model(f"{factory}:make")
 
     assert [type(layer).__name__ for layer in subject.model.children()][-1] == "Linear"
     assert not subject.model.training
@@ -303,8 +303,8 @@ def check_quantized(found: Audit, share: float) -> None:
     assert dense.parameters is not None
     assert quantized.parameters is not None
     assert 100 * found.shares["linear"] == pytest.approx(share, abs=0.005)
-    assert quantized.parameters.logical == dense.parameters.logical
-    assert quantized.parameters.reported == round((dense.parameters.logical or 0) * (1 - found.shares["linear"]))
+    assert quantized.parameters.actual == dense.parameters.actual
+    assert quantized.parameters.reported == round((dense.parameters.actual or 0) * (1 - found.shares["linear"]))
     saved = 100 * (1 - (quantized.bytes or 0) / (dense.bytes or 1))
     assert saved == pytest.approx(0.75 * share, abs=0.5)
 

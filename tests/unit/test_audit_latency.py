@@ -15,7 +15,7 @@ from edgeai_repro.audit import table as audit_table
 from edgeai_repro.audit import warnings as advice
 from edgeai_repro.audit.audit import audit
 from edgeai_repro.audit.latency import FEWEST, timed
-from edgeai_repro.audit.schema import Audit, Latency, Row, Twice
+from edgeai_repro.audit.schema import Audit, Latency, ReportedAndActual, Row
 from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Interval
@@ -80,9 +80,9 @@ def test_noise(clock: Callable[..., list[Plan]]) -> None:
     assert others["int8"].milliseconds.value == 5.0
 
 
-@pytest.mark.parametrize(("seconds", "turns"), [(10.0, FEWEST), (0.0001, 17), (0.04, 8)])
+@pytest.mark.parametrize(("seconds", "rounds"), [(10.0, FEWEST), (0.0001, 17), (0.04, 8)])
 def test_turns(
-    clock: Callable[..., list[Plan]], monkeypatch: pytest.MonkeyPatch, seconds: float, turns: int
+    clock: Callable[..., list[Plan]], monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
 ) -> None:
     """What is slow is timed as seldom as an interval allows, what is fast more often."""
     plans = clock({"": [1.0] * 4, "int8": [1.0] * 4})
@@ -95,7 +95,7 @@ def test_turns(
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
     timed(tick, {"int8": tick})
 
-    assert [plan.turns for plan in plans] == [turns]
+    assert [plan.rounds for plan in plans] == [rounds]
 
 
 def test_all_rows() -> None:
@@ -202,7 +202,7 @@ def test_runs_at_times() -> None:
     found = audit(Tired(), resolution=8, settings={name: [] for name in TECHNIQUES})
 
     assert found.dense.problem == "can't be timed: RuntimeError: tired"
-    assert found.dense.macs == Twice(reported=0, logical=0)
+    assert found.dense.macs == ReportedAndActual(reported=0, actual=0)
 
 
 def test_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,9 +247,9 @@ def timed_row(name: str, *, macs: int, faster: float, problem: str | None = None
     ratio = Interval(value=faster, low=0.9 * faster, high=1.1 * faster)
     return Row(
         technique=name,
-        parameters=Twice(reported=100, logical=100),
+        parameters=ReportedAndActual(reported=100, actual=100),
         nonzero_parameters=nonzero,
-        macs=Twice(reported=macs, logical=1000),
+        macs=ReportedAndActual(reported=macs, actual=1000),
         bytes=400,
         latency=Latency(
             milliseconds=Interval.exact(10.0),

@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeai_repro.audit.audit import audit
-from edgeai_repro.audit.schema import Twice
+from edgeai_repro.audit.schema import ReportedAndActual
 from edgeai_repro.measure import counts
 from edgeai_repro.networks import convnext
 
@@ -52,9 +52,9 @@ def test_counts(convolution: Path) -> None:
     row = found.dense
 
     assert (found.source, found.resolution) == ("an ONNX file", 10)
-    assert row.parameters == Twice(reported=108 + 16 + 2, logical=108 + 16)
+    assert row.parameters == ReportedAndActual(reported=108 + 16 + 2, actual=108 + 16)
     assert row.nonzero_parameters == 108 + 8
-    assert row.macs == Twice(reported=None, logical=108 * 64 + 16)
+    assert row.macs == ReportedAndActual(reported=None, actual=108 * 64 + 16)
     assert row.nonzero_macs == 108 * 64 + 8
     assert row.bit_operations == 1024 * (108 * 64 + 16)
     assert row.bytes == convolution.stat().st_size
@@ -91,7 +91,7 @@ def test_integers(tmp_path: Path) -> None:
     saved(path, nodes, {"weight": np.ones((4, 4), np.int8)}, sides=[1, 3, 4, 4], out=[1, 3, 4, 4])
     row = audit(str(path)).dense
 
-    assert row.macs == Twice(reported=None, logical=3 * 4 * 4 * 4 + 3 * 4 * 4 * 4)
+    assert row.macs == ReportedAndActual(reported=None, actual=3 * 4 * 4 * 4 + 3 * 4 * 4 * 4)
     assert row.bit_operations == 3 * 64 * 64 + 3 * 64 * 1024
 
 
@@ -116,7 +116,7 @@ def test_unknown_operator(tmp_path: Path) -> None:
         "1 of 1 operators are of unknown shape: their MACs are left out; can't be timed: "
     )
     assert row.latency is None
-    assert row.parameters == Twice(reported=108, logical=108)
+    assert row.parameters == ReportedAndActual(reported=108, actual=108)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -130,4 +130,4 @@ def test_exported_model(tmp_path: Path) -> None:
 
     assert row.problem is None
     assert row.macs is not None
-    assert row.macs.logical == counts.logical(model).macs
+    assert row.macs.actual == counts.actual(model).macs

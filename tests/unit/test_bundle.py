@@ -20,14 +20,14 @@ from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.data.transforms import normalise
 from edgeai_repro.edge import build, bundle, export
-from edgeai_repro.edge.bundle import Bundle, Input
+from edgeai_repro.edge.bundle import Bundle, InputSpec
 from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network, prepare, read_image
-from edgeai_repro.errors import ConditionMissing, UserError
+from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS
 from edgeai_repro.files import sha256
 from edgeai_repro.networks import convnext
-from tests.helpers import awaken
-from tests.records import record
+from tests.support.helpers import awaken
+from tests.support.records import record
 
 Edit = Callable[[dict[str, Any]], object]
 IMAGES = np.random.default_rng(1).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
@@ -65,21 +65,21 @@ class TestContents:
 
     def test_files(self, loaded: Bundle) -> None:
         """Holds four models, two files each, the probes and the manifest, and no other file."""
-        onnx = {f"{variant}.{end}" for variant in bundle.TECHNIQUES for end in ("onnx", "weights")}
+        onnx = {f"{variant}.{end}" for variant in bundle.TECHNIQUE_OF_VARIANT for end in ("onnx", "weights")}
 
         assert {path.name for path in loaded.folder.iterdir()} == onnx | {bundle.PROBES, bundle.MANIFEST}
         assert set(loaded.manifest.files) == onnx | {bundle.PROBES}
 
     def test_smaller(self, loaded: Bundle) -> None:
         """Int8 and pruning each shrink the file, and both together the most."""
-        size = {name: loaded.size(name) for name in bundle.TECHNIQUES}
+        size = {name: loaded.size(name) for name in bundle.TECHNIQUE_OF_VARIANT}
 
         assert size["pruned-int8"] < min(size["int8"], size["pruned"]) < max(size["int8"], size["pruned"])
         assert max(size["int8"], size["pruned"]) < size["fp32"] / 2
 
     def test_counts(self, loaded: Bundle) -> None:
         """Pruning removes parameters and MACs; int8 removes neither, but bits."""
-        counts = {name: loaded.model(name).counts for name in bundle.TECHNIQUES}
+        counts = {name: loaded.model(name).counts for name in bundle.TECHNIQUE_OF_VARIANT}
 
         assert counts["int8"].parameters == counts["fp32"].parameters
         assert counts["int8"].macs == counts["fp32"].macs
@@ -95,7 +95,7 @@ class TestContents:
 
         np.testing.assert_allclose(Deployed(loaded, "fp32", threads=1).predict(IMAGES), expected, atol=1e-5)
 
-    @pytest.mark.parametrize("variant", bundle.TECHNIQUES)
+    @pytest.mark.parametrize("variant", bundle.TECHNIQUE_OF_VARIANT)
     def test_expected(self, loaded: Bundle, variant: bundle.Variant) -> None:
         """Each model gives the manifest's outputs."""
         assert Deployed(loaded, variant, threads=1).check_outputs() <= 1e-6
@@ -126,7 +126,7 @@ class TestBuild:
         exported = export.export
 
         def wrong(model: Any, path: Path, **options: Any) -> None:
-            other = convnext.share(model)
+            other = convnext.clone_sharing_tensors(model)
             weight = other.classifier[2].weight
             other.classifier[2].weight = torch.nn.Parameter(weight * (1 + 1e-3))
             exported(other, path, **options)
@@ -140,7 +140,7 @@ class TestBuild:
     def test_wrong_int8(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A quantized file that is far worse than torch's own is not let out."""
         source = build.read_source("convnext_atto")
-        other = convnext.share(source.network)
+        other = convnext.clone_sharing_tensors(source.network)
 
         def wrong(_: Path, target: Path) -> None:
             other.classifier[2] = torch.nn.Linear(320, 10)
@@ -253,7 +253,7 @@ class TestBuild:
         """Without data, asking for the test split says how to get it."""
         monkeypatch.delenv("EDGEAI_DATA", raising=False)
 
-        with pytest.raises(ConditionMissing, match="EDGEAI_DATA"):
+        with pytest.raises(MissingRequirement, match="EDGEAI_DATA"):
             build.build(build.read_source("convnext_atto"), tmp_path / "b", target=0.8, test_split=True)
 
     def test_split(self, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +405,7 @@ class TestImages:
     @pytest.mark.parametrize("resolution", [32, 48, 224])
     def test_prepare(self, loaded: Bundle, resolution: int) -> None:
         """Images are normalised and enlarged as for torch, to the rounding of its weights (1.5e-5 seen)."""
-        wanted = Input.model_validate(
+        wanted = InputSpec.model_validate(
             {**loaded.manifest.input.model_dump(), "shape": (1, 3, resolution, resolution)}
         )
 

@@ -16,13 +16,13 @@ from edgeai_repro.claims.schema import Paper, json_schema, load_claims, load_fil
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import UserError
 from edgeai_repro.files import read_yaml
-from tests.factories import PAPER, claim, claim_entry, paper_entry, paper_yaml
+from tests.support.factories import PAPER, claim, claim_entry, paper_entry, paper_yaml
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 FILES = sorted(CLAIMS.glob("*.yaml"))
 PAPERS = {paper.paper.id: paper for paper in load_claims(CLAIMS)}
 TINY, SMALL = "convnext_tiny", "convnext_small"
-CHOICE = {"name": "target", "recipe": 0.8, "swept_on": [TINY]}
+CHOICE = {"name": "target", "default": 0.8, "swept_on": [TINY]}
 
 
 def _band(**fields: Any) -> dict[str, Any]:
@@ -209,11 +209,11 @@ class TestSettings:
             "model must be known (got 'convnext_tinny'; did you mean 'convnext_tiny'?)",
         ),
         (
-            {"neighbours": ["darknet"]},
+            {"also_shown": ["darknet"]},
             "model must be known (got 'darknet'; known are alexnet, convnext_atto, convnext_base",
         ),
         (
-            {"neighbours": [TINY]},
+            {"also_shown": [TINY]},
             "'models' and 'neighbours' must name each model once (got 'convnext_tiny' twice)",
         ),
         ({"models": ["small"]}, "model must be known (got 'small'; did you mean 'convnext_small'?)"),
@@ -229,15 +229,15 @@ class TestSettings:
         ),
         (
             {"expect": _expect("artefact"), "metric": "size_reduction"},
-            "'expect.verdict' must not be 'artefact': 'size_reduction' has no logical quantity",
+            "'expect.verdict' must not be 'artefact': 'size_reduction' has no actual quantity",
         ),
         (
             {"choice": CHOICE},
-            "'choice.recipe' must be one of two values or more in settings['target'] (got 0.8 of [])",
+            "'choice.default' must be one of two values or more in settings['target'] (got 0.8 of [])",
         ),
         (
             {"choice": CHOICE, "settings": {"target": [0.8]}},
-            "'choice.recipe' must be one of two values or more in settings['target'] (got 0.8 of [0.8])",
+            "'choice.default' must be one of two values or more in settings['target'] (got 0.8 of [0.8])",
         ),
         (
             {"choice": {**CHOICE, "swept_on": [SMALL]}, "settings": {"target": [0.5, 0.8]}},
@@ -300,8 +300,8 @@ def test_refused_claim(tmp_path: Path, fields: dict[str, Any], complaint: str) -
             "'full_scale' must be given where a claim needs weights (got none; a-claim does)",
         ),
         (
-            paper_entry(claim_entry(settings={"target": [0.5, 0.8]}, choice={**CHOICE, "kept_by": "a-clam"})),
-            "a-claim: choice.kept_by must be known (got 'a-clam'; did you mean 'a-claim'?)",
+            paper_entry(claim_entry(settings={"target": [0.5, 0.8]}, choice={**CHOICE, "accuracy_claim": "a-clam"})),
+            "a-claim: choice.accuracy_claim must be known (got 'a-clam'; did you mean 'a-claim'?)",
         ),
         ({"paper": PAPER}, "'claims' must be given (got nothing); add it"),
         (paper_entry(paper={**PAPER, "id": "Francy 2024"}), "'paper.id' must fit: string should match pattern"),

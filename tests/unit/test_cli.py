@@ -13,8 +13,8 @@ from PIL import Image
 
 from edgeai_repro.claims.schema import json_schema
 from edgeai_repro.cli import main as cli
-from edgeai_repro.errors import ConditionMissing
-from tests.factories import PAPER, claim_entry, paper_yaml
+from edgeai_repro.errors import MissingRequirement
+from tests.support.factories import PAPER, claim_entry, paper_yaml
 
 UNSTATED = [{"id": "size", "what": "how size was measured", "assumed": "bytes of the file"}]
 Outcome = tuple[int, str, str]
@@ -117,7 +117,7 @@ def test_missing_condition(command: Command, monkeypatch: pytest.MonkeyPatch) ->
     """A missing condition is its remedy in one line, and status 3."""
 
     def missing() -> None:
-        raise ConditionMissing("data", "set EDGEAI_DATA")
+        raise MissingRequirement("data", "set EDGEAI_DATA")
 
     monkeypatch.setattr(cli, "app", missing)
 

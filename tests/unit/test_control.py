@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeai_repro.data.cifar import data_folder, load_split
-from edgeai_repro.errors import ConditionMissing
+from edgeai_repro.errors import MissingRequirement
 from edgeai_repro.measure.accuracy import evaluate
 
 
@@ -74,7 +74,7 @@ def test_a_third_partys_network_has_its_published_accuracy(depth: int, published
     """Within one of the 10,000 images; a pipeline that misses it is broken."""
     try:
         folder = data_folder()
-    except ConditionMissing as missing:
+    except MissingRequirement as missing:
         pytest.skip(missing.remedy)
     path = folder / "controls" / f"resnet{depth}_cifar10.safetensors"
     if not path.is_file():

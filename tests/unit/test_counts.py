@@ -13,11 +13,11 @@ from torchvision.models.convnext import LayerNorm2d
 
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import prune
-from edgeai_repro.measure.counts import by_kind, logical, reported
+from edgeai_repro.measure.counts import actual, by_kind, reported
 from edgeai_repro.measure.size import state_dict_bytes
-from edgeai_repro.networks.convnext import build, random_images, share
-from edgeai_repro.networks.variants import ARCHITECTURES, layers
-from tests.counting import flop_counter_macs, thops_own
+from edgeai_repro.networks.convnext import build, clone_sharing_tensors, random_images
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, layers
+from tests.support.counting import flop_counter_macs, thops_own
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def test_bytes_are_as_the_design_says(case: tuple[Fact, nn.Module, nn.Module]) -
 
 
 def test_quantization_removes_nothing(case: tuple[Fact, nn.Module, nn.Module]) -> None:
-    """The logical reductions of parameters and MACs by quantization are 0: it is the work's width that shrinks."""
+    """The actual reductions of parameters and MACs by quantization are 0: it is the work's width that shrinks."""
     fact, model, quantized = case
-    before, after = logical(model), logical(quantized)
+    before, after = actual(model), actual(quantized)
 
     assert fact.parameters == before.parameters == after.parameters
     assert before.macs == after.macs
@@ -87,8 +87,8 @@ def test_quantization_removes_nothing(case: tuple[Fact, nn.Module, nn.Module]) -
 def test_counters_agree_on_convnext(case: tuple[Fact, nn.Module, nn.Module]) -> None:
     """Ours is torch's FlopCounterMode's half, the closed form's, and thop's less its norms and pooling."""
     fact, model, _ = case
-    ours = logical(model)
-    on_paper = list(layers(ARCHITECTURES[fact.name]))
+    ours = actual(model)
+    on_paper = list(layers(CONVNEXT_VARIANTS[fact.name]))
 
     assert ours.macs == flop_counter_macs(model, 32)
     assert ours.macs == sum(layer.macs for layer in on_paper)
@@ -98,12 +98,12 @@ def test_counters_agree_on_convnext(case: tuple[Fact, nn.Module, nn.Module]) -> 
 
 def test_thops_surplus_in_closed_form() -> None:
     """thop adds 4 an element of each block's norm, and 2 a channel for the last pooling; LayerNorm2d it misses."""
-    architecture = ARCHITECTURES["convnext_atto"]
+    architecture = CONVNEXT_VARIANTS["convnext_atto"]
     stages = zip(architecture.widths, architecture.depths, (8, 4, 2, 1), strict=True)
     normed = sum(depth * width * side**2 for width, depth, side in stages)
     model = build("convnext_atto")
 
-    assert reported(model).macs - logical(model).macs == 4 * normed + 2 * architecture.widths[-1]
+    assert reported(model).macs - actual(model).macs == 4 * normed + 2 * architecture.widths[-1]
 
 
 def test_thop_misses_parameters_outside_of_layers_that_it_knows() -> None:
@@ -112,28 +112,28 @@ def test_thop_misses_parameters_outside_of_layers_that_it_knows() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)  # distutils
         import thop
     model = build("convnext_atto")
-    _, theirs = thop.profile(share(model), (random_images(1),), verbose=False)
+    _, theirs = thop.profile(clone_sharing_tensors(model), (random_images(1),), verbose=False)
 
     norms = [module for module in model.modules() if isinstance(module, LayerNorm2d)]
     missed = sum(p.numel() for norm in norms for p in norm.parameters())
     missed += sum(p.numel() for name, p in model.named_parameters() if name.endswith("layer_scale"))
     assert missed > 0
-    assert logical(model).parameters == theirs + missed
+    assert actual(model).parameters == theirs + missed
 
 
 @pytest.mark.parametrize("resolution", [32, 64])
 def test_closed_form_agrees_at_each_resolution(resolution: int) -> None:
     """MACs follow the resolution as the closed form says."""
-    expected = sum(layer.macs for layer in layers(ARCHITECTURES["convnext_atto"], resolution=resolution))
+    expected = sum(layer.macs for layer in layers(CONVNEXT_VARIANTS["convnext_atto"], resolution=resolution))
 
-    assert expected == logical(build("convnext_atto"), resolution).macs
+    assert expected == actual(build("convnext_atto"), resolution).macs
 
 
 def test_closed_form_agrees_on_a_narrowed_model() -> None:
     """Parameters and MACs of given MLP widths are the closed form's."""
     widths = tuple(range(5, 17))
-    on_paper = list(layers(ARCHITECTURES["convnext_atto"], hidden_widths=widths))
-    ours = logical(build("convnext_atto", hidden_widths=widths))
+    on_paper = list(layers(CONVNEXT_VARIANTS["convnext_atto"], hidden_widths=widths))
+    ours = actual(build("convnext_atto", hidden_widths=widths))
 
     assert ours.parameters == sum(layer.parameters for layer in on_paper)
     assert ours.macs == sum(layer.macs for layer in on_paper)
@@ -142,7 +142,7 @@ def test_closed_form_agrees_on_a_narrowed_model() -> None:
 def test_pruning_leaves_executed_work_and_cuts_nonzero_work() -> None:
     """At a sparsity of 0.8 layer by layer, all MACs are still executed, a fifth on weights that aren't 0."""
     model = build("convnext_atto")
-    before, after = logical(model), logical(prune(model, 0.8, scope="layer"))
+    before, after = actual(model), actual(prune(model, 0.8, scope="layer"))
 
     assert (before.parameters, before.macs) == (after.parameters, after.macs)
     assert after.nonzero_macs == pytest.approx(0.2 * before.macs, rel=1e-3)
@@ -153,7 +153,7 @@ def test_zeros_of_packed_weights_are_seen() -> None:
     quantized = quantize(prune(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 5)), 0.5))
     zeros = int((quantized[1].weight().dequantize() == 0).sum())
 
-    counts = logical(quantized, 8)
+    counts = actual(quantized, 8)
     assert zeros >= 480
     assert counts.nonzero_macs == 3 * 64 * 5 - zeros
 
@@ -164,7 +164,7 @@ def test_kinds_add_up_to_the_whole() -> None:
     kinds, after = by_kind(model), by_kind(quantize(model))
 
     for kind, of_layers in (("conv", ("conv", "depthwise")), ("linear", ("linear",)), ("other", ("norm", "scale"))):
-        chosen = [layer for layer in layers(ARCHITECTURES["convnext_atto"]) if layer.kind in of_layers]
+        chosen = [layer for layer in layers(CONVNEXT_VARIANTS["convnext_atto"]) if layer.kind in of_layers]
         assert sum(layer.parameters for layer in chosen) == kinds[kind].parameters == after[kind].parameters
         assert sum(layer.macs for layer in chosen) == kinds[kind].macs == after[kind].macs
     assert after["linear"].bit_operations == after["linear"].macs * 64
@@ -177,7 +177,7 @@ def test_counting_leaves_the_model_as_it_was() -> None:
     names = list(model.state_dict())
 
     reported(model)
-    logical(model)
+    actual(model)
 
     assert names == list(model.state_dict())
     assert model.training
@@ -188,7 +188,7 @@ def test_a_shared_parameter_counts_once_and_works_twice() -> None:
     """Of two layers with one weight the parameters count once, the MACs of both."""
     first, second = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 1, bias=False)
     second.weight = first.weight
-    counts = logical(nn.Sequential(first, second), 4)
+    counts = actual(nn.Sequential(first, second), 4)
 
     assert (counts.parameters, counts.macs) == (9, 2 * 9 * 16)
 
@@ -196,7 +196,7 @@ def test_a_shared_parameter_counts_once_and_works_twice() -> None:
 def test_a_layer_called_twice_works_twice() -> None:
     """One layer at two places holds its weights once and uses them twice, quantized too."""
     for net in (nn.Sequential(nn.Linear(4, 4, bias=False)), quantize(nn.Sequential(nn.Linear(4, 4, bias=False)))):
-        counts = logical(nn.Sequential(net[0], net[0]), 4)
+        counts = actual(nn.Sequential(net[0], net[0]), 4)
         assert (counts.parameters, counts.macs) == (16, 2 * 16 * 12)
 
 
@@ -213,7 +213,7 @@ def test_transposed_convolutions(groups: int, stride: int) -> None:
     """Ours is torch's count; thop takes the output's pixels for the input's, and so too many by their ratio."""
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 6, 3, stride, groups=groups))
     side = (8 - 1) * stride + 3
-    stem, ours = 3 * 4 * 64, logical(net, 8).macs
+    stem, ours = 3 * 4 * 64, actual(net, 8).macs
 
     assert ours == flop_counter_macs(net, 8) == stem + 64 * 4 * 6 * 9 // groups
     assert (reported(net, 8).macs - stem) * 64 == (ours - stem) * side**2
@@ -223,7 +223,7 @@ def test_convolutions_in_one_dimension() -> None:
     """A Conv1d, strided and grouped, counts as torch counts it."""
     net = nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 6, 5, stride=2, groups=3))
 
-    assert logical(net, 8).macs == flop_counter_macs(net, 8) == 30 * 6 * 5
+    assert actual(net, 8).macs == flop_counter_macs(net, 8) == 30 * 6 * 5
 
 
 def test_attention_is_counted() -> None:
@@ -233,9 +233,9 @@ def test_attention_is_counted() -> None:
 
     products = 2 * (2 * 17 * 17 * 16)  # in two blocks: queries by keys, and the result by values
     # FlopCounterMode sees these products in torch 2.15, and not in 2.10.
-    assert logical(net).macs - flop_counter_macs(net, 32) in (0, products)
+    assert actual(net).macs - flop_counter_macs(net, 32) in (0, products)
     assert kinds["attention"].macs == 2 * (17 * 3 * 16 * 16) + products
-    assert logical(net).parameters == sum(parameter.numel() for parameter in net.parameters())
+    assert actual(net).parameters == sum(parameter.numel() for parameter in net.parameters())
 
 
 def test_cross_attention_is_refused() -> None:
@@ -254,7 +254,7 @@ def test_cross_attention_is_refused() -> None:
             return self.attention(rows[:1], rows, rows)[0]
 
     with pytest.raises(NotImplementedError, match="only self-attention"):
-        logical(Cross(), 8)
+        actual(Cross(), 8)
 
 
 def test_figure_one_of_the_paper_on_alexnet() -> None:

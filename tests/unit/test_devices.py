@@ -8,7 +8,7 @@ import pytest
 
 from edgeai_repro.devices.spec import Device, load_devices
 from edgeai_repro.errors import UserError
-from edgeai_repro.networks.variants import ARCHITECTURES, layers
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, layers
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 
@@ -139,10 +139,16 @@ def test_published_rates() -> None:
 def test_rates_of_known_models() -> None:
     """A rate's work is what the closed form counts, for the models that it knows, with ImageNet's 1,000 classes."""
     rates = [
-        rate for device in load_devices(CLAIMS).values() for rate in device.achieved if rate.model in ARCHITECTURES
+        rate
+        for device in load_devices(CLAIMS).values()
+        for rate in device.achieved
+        if rate.model in CONVNEXT_VARIANTS
     ]
     counted = [
-        sum(layer.macs for layer in layers(ARCHITECTURES[rate.model], resolution=rate.resolution, num_classes=1000))
+        sum(
+            layer.macs
+            for layer in layers(CONVNEXT_VARIANTS[rate.model], resolution=rate.resolution, num_classes=1000)
+        )
         for rate in rates
     ]
 

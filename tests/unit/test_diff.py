@@ -9,20 +9,20 @@ import pytest
 
 from edgeai_repro.judge.verdict import judge
 from edgeai_repro.report import document, terminal
-from edgeai_repro.report.diff import Move, compare
+from edgeai_repro.report.diff import Change, compare
 from edgeai_repro.report.document import Document
-from tests import reports
-from tests.factories import claim, paper_entry, row
+from tests.support import reports
+from tests.support.factories import claim, paper_entry, row
 from tests.unit.test_cli import Command
 
 NAME = "paper/a-claim"
 
 
-def run(value: float, logical: float | None = None, *, torch: str = "2.15.0", seconds: float = 0.0) -> Document:
+def run(value: float, actual: float | None = None, *, torch: str = "2.15.0", seconds: float = 0.0) -> Document:
     """Return a run of one claim of 10 ± 1 that was measured as given."""
     from edgeai_repro.claims.schema import Paper
 
-    rows = [row(value, logical, params={"target": 0.8}, seconds=seconds), row(3.0, model="convnext_small")]
+    rows = [row(value, actual, params={"target": 0.8}, seconds=seconds), row(3.0, model="convnext_small")]
     verdict = judge(claim(), rows)
     entry = document.paper_entry(Paper.model_validate(paper_entry()), [verdict], [])
     environment = reports.HERE.model_copy(update={"versions": {"torch": torch}})
@@ -40,11 +40,11 @@ def test_moved() -> None:
     """A value that left the band: the verdict, the row with its change, the margin, and the torch that did it."""
     found = compare(run(10.0), run(12.5, torch="2.16.0"))
 
-    assert found.verdicts == [Move(claim=NAME, what="verdict", before="reproduced", after="contradicted")]
+    assert found.verdicts == [Change(claim=NAME, what="verdict", before="reproduced", after="contradicted")]
     assert found.rows == [
-        Move(claim=NAME, what="reported convnext_tiny", before="10 %", after="12.5 %", change=2.5)
+        Change(claim=NAME, what="reported convnext_tiny", before="10 %", after="12.5 %", change=2.5)
     ]
-    assert found.environment == [Move(claim="", what="torch", before="2.15.0", after="2.16.0")]
+    assert found.environment == [Change(claim="", what="torch", before="2.15.0", after="2.16.0")]
     (margin,) = found.flip_margins
     assert (margin.before, margin.change) == ("reported value by 1 points", None)
     assert margin.after == "a band wider by 1.5 points"
@@ -57,11 +57,11 @@ def test_margin_of_a_kind() -> None:
     assert margin.change == pytest.approx(-0.5)
 
 
-def test_logical_alone() -> None:
-    """A logical value that moves, or that one run has and the other doesn't, is a row that moved."""
-    assert [move.what for move in compare(run(10.0, 9.0), run(10.0, 9.5)).rows] == ["logical convnext_tiny"]
+def test_actual_alone() -> None:
+    """A actual value that moves, or that one run has and the other doesn't, is a row that moved."""
+    assert [move.what for move in compare(run(10.0, 9.0), run(10.0, 9.5)).rows] == ["actual convnext_tiny"]
     assert compare(run(10.0, 9.5), run(10.0)).rows == [
-        Move(claim=NAME, what="logical convnext_tiny", before="9.5 %", after="–")
+        Change(claim=NAME, what="actual convnext_tiny", before="9.5 %", after="–")
     ]
 
 
@@ -69,7 +69,7 @@ def test_one_run_alone() -> None:
     """A claim that one run hasn't judged moved from its verdict to a dash."""
     before, after = run(10.0), run(10.0).model_copy(update={"papers": []})
 
-    assert compare(before, after).verdicts == [Move(claim=NAME, what="verdict", before="reproduced", after="–")]
+    assert compare(before, after).verdicts == [Change(claim=NAME, what="verdict", before="reproduced", after="–")]
     assert not compare(before, after).rows
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeai_repro.errors import nearest
-from edgeai_repro.networks.variants import ARCHITECTURES
+from edgeai_repro.errors import did_you_mean
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 ALL = "known are convnext_atto, convnext_base, convnext_large, convnext_small, convnext_tiny, convnext_xlarge"
 
@@ -23,9 +23,9 @@ ALL = "known are convnext_atto, convnext_base, convnext_large, convnext_small, c
 )
 def test_nearest(name: str, hint: str) -> None:
     """The one name that holds the given one, else the most similar, else all names."""
-    assert nearest(name, ARCHITECTURES) == hint
+    assert did_you_mean(name, CONVNEXT_VARIANTS) == hint
 
 
 def test_none_known() -> None:
     """Where no name is known, that is what is said."""
-    assert nearest("tiny", []) == "none is known"
+    assert did_you_mean("tiny", []) == "none is known"

@@ -1,4 +1,4 @@
-"""Timing: on a clock that the tests turn, so that no machine's noise comes in."""
+"""Timing: on a clock that the tests round, so that no machine's noise comes in."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ import numpy as np
 import pytest
 
 from edgeai_repro.errors import TooNoisyError, UserError
-from edgeai_repro.evidence.measurement import aa_control
-from edgeai_repro.measure.latency.interleaved import LEAST_WARM_UPS, Plan, Timing, race, ratio, worst_control
+from edgeai_repro.evidence.measurement import aa_control_passes
+from edgeai_repro.measure.latency.interleaved import (
+    LEAST_WARM_UPS,
+    Plan,
+    Timing,
+    ratio,
+    time_interleaved,
+    worst_control,
+)
 from edgeai_repro.measure.latency.throttling import Throttling
 
-PLAN = Plan(turns=4, samples=3, settling=2, seconds=0, settling_seconds=0)
+PLAN = Plan(rounds=4, samples=3, untimed=2, seconds=0, settling_seconds=0)
 T = TypeVar("T")
-READINGS = 3  # of a turn with one contender: before its first block, and after both
+READINGS = 3  # of a round with one contender: before its first block, and after both
 COOL, HOT = Throttling(events=(7,), limits=(0,)), Throttling(events=(7,), limits=(1,))
 
 
@@ -31,7 +38,7 @@ class Bench:
         self.readings: Iterator[Throttling] = self._over_and_over((Throttling(),))
 
     def takes(self, name: str, *seconds: float) -> Callable[[], None]:
-        """Return a contender that takes these seconds in turn, over and over."""
+        """Return a contender that takes these seconds in round, over and over."""
         rest = self._over_and_over(seconds)
 
         def call() -> None:
@@ -47,7 +54,7 @@ class Bench:
 
     def race(self, contenders: dict[str, Callable[[], None]], plan: Plan = PLAN) -> dict[str, Timing]:
         """Time contenders by this machine's clocks."""
-        return race(
+        return time_interleaved(
             contenders,
             plan,
             clock=lambda: self.now,
@@ -63,7 +70,7 @@ def bench() -> Bench:
 
 
 def test_times(bench: Bench) -> None:
-    """Times are in milliseconds, as many blocks as twice the turns, with median, quartiles and p90."""
+    """Times are in milliseconds, as many blocks as twice the rounds, with median, quartiles and p90."""
     timing = bench.race({"a": bench.takes("a", 0.001, 0.002, 0.003, 0.004, 0.005)})["a"]
 
     assert timing.milliseconds.shape == (8, 3)
@@ -73,31 +80,31 @@ def test_times(bench: Bench) -> None:
 
 
 def test_interleaved(bench: Bench) -> None:
-    """Blocks go A B C C B A, in another order each turn, after at least ten warm-ups of each."""
+    """Blocks go A B C C B A, in another order each round, after at least ten warm-ups of each."""
     bench.race({name: bench.takes(name, 0.001) for name in "abc"})
 
     warm_ups = 3 * LEAST_WARM_UPS
-    length = PLAN.settling + PLAN.samples
+    length = PLAN.untimed + PLAN.samples
     blocks = [bench.calls[start : start + length] for start in range(warm_ups, len(bench.calls), length)]
     assert LEAST_WARM_UPS == 10
     assert bench.calls[:warm_ups] == ["a"] * 10 + ["b"] * 10 + ["c"] * 10
     assert all(len(set(block)) == 1 for block in blocks)
-    turns = ["".join(block[0] for block in blocks[start : start + 6]) for start in range(0, len(blocks), 6)]
-    assert len(turns) == PLAN.turns
-    assert all(sorted(turn[:3]) == ["a", "b", "c"] and turn == turn[::-1] for turn in turns)
-    assert len(set(turns)) > 1, "what a contender leaves behind must not always fall on the same one"
+    rounds = ["".join(block[0] for block in blocks[start : start + 6]) for start in range(0, len(blocks), 6)]
+    assert len(rounds) == PLAN.rounds
+    assert all(sorted(round[:3]) == ["a", "b", "c"] and round == round[::-1] for round in rounds)
+    assert len(set(rounds)) > 1, "what a contender leaves behind must not always fall on the same one"
 
 
 def test_settling(bench: Bench) -> None:
     """The first samples of a block are not counted."""
-    slow_at_first = bench.takes("a", *(10 * [0.001]), *(4 * PLAN.turns * [1.0, 1.0, 0.001, 0.001, 0.001]))
+    slow_at_first = bench.takes("a", *(10 * [0.001]), *(4 * PLAN.rounds * [1.0, 1.0, 0.001, 0.001, 0.001]))
 
     assert bench.race({"a": slow_at_first})["a"].milliseconds.max() == pytest.approx(1)
 
 
 def test_fast(bench: Bench) -> None:
     """A fast contender fills a block's time with more samples, a slow one has the least that are asked for."""
-    plan = Plan(turns=2, samples=3, settling=2, seconds=0.04, settling_seconds=0.02)
+    plan = Plan(rounds=2, samples=3, untimed=2, seconds=0.04, settling_seconds=0.02)
     found = bench.race({"fast": bench.takes("fast", 0.003), "slow": bench.takes("slow", 0.1)}, plan)
 
     assert found["fast"].milliseconds.shape == (4, 14)
@@ -107,9 +114,9 @@ def test_fast(bench: Bench) -> None:
 
 def test_fitted() -> None:
     """A plan has as many samples as fill its times at so many seconds each, and never less than are asked for."""
-    plan = Plan(turns=2, samples=3, settling=2, seconds=0.04, settling_seconds=0.02)
+    plan = Plan(rounds=2, samples=3, untimed=2, seconds=0.04, settling_seconds=0.02)
 
-    assert (plan.fitted(0.003).samples, plan.fitted(0.003).settling) == (14, 7)
+    assert (plan.fitted(0.003).samples, plan.fitted(0.003).untimed) == (14, 7)
     assert plan.fitted(0.1) == plan
 
 
@@ -120,7 +127,7 @@ def test_drift(bench: Bench) -> None:
     def slowing() -> None:
         bench.now += 0.001 * (1 + next(steps) / 10_000)
 
-    timings = bench.race({"a": slowing, "b": slowing}, Plan(turns=20, samples=3, seconds=0, settling_seconds=0))
+    timings = bench.race({"a": slowing, "b": slowing}, Plan(rounds=20, samples=3, seconds=0, settling_seconds=0))
     found = ratio(timings["a"], timings["b"])
 
     assert found.value == pytest.approx(1, abs=0.002)
@@ -132,16 +139,16 @@ def test_ratio(bench: Bench) -> None:
     timings = bench.race({"slow": bench.takes("slow", 0.003), "fast": bench.takes("fast", 0.001)})
 
     assert ratio(timings["slow"], timings["fast"]).value == pytest.approx(3)
-    assert aa_control(worst_control(list(timings.values())))
+    assert aa_control_passes(worst_control(list(timings.values())))
 
 
 def test_noise() -> None:
     """Where a contender's second blocks take twice as long as its first, no control that it is in is quiet."""
     quiet, noisy = Timing(np.ones((8, 3))), Timing(np.array([[1.0] * 3, [2.0] * 3] * 4))
 
-    assert aa_control(quiet.control)
-    assert not aa_control(noisy.control)
-    assert not aa_control(worst_control([quiet, noisy]))
+    assert aa_control_passes(quiet.control)
+    assert not aa_control_passes(noisy.control)
+    assert not aa_control_passes(worst_control([quiet, noisy]))
     assert worst_control([quiet, noisy]).value == pytest.approx(0.5)
 
 
@@ -149,7 +156,7 @@ class TestThrottled:
     """What was timed while the device was throttled doesn't count."""
 
     @pytest.mark.parametrize(
-        "turn",
+        "round",
         [
             pytest.param([HOT, COOL, COOL], id="at its start"),
             pytest.param([COOL, HOT, COOL], id="between its blocks"),
@@ -157,33 +164,33 @@ class TestThrottled:
             pytest.param([COOL, COOL, Throttling((8,), (0,))], id="for a moment that nothing was read in"),
         ],
     )
-    def test_discarded(self, bench: Bench, turn: list[Throttling]) -> None:
-        """A turn in which the device was throttled is discarded, of all contenders, and counted."""
+    def test_discarded(self, bench: Bench, round: list[Throttling]) -> None:
+        """A round in which the device was throttled is discarded, of all contenders, and counted."""
         slow_once = bench.takes("a", *(10 * [0.001]), *(10 * [0.001]), *(10 * [0.005]), *(1000 * [0.001]))
-        bench.readings = chain(READINGS * [COOL], turn, repeat(turn[-1] if turn[-1] != HOT else COOL))
+        bench.readings = chain(READINGS * [COOL], round, repeat(round[-1] if round[-1] != HOT else COOL))
         found = bench.race({"a": slow_once})["a"]
 
         assert found.discarded == 1
-        assert found.milliseconds.shape == (2 * (PLAN.turns - 1), PLAN.samples)
-        assert found.milliseconds.max() == pytest.approx(1), "the turn of 5 ms must be left out"
+        assert found.milliseconds.shape == (2 * (PLAN.rounds - 1), PLAN.samples)
+        assert found.milliseconds.max() == pytest.approx(1), "the round of 5 ms must be left out"
 
     def test_together(self, bench: Bench) -> None:
-        """All contenders lose the turn, so that those left are of the same turns and can be compared."""
+        """All contenders lose the round, so that those left are of the same rounds and can be compared."""
         bench.readings = chain([COOL, COOL, HOT], repeat(COOL))
         found = bench.race({name: bench.takes(name, 0.001) for name in "ab"})
 
         assert [timing.milliseconds.shape for timing in found.values()] == 2 * [(6, 3)]
 
     def test_too_hot(self, bench: Bench) -> None:
-        """Where the device was throttled in more than half of the turns, nothing is told."""
+        """Where the device was throttled in more than half of the rounds, nothing is told."""
         bench.readings = chain(READINGS * [COOL], repeat(HOT))
 
-        with pytest.raises(TooNoisyError, match=r"^too noisy: the device was throttled in 3 of 4 turns; cool it"):
+        with pytest.raises(TooNoisyError, match=r"^too noisy: the device was throttled in 3 of 4 rounds; cool it"):
             bench.race({"a": bench.takes("a", 0.001)})
 
     @pytest.mark.parametrize(("reading", "discarded"), [(COOL, 0), (Throttling(), None)])
     def test_told(self, bench: Bench, reading: Throttling, discarded: int | None) -> None:
-        """That no turn was discarded is said only where the device tells."""
+        """That no round was discarded is said only where the device tells."""
         bench.readings = repeat(reading)
 
         assert bench.race({"a": bench.takes("a", 0.001)})["a"].discarded == discarded
@@ -214,7 +221,9 @@ def test_slewed(bench: Bench) -> None:
     """A wall clock that is slewed, by 0.05 %, is no jump."""
     call = bench.takes("a", 10.0)
 
-    race({"a": call}, PLAN, clock=lambda: bench.now, witness=lambda: bench.now * 1.0005, throttling=Throttling)
+    time_interleaved(
+        {"a": call}, PLAN, clock=lambda: bench.now, witness=lambda: bench.now * 1.0005, throttling=Throttling
+    )
 
 
 def test_collector(bench: Bench) -> None:
@@ -236,20 +245,20 @@ def test_collector(bench: Bench) -> None:
 
 def test_real_clock() -> None:
     """On the machine's own clocks, too, every time is positive."""
-    timings = race({"a": lambda: sum(range(1000))}, PLAN, throttling=Throttling)["a"].milliseconds
+    timings = time_interleaved({"a": lambda: sum(range(1000))}, PLAN, throttling=Throttling)["a"].milliseconds
 
     assert (timings > 0).all()
 
 
-@pytest.mark.parametrize("plan", [{"turns": 1}, {"samples": 0}, {"settling": -1}, {"warm_ups": LEAST_WARM_UPS - 1}])
+@pytest.mark.parametrize("plan", [{"rounds": 1}, {"samples": 0}, {"untimed": -1}, {"warm_ups": LEAST_WARM_UPS - 1}])
 def test_plan(plan: dict[str, int]) -> None:
     """A plan with too little of anything is refused."""
-    with pytest.raises(ValueError, match="'plan' must have 2 turns, 1 sample and 10 warm-ups at least"):
+    with pytest.raises(ValueError, match="'plan' must have 2 rounds, 1 sample and 10 warm-ups at least"):
         Plan(**plan)
 
 
 def test_blocks_alternate(bench: Bench) -> None:
-    """First and second blocks of a turn alternate in the rows, as the control takes them."""
+    """First and second blocks of a round alternate in the rows, as the control takes them."""
     rising = bench.race({"a": bench.takes("a", *(0.001 * k for k in range(1, 200)))})["a"].milliseconds
 
     assert all(later.min() > earlier.max() for earlier, later in pairwise(rising))

@@ -9,10 +9,10 @@ from torchvision.models import get_model
 
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.measure import counts
-from edgeai_repro.measure.compressed_models import Lab
+from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.networks import convnext
-from edgeai_repro.networks.variants import ARCHITECTURES, OTHERS, layers
-from tests.factories import claim
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, OTHER_NETWORKS, layers
+from tests.support.factories import claim
 
 AT_224 = {"resolution": [224], "classes": [1000]}
 
@@ -24,39 +24,39 @@ def published(metric: str, model: str, **fields: object) -> Claim:
 
 def test_params_are_those_of_the_classes_asked_for() -> None:
     """Millions of parameters, as torchvision's own module of 1000 classes has them."""
-    (row,) = Lab().measure(published("params", "convnext_tiny"))
+    (row,) = CompressedModels().measure(published("params", "convnext_tiny"))
 
     theirs = sum(p.numel() for p in get_model("convnext_tiny", num_classes=1000).parameters())
     assert row.reported.value == pytest.approx(theirs / 1e6)
-    assert row.logical is None
+    assert row.actual is None
 
 
-@pytest.mark.parametrize("model", ARCHITECTURES)
+@pytest.mark.parametrize("model", CONVNEXT_VARIANTS)
 def test_macs_are_the_closed_forms(model: str) -> None:
     """Billions of products of weights; thop's count has the work of LayerNorm in it, and is larger by under 1 %."""
-    (row,) = Lab().measure(published("macs", model))
+    (row,) = CompressedModels().measure(published("macs", model))
 
-    on_paper = sum(layer.macs for layer in layers(ARCHITECTURES[model], resolution=224, num_classes=1000)) / 1e9
-    assert row.logical is not None
-    assert row.logical.value == pytest.approx(on_paper)
+    on_paper = sum(layer.macs for layer in layers(CONVNEXT_VARIANTS[model], resolution=224, num_classes=1000)) / 1e9
+    assert row.actual is not None
+    assert row.actual.value == pytest.approx(on_paper)
     assert 1.0 < row.reported.value / on_paper < 1.01
 
 
 @pytest.mark.parametrize("model", ["convnext_atto", "resnet18", "timm:convnext_tiny_hnf", "vit_b_16"])
 def test_skeletons_count_as_models_do(model: str) -> None:
     """What is counted by shapes alone is what a model with values gives: parameters, MACs, and thop's report."""
-    skeleton = convnext.skeleton(model)
-    built = convnext.build(model) if model in ARCHITECTURES else convnext.build_published(model)
+    skeleton = convnext.build_on_meta(model)
+    built = convnext.build(model) if model in CONVNEXT_VARIANTS else convnext.build_from_zoo(model)
 
-    found, expected = counts.logical(skeleton, 224), counts.logical(built, 224)
+    found, expected = counts.actual(skeleton, 224), counts.actual(built, 224)
     assert (found.parameters, found.macs) == (expected.parameters, expected.macs)
     assert counts.reported(skeleton, 224) == counts.reported(built, 224)
 
 
-@pytest.mark.parametrize("model", OTHERS)
+@pytest.mark.parametrize("model", OTHER_NETWORKS)
 def test_every_other_model_is_published(model: str) -> None:
     """Each name that a claim may give is one of torchvision's or timm's, and has an nn.Linear at least."""
-    assert 0 < counts.linear_share(convnext.skeleton(model, num_classes=1000)) < 1
+    assert 0 < counts.linear_share(convnext.build_on_meta(model, num_classes=1000)) < 1
 
 
 def test_linear_share_is_of_the_very_type() -> None:
@@ -68,7 +68,7 @@ def test_linear_share_is_of_the_very_type() -> None:
 
 def test_linear_share_is_what_is_lost_from_view() -> None:
     """The reported drop after dynamic quantization is the share of nn.Linear; each figure is in the row."""
-    lab = Lab()
+    lab = CompressedModels()
     (row,) = lab.measure(claim(metric="linear_share_params", models=["convnext_atto"]))
     (of_bytes,) = lab.measure(claim(metric="linear_share_bytes", models=["convnext_atto"]))
 
@@ -84,19 +84,19 @@ def test_distance_sees_a_layer_that_is_not_linear(monkeypatch: pytest.MonkeyPatc
     """Were another share lost from view than that of nn.Linear, the distance would say so."""
     monkeypatch.setattr(counts, "linear_share", lambda _: 0.5)
 
-    (row,) = Lab().measure(claim(metric="linear_share_params", models=["convnext_atto"]))
+    (row,) = CompressedModels().measure(claim(metric="linear_share_params", models=["convnext_atto"]))
 
     assert row.reported.value > 1
 
 
 def test_others_are_profiled_as_published() -> None:
     """What isn't a ConvNeXt is counted at 224 pixels with 1000 classes."""
-    profile = Lab().profile("mobilenet_v3_large")
+    profile = CompressedModels().profile("mobilenet_v3_large")
 
     theirs = get_model("mobilenet_v3_large", num_classes=1000)
     assert profile.reported.parameters == sum(p.numel() for p in theirs.parameters())
     with torch.device("meta"):
         assert (
-            profile.logical.macs
-            == counts.logical(convnext.skeleton("mobilenet_v3_large", num_classes=1000), 224).macs
+            profile.actual.macs
+            == counts.actual(convnext.build_on_meta("mobilenet_v3_large", num_classes=1000), 224).macs
         )

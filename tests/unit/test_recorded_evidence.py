@@ -10,7 +10,7 @@ import pytest
 
 from edgeai_repro.evidence.store import read_folder
 from edgeai_repro.report import document
-from edgeai_repro.session import Run
+from edgeai_repro.session import Session
 
 ROOT = Path(__file__).parents[2]
 EVIDENCE = ROOT / "evidence"
@@ -20,7 +20,7 @@ VERDICTS = EVIDENCE / "verdicts" / "verdicts.json"  # edgeai-repro rejudge --jso
 
 def test_the_evidence_gives_the_recorded_verdicts() -> None:
     """Judged again without torch and without data, every verdict and every row is as it was recorded."""
-    run = Run.prepare(ROOT / "claims")
+    run = Session.prepare(ROOT / "claims")
 
     run.rejudge()
 
@@ -31,7 +31,7 @@ def test_the_evidence_gives_the_recorded_verdicts() -> None:
 
 def test_every_reference_run_is_at_reduced_scale() -> None:
     """No verdict counts as the paper's reproduction: all runs are of smaller models or budgets."""
-    run = Run.prepare(ROOT / "claims")
+    run = Session.prepare(ROOT / "claims")
 
     run.rejudge()
 

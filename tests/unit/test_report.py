@@ -12,14 +12,14 @@ import pytest
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Environment
-from edgeai_repro.judge.verdict import Verdict, judge, untestable
+from edgeai_repro.judge.verdict import Verdict, judge, not_testable
 from edgeai_repro.report import console, document, terminal
 from edgeai_repro.report.document import Document, ImplicationEntry
-from tests.factories import PAPER, claim, claim_entry, paper_entry, row
+from tests.support.factories import PAPER, claim, claim_entry, paper_entry, row
 
 HERE = Environment(python="3.11", machine="x86_64", cpu="a cpu", cores=2, threads=2, engine="x86", versions={})
 TARGETS = {"target": [0.5, 0.7, 0.8]}
-CHOICE = {"name": "target", "recipe": 0.8, "swept_on": ["convnext_tiny"]}
+CHOICE = {"name": "target", "default": 0.8, "swept_on": ["convnext_tiny"]}
 
 
 def _document(*verdicts: Verdict, holds: bool | None = None, **paper: Any) -> Document:
@@ -46,7 +46,7 @@ def _one_of_each() -> list[Verdict]:
         judge(expecting("artefact-claim", "artefact"), [row(10.0, 0.0)]),
         judge(expecting("contradicted-claim", "contradicted"), [row(12.25)]),
         judge(expecting("inconclusive-claim", "reproduced"), [row((8.5, 9.5))]),
-        untestable(expecting("untestable-claim", "reproduced"), "data", "set EDGEAI_DATA to a folder"),
+        not_testable(expecting("untestable-claim", "reproduced"), "data", "set EDGEAI_DATA to a folder"),
     ]
 
 
@@ -121,7 +121,7 @@ class TestTable:
     """The table of verdicts."""
 
     def test_row(self) -> None:
-        """A line has the claim, the paper's value, reported and logical, the band, the verdict and the margin."""
+        """A line has the claim, the paper's value, reported and actual, the band, the verdict and the margin."""
         lines = _render(*_one_of_each()).splitlines()
 
         heading = next(line for line in lines if "verdict" in line)
@@ -129,7 +129,7 @@ class TestTable:
             "claim",
             "paper",
             "reported",
-            "logical",
+            "actual",
             "band",
             "verdict",
             "what",

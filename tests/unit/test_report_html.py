@@ -17,11 +17,11 @@ pytest.importorskip("matplotlib", reason="the report's plotting library isn't in
 
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Curve
-from edgeai_repro.judge.verdict import broken
+from edgeai_repro.judge.verdict import error_verdict
 from edgeai_repro.report import document, files, html, markdown
 from edgeai_repro.report.document import Document
-from tests.factories import claim
-from tests.reports import HOSTILE, networks, run
+from tests.support.factories import claim
+from tests.support.reports import HOSTILE, networks, run
 
 ELSEWHERE = re.compile(r"^(?!#|data:)")
 VOID = {"meta", "link", "input", "br", "img"}
@@ -169,7 +169,7 @@ class TestContent:
         """A claim that broke before it was judged has its row, its sign and its reason, and is no drift."""
         plain = run()
         (paper,) = plain.papers
-        entry = document.claim_entry(broken(claim(id="broke"), "RuntimeError: out of memory"))
+        entry = document.claim_entry(error_verdict(claim(id="broke"), "RuntimeError: out of memory"))
         broke = plain.model_copy(update={"papers": [paper.model_copy(update={"claims": [entry]})]})
         page = _Page(html.render(broke))
 

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
 
 from edgeai_repro.report import markdown
-from tests.reports import HOSTILE, networks, run
+from tests.support.reports import HOSTILE, networks, run
 
 
 def _table(text: str, first: str) -> list[str]:

@@ -8,9 +8,9 @@ import pytest
 
 from edgeai_repro.devices.roofline import VARIANTS, Estimate, estimate, estimates, pruned_widths, work
 from edgeai_repro.devices.spec import Device, load_devices
-from edgeai_repro.networks.variants import ARCHITECTURES, Architecture, layers
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, Architecture, layers
 
-SMALL = ARCHITECTURES["convnext_small"]
+SMALL = CONVNEXT_VARIANTS["convnext_small"]
 TARGET = 0.8
 BOARD = Device.model_validate(
     {
@@ -163,7 +163,7 @@ def test_expectation_not_below_bound(devices: dict[str, Device]) -> None:
     """No expectation is faster than its bound, on any device, size, variant or network."""
     rows: list[Estimate] = [
         row
-        for architecture in ARCHITECTURES.values()
+        for architecture in CONVNEXT_VARIANTS.values()
         for row in estimates(devices.values(), architecture, target=TARGET)
     ]
 

@@ -14,7 +14,7 @@ from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import prune, sweep
 from edgeai_repro.measure.size import deflated_bytes, state_dict_bytes, stored_tensors
 from edgeai_repro.networks.convnext import build
-from tests.helpers import small_convnext
+from tests.support.helpers import small_convnext
 
 MODELS = {
     "fp32": small_convnext,

@@ -161,8 +161,8 @@ def test_widened_quadrature() -> None:
     """Half widths of 3 and 4 make 5; without a spread nothing changes."""
     interval, spread = _interval(50.0, 47.0, 53.0), _interval(49.0, 45.0, 53.0)
 
-    assert statistics.widened(interval, spread) == _interval(50.0, 45.0, 55.0)
-    assert statistics.widened(interval, None) == interval
+    assert statistics.with_seed_spread(interval, spread) == _interval(50.0, 45.0, 55.0)
+    assert statistics.with_seed_spread(interval, None) == interval
 
 
 def test_median_with_iqr() -> None:
@@ -216,7 +216,7 @@ def test_ratio_refused(numerator: list[object], denominator: list[object]) -> No
 )
 def test_aa_control(low: float, high: float, quiet: bool) -> None:
     """A machine is quiet enough only if the whole interval lies within 5 % of 1."""
-    assert measurement.aa_control(_interval(1.0, low, high)) == quiet
+    assert measurement.aa_control_passes(_interval(1.0, low, high)) == quiet
 
 
 def test_bootstrap_repeatable() -> None:

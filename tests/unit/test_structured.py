@@ -27,8 +27,8 @@ from edgeai_repro.compress.structured import (
 )
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks import convnext
-from edgeai_repro.networks.variants import ARCHITECTURES
-from tests.helpers import (
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from tests.support.helpers import (
     assert_same_outputs,
     assert_same_tensors,
     awaken,
@@ -79,7 +79,7 @@ def cuda_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def original(model: ConvNeXt, *, duplicates: bool = False, **settings: Any) -> Any:
     """Return the library's own HESSO, hidden-only; without its double registrations unless they are wanted."""
-    oto = otov3_compat.trace(model, IMAGES[:1])
+    oto = otov3_compat.trace_graph(model, IMAGES[:1])
     oto.mark_unprunable_by_param_names([name for name, _ in model.named_parameters() if "layer_scale" in name])
     groups = list(oto._graph.get_param_groups())
     for group in groups if not duplicates else []:
@@ -88,7 +88,7 @@ def original(model: ConvNeXt, *, duplicates: bool = False, **settings: Any) -> A
         ]
         for key in ("params", "p_names", "p_transform", "op_names"):
             group[key] = [group[key][index] for index in first]
-    with otov3_compat.surroundings():
+    with otov3_compat.patched_torch():
         return otov3_compat.HESSO(params=groups, variant="adamw", **settings)
 
 
@@ -255,7 +255,7 @@ def test_compressed_output_is_exact(name: str) -> None:
 
     small = compressed(model)
 
-    assert convnext.hidden_widths(small) == tuple(w - int(0.8 * w) for w in ARCHITECTURES[name].hidden_widths)
+    assert convnext.hidden_widths(small) == tuple(w - int(0.8 * w) for w in CONVNEXT_VARIANTS[name].hidden_widths)
     assert_same_outputs(small, model, IMAGES)
     assert float((model(IMAGES) - dense).detach().abs().max()) > CONTROL, "control: sparse against unpruned"
     zero_one_more(model)
@@ -336,7 +336,7 @@ def test_prune_equals_hesso_target_by_target() -> None:
         optimizer = pruner.optimizer(
             target, lr=RECIPE.lr, weight_decay=RECIPE.weight_decay, start_step=RECIPE.steps
         )
-        for own in convnext.seeds(3, RECIPE.steps):
+        for own in convnext.draw_seeds(3, RECIPE.steps):
             images, labels = generated_batch(live, RECIPE.batch_size, 32, own)
             optimizer.zero_grad()
             nn.functional.cross_entropy(live(images), labels).backward()
@@ -405,12 +405,12 @@ def test_groups_are_the_hidden_channels(name: str) -> None:
     """The library finds each hidden channel of each MLP, and marks nothing else."""
     model = convnext.build(name, seed=None)
 
-    assert StructuredPruner(model).groups == sum(ARCHITECTURES[name].hidden_widths)
+    assert StructuredPruner(model).groups == sum(CONVNEXT_VARIANTS[name].hidden_widths)
 
 
 def test_small_has_54144_groups() -> None:
     """ConvNeXt-Small's groups are 54,144: 3 × 384 + 3 × 768 + 27 × 1536 + 3 × 3072."""
-    assert sum(ARCHITECTURES["convnext_small"].hidden_widths) == 54_144
+    assert sum(CONVNEXT_VARIANTS["convnext_small"].hidden_widths) == 54_144
 
 
 def test_frozen_mlps_are_left_alone() -> None:

@@ -74,7 +74,7 @@ def test_told(tmp_path: Path) -> None:
     found = read(tmp_path)
 
     assert found == Throttling()
-    assert not found.told
+    assert not found.reports_throttling
     assert not throttled(found, found)
 
 

@@ -41,8 +41,8 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(256, (36, 3, 32, 32), dtype=torch.uint8, generator=generator)
     split = Split(images, torch.randint(10, (36,), generator=generator), 10, "noise")
     monkeypatch.setattr(trainer, "load_split", lambda folder, part, dataset: split)
-    dropped = replace(variants.ARCHITECTURES["convnext_atto"], stochastic_depth=0.5)
-    monkeypatch.setitem(variants.ARCHITECTURES, "convnext_atto", dropped)
+    dropped = replace(variants.CONVNEXT_VARIANTS["convnext_atto"], stochastic_depth=0.5)
+    monkeypatch.setitem(variants.CONVNEXT_VARIANTS, "convnext_atto", dropped)
 
 
 def state(run: Trainer) -> dict[str, torch.Tensor]:
@@ -215,7 +215,7 @@ def test_a_run_leaves_weights_and_a_record(tmp_path: Path) -> None:
     split = trainer.load_split(tmp_path, "test", None)  # type: ignore[arg-type]
     assert (evaluate(model, split).correct == expected).all()
     assert [found.technique for found in record.evaluations] == ["structured_pruning", "combined"]
-    assert sum(record.hidden_widths) == sum(variants.ARCHITECTURES["convnext_atto"].hidden_widths) // 2
+    assert sum(record.hidden_widths) == sum(variants.CONVNEXT_VARIANTS["convnext_atto"].hidden_widths) // 2
     assert record.curve[-1].test_top1 == pytest.approx(100 * expected.mean())
 
 

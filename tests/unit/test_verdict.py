@@ -8,9 +8,9 @@ import pytest
 
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement
-from edgeai_repro.judge.formatting import show
-from edgeai_repro.judge.verdict import Kept, Verdict, judge, untestable
-from tests.factories import claim, row
+from edgeai_repro.judge.formatting import format_number
+from edgeai_repro.judge.verdict import AccuracyCheck, Verdict, judge, not_testable
+from tests.support.factories import claim, row
 
 TINY, SMALL, BASE = "convnext_tiny", "convnext_small", "convnext_base"
 INSIDE, OUTSIDE, STRADDLES = 10.0, 12.0, (10.5, 11.5)  # of the factory's band, 9 … 11
@@ -19,8 +19,8 @@ CELLS = [
     (INSIDE, INSIDE, "reproduced"),
     (INSIDE, OUTSIDE, "artefact"),
     (INSIDE, STRADDLES, "inconclusive"),
-    *((OUTSIDE, logical, "contradicted") for logical in (None, INSIDE, OUTSIDE, STRADDLES)),
-    *((STRADDLES, logical, "inconclusive") for logical in (None, INSIDE, OUTSIDE, STRADDLES)),
+    *((OUTSIDE, actual, "contradicted") for actual in (None, INSIDE, OUTSIDE, STRADDLES)),
+    *((STRADDLES, actual, "inconclusive") for actual in (None, INSIDE, OUTSIDE, STRADDLES)),
 ]
 
 
@@ -30,21 +30,21 @@ def _band(side: str = "both") -> dict[str, Any]:
 
 def _free(**fields: Any) -> Claim:
     """Return a claim whose target is a free choice of 0.5, 0.7 and 0.8, ours being 0.8."""
-    choice = {"name": "target", "recipe": 0.8, "swept_on": [TINY]}
+    choice = {"name": "target", "default": 0.8, "swept_on": [TINY]}
     return claim(**{"settings": {"target": [0.5, 0.7, 0.8]}, "choice": choice, **fields})
 
 
-def _swept(*reported: Any, logical: Any = None, model: str = TINY) -> list[Measurement]:
+def _swept(*reported: Any, actual: Any = None, model: str = TINY) -> list[Measurement]:
     targets = (0.5, 0.7, 0.8)
     return [
-        row(value, logical, model=model, params={"target": t}) for value, t in zip(reported, targets, strict=True)
+        row(value, actual, model=model, params={"target": t}) for value, t in zip(reported, targets, strict=True)
     ]
 
 
-@pytest.mark.parametrize(("reported", "logical", "expected"), CELLS)
-def test_cells(reported: Any, logical: Any, expected: str) -> None:
-    """Each cell of the table, reported by logical, has its verdict."""
-    found = judge(claim(), [row(reported, logical)])
+@pytest.mark.parametrize(("reported", "actual", "expected"), CELLS)
+def test_cells(reported: Any, actual: Any, expected: str) -> None:
+    """Each cell of the table, reported by actual, has its verdict."""
+    found = judge(claim(), [row(reported, actual)])
 
     assert expected == found.verdict, f"verdict={found.verdict}, but should be expected {expected} [{found.reason}]"
 
@@ -129,7 +129,7 @@ class TestModels:
         assert "10 % (convnext_tiny) alone can't settle it" in found.reason
         assert "convnext_small left out; run without --claims-models" in found.reason
 
-    def test_logical_of_the_missing(self) -> None:
+    def test_actual_of_the_missing(self) -> None:
         """Whether an 'up_to' claim is an artefact can't be told without all models: another may be the best."""
         asked = claim(models=[TINY, SMALL], quantifier="up_to", band=_band("at_least"))
 
@@ -140,27 +140,27 @@ class TestModels:
         """A neighbour's row stays in the rows and decides nothing."""
         rows = [row(10.0), row(99.0, model=BASE)]
 
-        found = judge(claim(neighbours=[BASE]), rows)
+        found = judge(claim(also_shown=[BASE]), rows)
 
         assert found.verdict == "reproduced"
         assert tuple(rows) == found.rows
 
     def test_neighbours_alone(self) -> None:
         """Neighbours' rows alone leave a claim untested."""
-        found = judge(claim(neighbours=[BASE]), [row(10.0, model=BASE)])
+        found = judge(claim(also_shown=[BASE]), [row(10.0, model=BASE)])
 
         assert (found.verdict, found.condition) == ("not_testable", "models")
 
     @pytest.mark.parametrize(("quantifier", "deciding"), [("up_to", 10.0), ("every", 0.0)])
     def test_ties(self, quantifier: str, deciding: float) -> None:
-        """Of equal reported values, the logical one tells which is best, in whatever order they come."""
+        """Of equal reported values, the actual one tells which is best, in whatever order they come."""
         asked = claim(models=[TINY, SMALL], quantifier=quantifier)
         rows = [row(10.0, 0.0, model=TINY), row(10.0, 10.0, model=SMALL)]
 
         for found in (judge(asked, rows), judge(asked, rows[::-1])):
             assert found.row is not None
-            assert found.row.logical is not None
-            assert found.row.logical.value == deciding
+            assert found.row.actual is not None
+            assert found.row.actual.value == deciding
 
     def test_settings(self) -> None:
         """Of several settings without a free choice, the best counts for 'up_to' and the worst otherwise."""
@@ -192,11 +192,11 @@ class TestChoice:
 
     def test_artefact(self) -> None:
         """Where the number holds at every choice and its meaning at none, it is an artefact."""
-        assert judge(_free(), _swept(10.0, 10.0, 10.0, logical=0.0)).verdict == "artefact"
+        assert judge(_free(), _swept(10.0, 10.0, 10.0, actual=0.0)).verdict == "artefact"
 
     def test_artefact_at_some(self) -> None:
         """Where the number holds at some choices only, and its meaning at none, it is an artefact."""
-        assert judge(_free(), _swept(8.0, 10.0, 8.0, logical=0.0)).verdict == "artefact"
+        assert judge(_free(), _swept(8.0, 10.0, 8.0, actual=0.0)).verdict == "artefact"
 
     def test_named(self) -> None:
         """An attainable claim names the choice, the range that holds, and the range that was tried."""
@@ -255,7 +255,7 @@ class TestAccuracyKept:
 
     def _judge(self, *changes: tuple[float, Any], scale: str = "full") -> Verdict:
         rows = (row(change, params={"target": target}, scale=scale) for target, change in changes)
-        return judge(_free(), self.ROWS, Kept(self.MAINTAINED, tuple(rows)))
+        return judge(_free(), self.ROWS, AccuracyCheck(self.MAINTAINED, tuple(rows)))
 
     @pytest.mark.parametrize(
         ("changes", "expected"),
@@ -293,7 +293,7 @@ class TestAccuracyKept:
         found = self._judge((0.8, 0.5))
 
         assert found.rows == tuple(self.ROWS)
-        assert [kept.reported.value for kept in found.kept] == [0.5]
+        assert [kept.reported.value for kept in found.accuracy_rows] == [0.5]
 
     def test_row_that_keeps_it(self) -> None:
         """The row of a value that keeps the accuracy stands for the claim, though our own choice doesn't."""
@@ -385,21 +385,21 @@ class TestMargin:
     """The least change that would turn a verdict."""
 
     @pytest.mark.parametrize(
-        ("reported", "logical", "of", "amount", "text"),
+        ("reported", "actual", "of", "amount", "text"),
         [
             (10.25, None, "value", 0.75, "reported value by 0.75 points"),
-            (10.25, 9.5, "value", 0.5, "logical value by 0.5 points"),
+            (10.25, 9.5, "value", 0.5, "actual value by 0.5 points"),
             (10.25, 0.0, "value", 0.75, "reported value by 0.75 points"),
-            (10.25, 8.5, "value", 0.5, "logical value by 0.5 points"),
+            (10.25, 8.5, "value", 0.5, "actual value by 0.5 points"),
             (11.5, None, "band", 0.5, "a band wider by 0.5 points"),
             (11.5, 10.9, "band", 0.5, "a band wider by 0.5 points"),
             ((9.25, 10.5), None, "value", 0.25, "reported value by 0.25 points"),
             ((11.25, 12.0), None, "band", 0.25, "a band wider by 0.25 points"),
         ],
     )
-    def test_decided(self, reported: Any, logical: Any, of: str, amount: float, text: str) -> None:
+    def test_decided(self, reported: Any, actual: Any, of: str, amount: float, text: str) -> None:
         """A decided verdict turns on the interval that is nearest to an edge of the band."""
-        margin = judge(claim(), [row(reported, logical)]).flip_margin
+        margin = judge(claim(), [row(reported, actual)]).flip_margin
 
         assert margin is not None
         assert (of, amount, text) == (margin.of, margin.amount, margin.text)
@@ -427,7 +427,7 @@ class TestMargin:
 
     def test_choice_by_name(self) -> None:
         """Where the values of a choice are names, one step away is any other."""
-        choice = {"name": "reading", "recipe": "points", "swept_on": [TINY]}
+        choice = {"name": "reading", "default": "points", "swept_on": [TINY]}
         asked = claim(settings={"reading": ["points", "relative"]}, choice=choice)
         rows = [row(10.0, params={"reading": "points"}), row(8.0, params={"reading": "relative"})]
 
@@ -455,7 +455,7 @@ class TestDrift:
     """Decided otherwise than expected."""
 
     @pytest.mark.parametrize(
-        ("expected", "reported", "logical", "drifted"),
+        ("expected", "reported", "actual", "drifted"),
         [
             ("reproduced", 10.0, 10.0, False),
             ("reproduced", 12.0, 10.0, True),
@@ -467,15 +467,15 @@ class TestDrift:
             ("contradicted", STRADDLES, None, False),
         ],
     )
-    def test_directions(self, expected: str, reported: Any, logical: Any, drifted: bool) -> None:
+    def test_directions(self, expected: str, reported: Any, actual: Any, drifted: bool) -> None:
         """A decided verdict other than the expected one drifts, for better or worse; an open one never does."""
         asked = claim(expect={"verdict": expected, "reason": "the test says so"})
 
-        assert drifted == judge(asked, [row(reported, logical)]).drifted
+        assert drifted == judge(asked, [row(reported, actual)]).drifted
 
     def test_untestable(self) -> None:
         """A claim that waits for a condition has not drifted, and its reason is the remedy."""
-        found = untestable(claim(), "data", "set EDGEAI_DATA")
+        found = not_testable(claim(), "data", "set EDGEAI_DATA")
 
         assert (found.verdict, found.condition, found.reason) == ("not_testable", "data", "set EDGEAI_DATA")
         assert not found.drifted
@@ -501,5 +501,5 @@ def test_no_rows() -> None:
 )
 def test_show(value: float, text: str) -> None:
     """A number has at most two decimals and no trailing zeros; only 0 is shown as 0."""
-    assert f"{text} %" == show(value, "%")
-    assert text == show(value, "")
+    assert f"{text} %" == format_number(value, "%")
+    assert text == format_number(value, "")

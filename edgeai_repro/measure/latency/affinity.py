@@ -17,7 +17,7 @@ CAPACITY = "/sys/devices/system/cpu/cpu{core}/cpu_capacity"  # of arm64 with cor
 
 
 @contextmanager
-def pinned() -> Iterator[None]:
+def main_thread_pinned() -> Iterator[None]:
     """Give the calling thread a core to itself, the fastest, and the other threads of this process the rest.
 
     Only on Linux, and only where there are two cores or more; afterwards each thread may run where it could before.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Eager mode enters a parallel region in each layer: ConvNeXt-Small, pruned and int8, took 18 ms so, not 6.
-SLEEPY = "eager mode isn't timed where OMP_WAIT_POLICY is passive, for its threads fall asleep; unset it"
+PASSIVE_THREADS = "eager mode isn't timed where OMP_WAIT_POLICY is passive, for its threads fall asleep; unset it"
 
 
 def usable_cores() -> int:
@@ -15,10 +15,10 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def not_eager(threads: int) -> str | None:
+def why_eager_is_not_timed(threads: int) -> str | None:
     """Return why torch's eager mode can't be timed fairly with that many threads here; None where it can."""
     passive = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
-    return SLEEPY if passive and threads > 1 else None
+    return PASSIVE_THREADS if passive and threads > 1 else None
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class Throttling:
     limits: tuple[int | None, ...] = ()
 
     @property
-    def told(self) -> bool:
+    def reports_throttling(self) -> bool:
         """Whether the device tells anything."""
         return bool(self.events or self.limits)
 

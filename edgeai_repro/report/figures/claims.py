@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from matplotlib.axes import Axes
 
-from edgeai_repro.evidence.measurement import Measurement, Parameter
+from edgeai_repro.evidence.measurement import Measurement, Setting
 from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
 from edgeai_repro.report.figures import style as svg
 from edgeai_repro.report.figures.style import (
+    ACTUAL,
     BAND,
     INK,
     LINE,
-    LOGICAL,
     MARKERS,
     MUTED,
     REPORTED,
@@ -49,7 +49,7 @@ def overview(paper: PaperEntry) -> Plot | None:
             axes.barh(y, high - low, left=low, height=0.66, color=BAND, linewidth=0, zorder=0)
             axes.plot([0, 0], [y - 0.33, y + 0.33], color=INK, linewidth=1.4)
             _points(axes, claim, claim.rows, y, size=2.8, alpha=0.4)
-            if row := cells.decisive(claim):
+            if row := cells.deciding_row(claim):
                 _points(axes, claim, [row], y, size=6.2, alpha=1.0)
         axes.set_yticks(range(len(claims)), [claim.id for claim in claims])
         for text, claim in zip(axes.get_yticklabels(), claims, strict=True):
@@ -63,15 +63,15 @@ def overview(paper: PaperEntry) -> Plot | None:
         svg.legend(drawing, svg.common_keys())
         told = "; ".join(
             f"{claim.id}: paper {cells.paper_value(claim)}, reported {cells.reported(claim) or 'not decided here'}"
-            + (f", logical {cells.logical(claim)}" if cells.logical(claim) else "")
+            + (f", actual {cells.actual(claim)}" if cells.actual(claim) else "")
             for claim in claims
         )
         return svg.inline(drawing, name, "Paper against measured, all claims on one scale", f"{told}.")
 
 
 def counted(paper: PaperEntry) -> Plot | None:
-    """Draw reported against logical, model by model: where the two part, the counters are at fault."""
-    chosen = [(claim, rows) for claim in paper.claims if (rows := cells.one_a_model(claim))]
+    """Draw reported against actual, model by model: where the two part, the counters are at fault."""
+    chosen = [(claim, rows) for claim in paper.claims if (rows := cells.representative_rows(claim))]
     if not chosen:
         return None
     left, width, gap = 104, 168, 36
@@ -83,11 +83,11 @@ def counted(paper: PaperEntry) -> Plot | None:
             axes.axvspan(*_band(claim), color=BAND, linewidth=0, zorder=0)
             axes.axvline(claim.paper_value, color=INK, linewidth=1.4)
             for y, row in enumerate(rows):
-                assert row.logical is not None, "rows without a logical value aren't chosen"
-                axes.plot([row.logical.value, row.reported.value], [y, y], color=LINE, linewidth=2.4, zorder=1)
-                axes.plot(row.logical.value, y, "D", color=LOGICAL, markersize=5.8)
+                assert row.actual is not None, "rows without a actual value aren't chosen"
+                axes.plot([row.actual.value, row.reported.value], [y, y], color=LINE, linewidth=2.4, zorder=1)
+                axes.plot(row.actual.value, y, "D", color=ACTUAL, markersize=5.8)
                 axes.plot(row.reported.value, y, "o", color=REPORTED, markersize=6.2)
-                for x, value, colour in ((1.22, row.reported, REPORTED), (1.48, row.logical, LOGICAL)):
+                for x, value, colour in ((1.22, row.reported, REPORTED), (1.48, row.actual, ACTUAL)):
                     axes.text(
                         x,
                         y,
@@ -109,7 +109,7 @@ def counted(paper: PaperEntry) -> Plot | None:
         svg.legend(drawing, svg.common_keys())
         told = "; ".join(
             f"{claim.id}, {row.model}: reported {cells.interval(row.reported, claim.unit)}, "
-            f"logical {cells.interval(row.logical, claim.unit)}"
+            f"actual {cells.interval(row.actual, claim.unit)}"
             for claim, rows in chosen
             for row in rows
         )
@@ -136,19 +136,19 @@ def sweeps(paper: PaperEntry) -> Plot | None:
             axes.set_axisbelow(True)
             axes.tick_params(axis="y", labelcolor=MUTED, labelsize=9.5)
             axes.set_title(f"{claim.id}, {claim.unit}", x=-0.16)
-            axes.set_xlabel(cells.words(setting), labelpad=1)
+            axes.set_xlabel(cells.humanize(setting), labelpad=1)
         shown = [
             svg.key(
                 model, SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)], linestyle="-", markersize=5.0
             )
             for index, model in enumerate(models)
         ]
-        dashed = svg.key("logical", MUTED, "o", linestyle="--", markersize=5.0, markerfacecolor="none")
-        both = any(row.logical for claim, _ in chosen for row in claim.rows)
+        dashed = svg.key("actual", MUTED, "o", linestyle="--", markersize=5.0, markerfacecolor="none")
+        both = any(row.actual for claim, _ in chosen for row in claim.rows)
         svg.legend(drawing, [*shown, *([dashed] if both else [])], columns=3)
         told = "; ".join(
             f"{claim.id}, {cells.where(row)}: {cells.interval(row.reported, claim.unit)}"
-            + (f", logical {cells.interval(row.logical, claim.unit)}" if row.logical else "")
+            + (f", actual {cells.interval(row.actual, claim.unit)}" if row.actual else "")
             for claim, _ in chosen
             for row in claim.rows
         )
@@ -162,8 +162,8 @@ def _curve(axes: Axes, claim: ClaimEntry, model: str, setting: str, index: int) 
     x = [float(row.params[setting]) for row in rows]
     axes.vlines(x, [row.reported.low for row in rows], [row.reported.high for row in rows], colour, linewidth=1.2)
     axes.plot(x, [row.reported.value for row in rows], "-", color=colour, marker=marker, markersize=4.6)
-    if logical := [row.logical.value for row in rows if row.logical]:
-        axes.plot(x, logical, "--", color=colour, marker=marker, markersize=4.6, markerfacecolor="none")
+    if actual := [row.actual.value for row in rows if row.actual]:
+        axes.plot(x, actual, "--", color=colour, marker=marker, markersize=4.6, markerfacecolor="none")
 
 
 def _swept(claim: ClaimEntry) -> str | None:
@@ -193,7 +193,7 @@ def _points(
     axes: Axes, claim: ClaimEntry, rows: Sequence[Measurement], y: float, *, size: float, alpha: float
 ) -> None:
     for row in rows:
-        for value, marker, colour in ((row.logical, "D", LOGICAL), (row.reported, "o", REPORTED)):
+        for value, marker, colour in ((row.actual, "D", ACTUAL), (row.reported, "o", REPORTED)):
             if value is not None:
                 ends = [_place(claim, end) for end in (value.low, value.high)]
                 axes.plot(ends, [y, y], color=colour, linewidth=1.2, alpha=alpha)
@@ -202,11 +202,11 @@ def _points(
 
 
 def _values(rows: Iterable[Measurement]) -> list[float]:
-    both = [value for row in rows for value in (row.reported, row.logical) if value is not None]
+    both = [value for row in rows for value in (row.reported, row.actual) if value is not None]
     return [end for value in both for end in (value.low, value.high)]
 
 
-def _number(value: Parameter | None) -> bool:
+def _number(value: Setting | None) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from edgeai_repro.devices.roofline import VARIANTS, Variant
 from edgeai_repro.evidence.measurement import Interval
-from edgeai_repro.judge.formatting import show
+from edgeai_repro.judge.formatting import format_number
 from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import ClaimEntry, PaperEntry, Roofline
 from edgeai_repro.report.figures import style as svg
@@ -97,7 +97,7 @@ def _devices(axes: Axes, roofline: Roofline, first: int) -> list[tuple[str, bool
 def _time(axes: Axes, reported: Interval, y: float) -> None:
     errors = [[reported.value - reported.low], [reported.high - reported.value]]
     axes.errorbar(reported.value, y, xerr=errors, fmt="D", color=REPORTED, markersize=5.6, capsize=3)
-    end, text = (reported.high, y), show(reported.value, UNIT)
+    end, text = (reported.high, y), format_number(reported.value, UNIT)
     axes.annotate(text, end, (7, 0), textcoords="offset points", va="center", fontweight="bold")
 
 
@@ -108,8 +108,8 @@ def _told(claim: ClaimEntry, roofline: Roofline) -> str:
         for each in roofline.measured
     ]
     rows += [
-        f"{row.device} at {row.resolution}, {row.variant}: at least {show(row.bound_ms, UNIT)}, expected "
-        + ("unknown" if row.expected_ms is None else show(row.expected_ms, UNIT))
+        f"{row.device} at {row.resolution}, {row.variant}: at least {format_number(row.bound_ms, UNIT)}, expected "
+        + ("unknown" if row.expected_ms is None else format_number(row.expected_ms, UNIT))
         for row in roofline.rows
     ]
     return f"{'; '.join(rows)}."

@@ -24,7 +24,7 @@ WIDTH = 360
 # What a colour is for, and its hue on white; the style sheet gives each another one on black. Blue and vermilion
 # stay apart for all common kinds of colour-blindness, and so do the series, which also differ in their markers.
 INK, MUTED, LINE, BAND = "#1a1f25", "#59636e", "#d3d9df", "#d3e3f3"
-REPORTED, LOGICAL = "#0a5aa8", "#c2500c"
+REPORTED, ACTUAL = "#0a5aa8", "#c2500c"
 SERIES = ("#0b5ba7", "#c2510b", "#0e7a5b", "#8a3f8f")
 COLOURS = {
     "ink": INK,
@@ -32,7 +32,7 @@ COLOURS = {
     "line": LINE,
     "band": BAND,
     "reported": REPORTED,
-    "logical": LOGICAL,
+    "actual": ACTUAL,
     **{f"series-{number}": colour for number, colour in enumerate(SERIES)},
 }
 MARKERS = ("o", "s", "^", "D")
@@ -128,7 +128,7 @@ def common_keys() -> list[Artist]:
         key("paper", INK, "|", markersize=9.0, markeredgewidth=1.4),
         Patch(color=BAND, label="band"),
         key("reported", REPORTED, "o"),
-        key("logical", LOGICAL, "D", markersize=5.4),
+        key("actual", ACTUAL, "D", markersize=5.4),
     ]
 
 

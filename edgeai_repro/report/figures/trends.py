@@ -40,7 +40,7 @@ def trends(paper: PaperEntry) -> Plot | None:
             axes.tick_params(axis="y", labelcolor=MUTED, labelsize=9.5)
             alone = next(iter(curves)).partition(", ")[0] if len(curves) == 1 else ""
             axes.set_title(f"{alone}, {unit}" if alone else unit, x=-0.16)
-            axes.set_xlabel(cells.words(over), labelpad=1)
+            axes.set_xlabel(cells.humanize(over), labelpad=1)
         keys = [
             svg.key(label, _colour(index), _marker(index), linestyle="-", markersize=5.0)
             for index, label in enumerate(labels)
@@ -59,7 +59,7 @@ def _curves(paper: PaperEntry) -> Iterator[tuple[str, Curve]]:
     rows = [(claim, row) for claim in paper.claims for row in claim.rows if row.curve and row.curve.points]
     several = len({row.model for _, row in rows}) > 1
     for claim, row in rows:
-        quantity = str(row.params.get("quantity", cells.words(claim.metric).removesuffix(" trend")))
+        quantity = str(row.params.get("quantity", cells.humanize(claim.metric).removesuffix(" trend")))
         assert row.curve is not None, "chosen above"
         yield f"{quantity}, {row.model}" if several else quantity, row.curve
 

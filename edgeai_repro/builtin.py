@@ -1,0 +1,7 @@
+"""Imports everything that registers a metric or a technique."""
+
+import edgeai_repro.compress.techniques
+import edgeai_repro.edge.metrics
+import edgeai_repro.measure.metrics
+import edgeai_repro.measure.model_metrics
+import edgeai_repro.training.metrics  # noqa: F401

@@ -1,0 +1,256 @@
+"""The report's page in a real browser: Debian's chromium, headless, driven by its own driver."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("selenium", reason="selenium drives the browser, and isn't installed")
+pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
+pytest.importorskip("matplotlib", reason="the report's plotting library isn't installed")
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from edgeai_repro.report import files
+from tests.support.reports import run
+
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="no browser: apt-get install chromium chromium-driver"
+)
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
+)
+ROWS = "return [...document.querySelectorAll('tr.claim-row')].filter(row => row.offsetHeight)"
+NAMES = f"{ROWS}.map(row => row.cells[0].dataset.value)"
+# WCAG 2's contrast of a text's colour with the nearest background that is painted behind it.
+CONTRAST = """
+const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const luminance = (colour) => channels(colour).slice(0, 3).map((c) => c / 255)
+  .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = (node) => {
+  const colour = getComputedStyle(node).backgroundColor;
+  return channels(colour)[3] === 0 ? behind(node.parentElement) : colour;
+};
+return [...document.querySelectorAll("body *")].filter((node) =>
+  node.offsetHeight && [...node.childNodes].some((child) => child.nodeType === 3 && child.data.trim())
+).map((node) => {
+  const [a, b] = [luminance(getComputedStyle(node).color), luminance(behind(node))];
+  return [node.textContent.trim().slice(0, 40), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+});
+"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser with a profile of its own, which logs what its pages say and ask for."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a report's page."""
+    return files.write(run(), tmp_path_factory.mktemp("report"))[0].as_uri()
+
+
+@pytest.fixture
+def opened(browser: Any, page: str) -> Any:
+    """The browser, wide and light, with the page just loaded."""
+    _screen(browser, 1400)
+    browser.get("about:blank")
+    _messages(browser)
+    _requests(browser)
+    browser.get(page)
+    return browser
+
+
+def _screen(browser: Any, width: int, scheme: str = "light") -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
+def _messages(browser: Any) -> list[str]:
+    """Return, once, what pages said on the console, and what the browser had to say of them."""
+    return [entry["message"] for entry in browser.get_log("browser")]
+
+
+def _requests(browser: Any) -> list[str]:
+    """Return, once, the addresses that pages asked for."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return [params["request"]["url"] for params in sent]
+
+
+def _header(browser: Any, name: str) -> Any:
+    return browser.find_element(By.XPATH, f"//table[contains(@class, 'verdicts')]//th[.//button[text()='{name}']]")
+
+
+class TestCheckers:
+    """What the tests below rely on does see what it looks for."""
+
+    def test_planted(self, browser: Any, tmp_path: Path) -> None:
+        """A page that complains, and asks for a picture elsewhere, is found out."""
+        planted = tmp_path / "planted.html"
+        planted.write_text(
+            "<p style='color: #999; background: #aaa'>pale</p><img src='http://127.0.0.1:9/a.png'>"
+            "<script>console.error('planted')</script>",
+            encoding="utf-8",
+        )
+        _messages(browser)
+
+        browser.get(planted.as_uri())
+
+        assert any("planted" in message for message in _messages(browser))
+        assert "http://127.0.0.1:9/a.png" in _requests(browser)
+        assert dict(browser.execute_script(CONTRAST))["pale"] < 2
+
+
+class TestPage:
+    """The page as a reader has it."""
+
+    def test_quiet(self, opened: Any, page: str) -> None:
+        """It says nothing on the console, and asks for nothing but itself."""
+        opened.execute_script("for (const closed of document.querySelectorAll('details')) closed.open = true")
+
+        assert _messages(opened) == []
+        assert [url for url in _requests(opened) if not url.startswith("data:")] == [page]
+
+    @pytest.mark.parametrize(
+        ("column", "least"),
+        [("Claim", "artefact-claim"), ("Verdict", "reproduced-claim"), ("Reported", "inconclusive-claim")],
+    )
+    def test_sorts(self, opened: Any, column: str, least: str) -> None:
+        """A column's button sorts by it, from the least, then from the most, and says so to screen readers."""
+        header = _header(opened, column)
+        header.find_element(By.TAG_NAME, "button").click()
+        ascending, direction = opened.execute_script(NAMES), header.get_attribute("aria-sort")
+        header.find_element(By.TAG_NAME, "button").click()
+
+        assert (ascending[0], direction) == (least, "ascending")
+        assert header.get_attribute("aria-sort") == "descending"
+        assert opened.execute_script(NAMES)[0] != least
+        assert len(ascending) == 6
+
+    def test_empty_cells_last(self, opened: Any) -> None:
+        """Claims without a number stay at the end, whichever way the numbers go."""
+        button = _header(opened, "Reported").find_element(By.TAG_NAME, "button")
+        for _ in range(2):
+            button.click()
+
+            assert opened.execute_script(NAMES)[-1] == "fast"
+
+    def test_sorts_by_keyboard(self, opened: Any) -> None:
+        """A column is sorted without a mouse."""
+        header = _header(opened, "Claim")
+        header.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+
+        assert header.get_attribute("aria-sort") == "ascending"
+
+    def test_filters_by_verdict(self, opened: Any) -> None:
+        """Verdicts that are ticked are shown alone, with their number; without a tick all are."""
+        box = opened.find_element(By.CSS_SELECTOR, "input[value=artefact]")
+        box.click()
+        shown, said = opened.execute_script(NAMES), opened.find_element(By.TAG_NAME, "output").text
+        box.send_keys(Keys.SPACE)
+
+        assert shown == ["artefact-claim"]
+        assert said == "1 of 6 claims shown"
+        assert len(opened.execute_script(NAMES)) == 6
+
+    def test_filters_by_text(self, opened: Any) -> None:
+        """What is typed leaves the claims in which all of its words stand, in whatever case."""
+        opened.find_element(By.CSS_SELECTOR, "input[type=search]").send_keys("LATENCY convnext_small")
+
+        assert opened.execute_script(NAMES) == ["fast"]
+
+    def test_link_lands(self, opened: Any, page: str) -> None:
+        """A claim's link leads to the claim, in sight."""
+        opened.find_element(By.LINK_TEXT, "contradicted-claim").click()
+
+        assert opened.current_url == f"{page}#paper/contradicted-claim"
+        assert (
+            opened.execute_script("return document.querySelector(':target h4').textContent") == "contradicted-claim"
+        )
+        _in_sight(opened)
+
+    def test_address_lands(self, opened: Any, page: str) -> None:
+        """So does the address of a claim, opened from elsewhere."""
+        opened.get("about:blank")
+        opened.get(f"{page}#paper/fast")
+
+        _in_sight(opened)
+
+    def test_skip_link(self, opened: Any) -> None:
+        """The first stop of the keyboard leads past the head of the page to the verdicts."""
+        opened.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+        first = opened.switch_to.active_element
+        text, top = first.text, first.rect["y"]
+        first.send_keys(Keys.ENTER)
+
+        assert text == "Skip to the verdicts"
+        assert top >= 0
+        assert opened.switch_to.active_element.get_attribute("id") == "verdicts"
+
+    @pytest.mark.parametrize("width", [320, 400, 800, 1400])
+    def test_fits(self, opened: Any, width: int) -> None:
+        """The page is never wider than the screen, with all details open too."""
+        _screen(opened, width)
+        opened.execute_script("for (const closed of document.querySelectorAll('details')) closed.open = true")
+
+        assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+
+    @pytest.mark.parametrize("width", [400, 1400])
+    def test_figures_legible(self, opened: Any, width: int) -> None:
+        """The smallest letters of the figures are as high as those of a footnote, on a phone too."""
+        _screen(opened, width)
+        script = (
+            "return [...document.querySelectorAll('.drawing text')]"
+            ".map((text) => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)"
+        )
+
+        assert min(opened.execute_script(script)) >= 9
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_contrast(self, opened: Any, scheme: str) -> None:
+        """All text stands out from its background as WCAG's level AA asks."""
+        _screen(opened, 1400, scheme)
+
+        faint = [(text, ratio) for text, ratio in opened.execute_script(CONTRAST) if ratio < 4.5]
+
+        assert faint == []
+
+    def test_dark(self, opened: Any) -> None:
+        """Where the reader prefers dark, the page is dark, and the figures with it."""
+        script = (
+            "return [getComputedStyle(document.body).backgroundColor, "
+            "getComputedStyle(document.querySelector('.drawing text')).fill]"
+        )
+        light = opened.execute_script(script)
+        _screen(opened, 1400, "dark")
+        dark = opened.execute_script(script)
+
+        assert light[0] == "rgb(255, 255, 255)"
+        assert all(one != other for one, other in zip(light, dark, strict=True))
+
+
+def _in_sight(browser: Any) -> None:
+    top = browser.execute_script("return document.querySelector(':target').getBoundingClientRect().top")
+    assert -2 <= top < 450, f"top={top}, but should be expected in the upper half of the screen"

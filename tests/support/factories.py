@@ -1,0 +1,73 @@
+"""Claims, rows and claims files for tests: whole ones, of which a test states only what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from edgeai_repro.claims.schema import Claim
+from edgeai_repro.evidence.measurement import Interval, Measurement, Setting
+
+PAPER = {"id": "paper", "title": "A Paper", "authors": "A. Author", "year": 2024, "url": "https://example.org"}
+
+
+def claim_entry(**fields: Any) -> dict[str, Any]:
+    """Return a claim as its file has it: exactly 10 ± 1 by the one model; `fields` replace or add."""
+    entry = {
+        "id": "a-claim",
+        "quote": "it is 10 % smaller",
+        "source": "abstract",
+        "locator": "sentence 1",
+        "metric": "params_reduction",
+        "technique": "dynamic_quantization",
+        "models": ["convnext_tiny"],
+        "quantifier": "named",
+        "value": 10.0,
+        "band": {"rounding": 1.0, "derivation": "for the test"},
+        "expect": {"verdict": "reproduced", "reason": "the test says so"},
+    }
+    return {**entry, **fields}
+
+
+def claim(**fields: Any) -> Claim:
+    """Return `claim_entry` as a claim."""
+    return Claim.model_validate(claim_entry(**fields))
+
+
+def paper_entry(*claims: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """Return a claims file's document with the given claims; `fields` replace or add."""
+    return {"paper": PAPER, "claims": list(claims or [claim_entry()]), **fields}
+
+
+def paper_yaml(*claims: dict[str, Any], **fields: Any) -> str:
+    """Return `paper_entry` as YAML."""
+    return yaml.safe_dump(paper_entry(*claims, **fields), sort_keys=False, allow_unicode=True)
+
+
+def row(
+    reported: float | Sequence[float],
+    actual: float | Sequence[float] | None = None,
+    *,
+    model: str = "convnext_tiny",
+    params: dict[str, Setting] | None = None,
+    **fields: Any,
+) -> Measurement:
+    """Return a measurement; an interval is one number (exact), or low and high with the value in the middle."""
+    return Measurement(
+        model=model,
+        technique="dynamic_quantization",
+        params=params or {},
+        reported=interval(reported),
+        actual=None if actual is None else interval(actual),
+        **fields,
+    )
+
+
+def interval(given: float | Sequence[float]) -> Interval:
+    """Return an interval from one number (exact), or from low and high with the value in the middle."""
+    if isinstance(given, int | float):
+        return Interval.exact(given)
+    low, high = given
+    return Interval(value=(low + high) / 2, low=low, high=high)

@@ -1,0 +1,272 @@
+"""CIFAR-10 is read the same from both forms, and what is damaged is refused in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgeai_repro.data import cifar, packing
+from edgeai_repro.data.transforms import MEAN, STD, augment, normalise
+from edgeai_repro.errors import MissingRequirement, UserError
+
+
+def plain_images(first: int, count: int) -> np.ndarray:
+    """Images of one colour each, (count, 3072), by which an image tells its place."""
+    index = np.arange(first, first + count)
+    colours = np.stack([index // 256 % 256, index % 256, index % 7], 1).astype(np.uint8)
+    return colours.repeat(1024, axis=1)
+
+
+@pytest.fixture(scope="module")
+def batches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in torchvision's form with images of one colour; its md5 stand in for the published ones."""
+    root = tmp_path_factory.mktemp("torchvision")
+    folder = root / cifar.BATCHES_FOLDER
+    folder.mkdir()
+    digests: dict[str, dict[str, str]] = {"train": {}, "test": {}}
+    for part, names in cifar.BATCHES.items():
+        for place, name in enumerate(names):
+            labels = [index % 10 for index in range(10_000)]
+            content = pickle.dumps({b"data": plain_images(place * 10_000, 10_000), b"labels": labels}, protocol=4)
+            (folder / name).write_bytes(content)
+            digests[part][name] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cifar, "BATCHES", digests)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def packed(batches: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same data in the packed form."""
+    root = tmp_path_factory.mktemp("packed")
+    packing.pack(batches, root)
+    return root
+
+
+@pytest.fixture
+def copy(packed: Path, tmp_path: Path) -> Path:
+    """A copy of the packed folder, as links, of which files can be replaced."""
+    folder = tmp_path / "cifar10"
+    folder.mkdir()
+    for path in (packed / "cifar10").iterdir():
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put a file in the place of a link."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_both_forms_hold_the_same_images_and_labels(batches: Path, packed: Path, part: cifar.Part) -> None:
+    """Packing loses no pixel, no label, and keeps the order."""
+    ours, theirs = cifar.load_split(packed, part), cifar.load_split(batches, part)
+
+    assert torch.equal(ours.images, theirs.images)
+    assert torch.equal(ours.labels, theirs.labels)
+    assert ours.sha256 == theirs.sha256
+
+
+def test_an_image_stands_where_its_index_says(packed: Path) -> None:
+    """Image 12,345 of the training split has the colour that was written as the 12,345th."""
+    split = cifar.load_split(packed, "train")
+
+    assert split.images.shape == (50_000, 3, 32, 32)
+    assert split.images.dtype == torch.uint8
+    assert np.array_equal(split.images[12_345].reshape(-1).numpy(), plain_images(12_345, 1)[0])
+
+
+def test_the_folder_itself_may_be_named(packed: Path) -> None:
+    """`EDGEAI_DATA` may name `cifar10` as well as the folder around it."""
+    assert len(cifar.load_split(packed / "cifar10", "test")) == 10_000
+
+
+def test_verify_names_every_part(packed: Path) -> None:
+    """Verifying tells form, images and classes of each part that is there."""
+    found = {(part.dataset, part.part): (part.form, part.images, part.classes) for part in packing.verify(packed)}
+
+    assert found == {("cifar10", "train"): ("packed", 50_000, 10), ("cifar10", "test"): ("packed", 10_000, 10)}
+
+
+def test_packing_twice_is_refused(batches: Path, packed: Path) -> None:
+    """A packed folder is not written over."""
+    with pytest.raises(UserError, match=r"'target' must not hold a packed CIFAR-10 yet"):
+        packing.pack(batches, packed)
+
+
+def test_an_unset_variable_is_a_missing_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `EDGEAI_DATA` the condition `data` is missing, and the remedy says what to set."""
+    monkeypatch.delenv("EDGEAI_DATA", raising=False)
+
+    with pytest.raises(MissingRequirement, match="set EDGEAI_DATA to a folder") as caught:
+        cifar.data_folder()
+
+    assert caught.value.condition == "data"
+
+
+def test_a_variable_that_names_no_folder_is_a_missing_condition(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A folder that isn't there is named."""
+    monkeypatch.setenv("EDGEAI_DATA", str(tmp_path / "nowhere"))
+
+    with pytest.raises(MissingRequirement, match=r"must name a folder \(got .*nowhere"):
+        cifar.data_folder()
+
+
+def test_an_empty_folder_is_a_missing_condition(tmp_path: Path) -> None:
+    """A folder without either form is no error of the infrastructure: a claim waits for it."""
+    with pytest.raises(MissingRequirement, match="cifar10 is not in"):
+        cifar.load_split(tmp_path, "test")
+
+
+def test_an_unknown_part_is_refused(packed: Path) -> None:
+    """The pool has no test split."""
+    with pytest.raises(UserError, match="'part' must be one of train in cifar100_pool"):
+        cifar.load_split(packed, "test", cifar.CIFAR100_POOL)
+
+
+def test_a_truncated_mosaic_is_named(copy: Path) -> None:
+    """The line tells the file, the bytes it should have, and those it has."""
+    replace(copy / "test.webp", (copy / "test.webp").read_bytes()[:-1])
+
+    with pytest.raises(UserError, match=r"test\.webp' must have \d+ bytes \(got \d+\); fetch it again") as caught:
+        cifar.load_split(copy, "test")
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_changed_byte_is_noticed_by_its_hash(copy: Path) -> None:
+    """A file of the right size with another content is refused."""
+    content = bytearray((copy / "test.webp").read_bytes())
+    content[-1] ^= 1
+    replace(copy / "test.webp", bytes(content))
+
+    with pytest.raises(UserError, match="must have the manifest's sha256"):
+        cifar.load_split(copy, "test")
+
+
+def test_a_missing_mosaic_is_named(copy: Path) -> None:
+    """A missing split is one line, and the other split still loads."""
+    (copy / "train_3.webp").unlink()
+
+    with pytest.raises(UserError, match=r"train_3\.webp' must be readable \(No such file"):
+        cifar.load_split(copy, "train")
+    assert len(cifar.load_split(copy, "test")) == 10_000
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"test.webp": 3}', b"\xff"])
+def test_a_manifest_that_is_none_is_refused(copy: Path, content: bytes) -> None:
+    """A manifest of another shape is one line."""
+    replace(copy / "manifest.json", content)
+
+    with pytest.raises(UserError, match=r"manifest|must be a manifest"):
+        cifar.load_split(copy, "test")
+
+
+def test_unequal_classes_are_noticed() -> None:
+    """5,000 images a class: one label changed breaks it."""
+    labels = (np.arange(10_000) % 10).astype(np.uint8)
+    labels[0] = 9
+
+    with pytest.raises(UserError, match=r"1000 labels of each of 10 classes \(got 999 to 1001"):
+        cifar.check_labels(labels, 10_000, cifar.CIFAR10, Path("labels.npz"))
+
+
+def test_a_file_that_is_no_mosaic_is_refused(copy: Path) -> None:
+    """A manifest may vouch for a file that is no WebP."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    content = b"RIFF no picture"
+    manifest["test.webp"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    replace(copy / "manifest.json", json.dumps(manifest).encode())
+    replace(copy / "test.webp", content)
+
+    with pytest.raises(UserError, match="must be a WebP mosaic"):
+        cifar.load_split(copy, "test")
+
+
+def test_a_batch_file_with_another_md5_is_never_unpickled(tmp_path: Path) -> None:
+    """torchvision's form is a pickle: what isn't the published file is refused before it is read as one."""
+    (tmp_path / "test_batch").write_bytes(pickle.dumps({}))
+
+    with pytest.raises(UserError, match="must have the published md5"):
+        cifar.load_batches(tmp_path, "test")
+
+
+def test_a_pickle_that_names_a_function_is_refused() -> None:
+    """Even past the md5 nothing but arrays can be made: no call of a foreign function happens."""
+    with pytest.raises(UserError, match=r"builtins\.print is not admitted"):
+        cifar.read_batch(b"cbuiltins\nprint\n(S'reached'\ntR.")
+
+
+def test_a_python_2_pickle_of_an_array_is_read() -> None:
+    """The published files were pickled by Python 2, with the module names of its time."""
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+    dtype = b"cnumpy\ndtype\n(S'u1'\nI0\nI1\ntR(I3\nS'|'\nNNNI-1\nI-1\nI0\ntb"
+    content = b"(dS'data'\n" + array + b"(I1\n(I1\nI3\nt" + dtype + b"I00\nS'abc'\ntbsS'labels'\n(lI7\nas."
+
+    batch = cifar.read_batch(content)
+
+    assert batch[b"data"].tolist() == [[97, 98, 99]]
+    assert batch[b"labels"] == [7]
+
+
+def test_normalise_is_torchvisions_arithmetic() -> None:
+    """(x / 255 - mean) / std in each channel, channels last in memory."""
+    images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+
+    got = normalise(images)
+
+    torch.testing.assert_close(got, (images / 255 - mean) / std, rtol=1e-5, atol=1e-5)
+    assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_normalise_reaches_another_resolution() -> None:
+    """The images are scaled, their mean level is kept."""
+    got = normalise(torch.full((2, 3, 32, 32), 128, dtype=torch.uint8), 64)
+
+    assert got.shape == (2, 3, 64, 64)
+    torch.testing.assert_close(got[..., ::2, ::2], normalise(torch.full((2, 3, 32, 32), 128, dtype=torch.uint8)))
+
+
+def test_each_augmented_image_is_a_window_of_its_own_original() -> None:
+    """A crop after padding by 4, perhaps flipped: each image is found again among all 162 of its windows."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(256, (50, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    padded = torch.nn.functional.pad(images, (4, 4, 4, 4))
+
+    got = augment(images, generator)
+
+    seen = set()
+    for index in range(len(images)):
+        windows = {
+            (down, right, flip): window.flip(-1) if flip else window
+            for down in range(9)
+            for right in range(9)
+            for flip in (False, True)
+            for window in [padded[index, :, down : down + 32, right : right + 32]]
+        }
+        matches = [key for key, window in windows.items() if torch.equal(window, got[index])]
+        assert len(matches) == 1, f"image {index} is not one window of its original"
+        seen.add(matches[0])
+    assert len({flip for *_, flip in seen}) == 2, "some are flipped and some are not"
+    assert len(seen) > 30, "the windows differ from image to image"
+
+
+def test_augmentation_repeats_under_its_seed() -> None:
+    """The same generator state gives the same crops."""
+    images = torch.randint(256, (16, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    first, second = (augment(images, torch.Generator().manual_seed(7)) for _ in range(2))
+
+    assert torch.equal(first, second)
+    assert not torch.equal(first, augment(images, torch.Generator().manual_seed(8)))

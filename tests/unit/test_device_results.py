@@ -1,0 +1,257 @@
+"""What devices contribute: kept only where it can be believed, and shown beside the roofline."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeai_repro.devices.spec import load_devices
+from edgeai_repro.errors import UserError
+from edgeai_repro.evidence.environment import describe
+from edgeai_repro.evidence.measurement import Interval, Measurement
+from edgeai_repro.files import write_text
+from edgeai_repro.judge.verdict import judge
+from edgeai_repro.report import document, html, markdown
+from edgeai_repro.report.device_results import add_result, load_results
+from edgeai_repro.report.document import Document
+from edgeai_repro.session import Session
+from tests.support.factories import claim, claim_entry, paper_yaml
+
+CLAIMS = Path(__file__).parents[2] / "claims"
+DEVICES = load_devices(CLAIMS)
+FILE = "a" * 64
+LATENCY: dict[str, Any] = {
+    **{"id": "fast", "metric": "latency", "technique": "combined", "models": ["convnext_small"], "value": 20.0},
+    **{"needs": ["edge"], "settings": {"target": [0.8]}},
+    **{"band": {"rounding": 0.0, "side": "at_most", "derivation": "for the test"}},
+}
+ACCURACY: dict[str, Any] = {**LATENCY, "id": "right", "metric": "accuracy", "value": 99.0}
+IMPLIED = {
+    **{"id": "feasible", "rule": "latency-feasible", "claims": {"latency": "fast"}, "expect": True},
+    **{"parameters": {"model": "convnext_small", "target": 0.8}},
+}
+
+
+def timed(milliseconds: float = 15.0, **fields: Any) -> Measurement:
+    """Return a row as a quiet device writes it."""
+    said = {"target": 0.8, "resolution": 32, "threads": 4}
+    row = Measurement(model="convnext_small", technique="combined", params=said, reported=exact(milliseconds))
+    return row.model_copy(update={"evidence": FILE, "control": exact(1.0), **fields})
+
+
+def exact(value: float) -> Interval:
+    """Return an interval of one number."""
+    return Interval.exact(value)
+
+
+def result(*latencies: Measurement, accuracy: Measurement | None = None, **environment: Any) -> Document:
+    """Return the document of a run on a Raspberry Pi 5, or what else the environment says."""
+    verdicts = [judge(claim(**LATENCY), [row]) for row in latencies]
+    if accuracy is not None:
+        verdicts.append(judge(claim(**ACCURACY), [accuracy]))
+    here = describe().model_copy(
+        update={"device": "raspberry-pi-5", "machine": "aarch64", "emulated": False, **environment}
+    )
+    entry = document.PaperEntry(
+        id="paper", title="A Paper", claims=[document.claim_entry(each) for each in verdicts], implications=[]
+    )
+    return Document(environment=here, papers=[entry])
+
+
+def run_of(folder: Path) -> Session:
+    """Return a run of a claims folder with this claim and this repository's devices."""
+    claims = folder / "claims"
+    claims.mkdir()
+    text = paper_yaml(claim_entry(**LATENCY), implications=[IMPLIED])
+    (claims / "paper.yaml").write_text(text, encoding="utf-8")
+    (claims / "devices.yaml").write_text((CLAIMS / "devices.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    return Session.prepare(claims)
+
+
+def write(folder: Path, found: Document) -> Path:
+    """Write a document where a device would."""
+    path = folder / "run.json"
+    write_text(path, found.model_dump_json())
+    return path
+
+
+def test_kept(tmp_path: Path) -> None:
+    """A device's result is kept whole, with its sha256, and comes back with what was measured."""
+    kept = add_result(write(tmp_path, result(timed(), accuracy=timed(92.0))), tmp_path / "evidence", DEVICES)
+    (found,) = load_results(tmp_path / "evidence", DEVICES)
+
+    assert kept.parent == tmp_path / "evidence" / "devices"
+    assert kept.name.startswith("raspberry-pi-5-")
+    assert (found.device, found.claim, found.row.reported.value) == ("raspberry-pi-5", "fast", 15)
+    assert found.row.source == "recorded"
+    assert found.accuracy is not None
+    assert found.accuracy.reported.value == 92
+
+
+def test_nothing(tmp_path: Path) -> None:
+    """Where no device contributed anything, there is nothing."""
+    assert load_results(tmp_path, DEVICES) == []
+
+
+def test_shown(tmp_path: Path) -> None:
+    """The table of latencies by device grows by a row, in Markdown and on the page."""
+    before = run_of(tmp_path)
+    add_result(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
+    after = Session.prepare(before.folder)
+
+    def rows(run: Session, render: Callable[[Document], str], mark: str) -> int:
+        run.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+        text = render(run.document())
+        assert ("17.25" in text) == bool(run.contributed)
+        return text.count(mark)
+
+    assert rows(after, markdown.render, "| 32 |") == rows(before, markdown.render, "| 32 |") + 1
+    assert rows(after, html.render, "<tr>") == rows(before, html.render, "<tr>") + 1
+
+
+@pytest.mark.parametrize(
+    ("found", "complaint"),
+    [
+        (result(timed(), device=None), r"must be of a device in devices\.yaml \(got None\); set EDGEAI_DEVICE"),
+        (result(timed(), device="raspberry-pi-6"), r"\(got 'raspberry-pi-6'\); did you mean 'raspberry-pi-"),
+        (result(timed(), machine="x86_64"), r"must be of an edge device on its own architecture .* run on x86_64"),
+        (
+            result(timed(), emulated=True),
+            r"must be of a real processor \(got an emulated one\); run it on the device",
+        ),
+        (result(), r"must hold a latency that was judged \(got none\)"),
+        (result(timed(control=Interval(value=1, low=0.8, high=1.2))), r"must hold a latency that was judged"),
+        (result(timed(evidence=None)), r"must tell the file that was timed and the A/A control"),
+        (result(timed(control=None)), r"must tell the file that was timed and the A/A control"),
+        (result(timed(0.001)), r"must not be faster than raspberry-pi-5 can be, .* ms \(got 0\.00 ms\)"),
+        (result(timed(), accuracy=timed(92.0, evidence="b" * 64)), r"must evaluate the file that it times, aaaaaa"),
+    ],
+)
+def test_refused(tmp_path: Path, found: Document, complaint: str) -> None:
+    """What can't be believed is refused in one line, and nothing is kept."""
+    path = write(tmp_path, found)
+
+    with pytest.raises(UserError, match=complaint) as caught:
+        add_result(path, tmp_path / "evidence", DEVICES)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "evidence").exists()
+
+
+def test_altered(tmp_path: Path) -> None:
+    """A result that was altered after it was kept is refused."""
+    kept = add_result(write(tmp_path, result(timed())), tmp_path / "evidence", DEVICES)
+    kept.write_text(kept.read_text(encoding="utf-8").replace("15.0", "12.0"), encoding="utf-8")
+
+    with pytest.raises(UserError, match="must have the sha256"):
+        load_results(tmp_path / "evidence", DEVICES)
+
+
+def test_command(
+    tmp_path: Path, command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`edgeai-repro evidence add` takes a device's JSON."""
+    run_of(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = command("evidence", "add", str(write(tmp_path, result(timed()))))
+
+    assert status == 0
+    assert out.startswith("evidence/devices/raspberry-pi-5-")
+
+
+class TestReport:
+    """`edgeai-repro report` shows what devices contributed since the run that it reports on."""
+
+    @pytest.fixture(autouse=True)
+    def _run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A run of before, in a working directory with claims, and a device's result after it, as evidence."""
+        run = run_of(tmp_path)
+        run.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+        document.write(run.document(), tmp_path / "before.json")
+        add_result(write(tmp_path, result(timed(17.25), accuracy=timed(92.0))), tmp_path / "evidence", DEVICES)
+        monkeypatch.chdir(tmp_path)
+
+    def test_grows_by_a_row(self, command: Callable[..., tuple[int, str, str]]) -> None:
+        """The evidence beside the claims is read by itself; both files name the device with its latency."""
+        Path("none").mkdir()
+        assert command("report", "before.json", "-o", "without", "--evidence", "none")[0] == 0
+        assert command("report", "before.json", "-o", "with")[0] == 0
+
+        for name, line in (("report.md", "| 32 | combined, 4 threads, top-1 92 % |"), ("report.html", "17.25")):
+            assert line not in Path("without", name).read_text(encoding="utf-8"), name
+            assert line in Path("with", name).read_text(encoding="utf-8"), name
+        (row,) = [line for line in Path("with/report.md").read_text("utf-8").splitlines() if "17.25" in line]
+        assert row.startswith("| Raspberry Pi 5")
+
+    def test_same_bytes(self, command: Callable[..., tuple[int, str, str]]) -> None:
+        """The same JSON and evidence give the same bytes, also where the run knew the result already."""
+        after = Session.prepare(Path("claims"))
+        after.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+        document.write(after.document(), Path("after.json"))
+        for folder, found in (("first", "before"), ("second", "before"), ("third", "after")):
+            assert command("report", f"{found}.json", "-o", folder, "--evidence", "evidence")[0] == 0
+
+        for name in ("report.html", "report.md"):
+            texts = {Path(folder, name).read_bytes() for folder in ("first", "second", "third")}
+            assert len(texts) == 1, name
+
+    def test_without_torch(self) -> None:
+        """It needs no torch."""
+        program = (
+            "import sys; sys.modules['torch'] = None; "
+            "sys.argv = ['edgeai-repro', 'report', 'before.json']; from edgeai_repro.cli.main import main; main()"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
+        assert "17.25" in Path("claims-report/report.md").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize(
+        ("wrong", "complaint"),
+        [("nowhere", r"--evidence must be a folder (got 'nowhere'"), ("evidence", "must have the sha256")],
+    )
+    def test_refused(self, wrong: str, complaint: str, command: Callable[..., tuple[int, str, str]]) -> None:
+        """A folder that isn't there, or evidence that was altered: one line, status 2, and nothing is written."""
+        for kept in Path("evidence/devices").glob("*.json"):
+            kept.write_text(kept.read_text("utf-8").replace("17.25", "12.25"), encoding="utf-8")
+
+        status, _, err = command("report", "before.json", "--evidence", wrong)
+
+        assert (status, err.count("\n")) == (2, 1)
+        assert complaint in err
+        assert not Path("claims-report").exists()
+
+
+def test_device_that_the_run_did_not_know(tmp_path: Path) -> None:
+    """A result of a device that came after the run is shown by its key."""
+    run = run_of(tmp_path)
+    run.devices = [device for device in run.devices if device.key != "raspberry-pi-5"]
+    run.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+    add_result(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
+
+    grown = document.with_measured(run.document(), load_results(tmp_path / "evidence", DEVICES))
+
+    assert "| raspberry-pi-5 | 32 | combined, 4 threads | – | – | 17.25" in markdown.render(grown)
+    assert "17.25" in html.render(grown)
+
+
+@pytest.mark.parametrize(
+    ("lines", "name"),
+    [
+        ("model name\t: AMD EPYC\nflags\t: avx2\n", "AMD EPYC"),
+        (
+            "CPU implementer\t: 0x41\nCPU part\t: 0xd0b\n\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0\n",
+            "Raspberry Pi 5 Model B Rev 1.0 0x41 0xd0b",
+        ),
+    ],
+)
+def test_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, name: str) -> None:
+    """A CPU has the name that its kernel gives, on ARM the board's and the core's numbers: boards differ by it."""
+    (tmp_path / "cpuinfo").write_text(lines, encoding="utf-8")
+    monkeypatch.setattr("edgeai_repro.evidence.environment.CPUINFO", tmp_path / "cpuinfo")
+
+    assert describe().cpu == name

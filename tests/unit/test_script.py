@@ -1,0 +1,212 @@
+"""Claims as scripts: every one runs, shows what it is to show, is short, and needs nothing of this package."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgeai_repro.claims.schema import Claim, Paper, load_claims
+from edgeai_repro.errors import MissingRequirement, UserError
+from edgeai_repro.evidence.measurement import Setting
+from edgeai_repro.report.script import script
+from tests.support.factories import claim
+
+CLAIMS = {
+    paper.full_name(entry): (paper, entry)
+    for paper in load_claims(Path(__file__).parents[2] / "claims")
+    for entry in paper.claims
+}
+TINY = "convnext_tiny"
+LONGEST, WIDEST = 25, 128  # lines that aren't empty, comments and imports included; and columns
+# Of each kind of script a claim, the settings to try, and what stands in its output.
+SHOWN = {
+    "francy2024/dq-params": ({}, r"27,827,818 -> 1,908,480, 93\.14% fewer\n.* 0\.00% fewer"),
+    "francy2024/dq-macs": ({}, r"91,097,856 -> 6,155,520, 93\.24% fewer\n.* 0\.00% fewer"),
+    "francy2024/dq-size": ({}, r"111\.4 -> 33\.7 MB, 69\.70% smaller\n.* 6\.86% of the parameters"),
+    "francy2024/unstructured-macs": (
+        {"sparsity": [0.9]},
+        r"24,987,312 weights are 0, MACs 91,097,856 -> 91,097,856",
+    ),
+    "francy2024/unstructured-compression": (
+        {"sparsity": [0.9]},
+        r"2,791,152 not 0, 111\.4 MB as saved, \d\d\.\d MB defl",
+    ),
+    "francy2024/structured-size": ({"target": [0.8]}, r"111\.4 -> 28\.5 MB, 74\.44% smaller"),
+    "francy2024/combined-size": ({"target": [0.8]}, r"111\.4 -> 13\.0 MB, 88\.37% smaller"),
+    "francy2024/combined-params": ({"target": [0.5, 0.8]}, r"93\.14% fewer, 46\.55% .*\n.* 93\.14% fewer, 74\.48%"),
+    "francy2024/combined-macs": ({"target": [0.5, 0.8]}, r"93\.24% fewer, 46\.62% .*\n.* 93\.24% fewer, 74\.58%"),
+    "francy2024/combined-additive": ({"target": [0.8]}, r"74\.44% smaller by the better alone, 88\.37% by both"),
+    "francy2024/edge-latency": ({}, r"median of 50 \d+\.\d ms in eager torch, on this machine"),
+    "francy2024/alexnet-imbalance": ({}, r"91\.8% of the MACs, .* 96\.0% of the parameters"),
+    "generality/dq-params-is-linear-share": ({}, r"45\.80% fewer by parameters\(\); 45\.80% stand in nn\.Linear"),
+    "generality/dq-size-is-linear-share": ({}, r"34\.00% smaller; 3/4 of the share of nn\.Linear is 34\.35%"),
+    "edge/quantized-faster": ({}, r"fp32 \d+\.\d ms, int8 \d+\.\d ms, \d+\.\d\d times faster here"),
+    "edge/pruned-faster": ({}, r"Runtime: \d+\.\d ms, pruned \d+\.\d ms, \d+\.\d\d times faster here"),
+    "edge/bundle-faster": ({}, r"eager \d+\.\d ms, ONNX Runtime \d+\.\d ms, \d+\.\d\d times faster here"),
+    "liu2022/xlarge-params": ({}, r"350\.20 M parameters with 1000 classes"),
+    "liu2022/tiny-macs": ({}, r"4\.46 G as thop .*, 4\.46 G"),
+    "liu2022/xlarge-macs": ({}, r"60\.96 G as thop .*, 60\.92 G"),
+}
+
+
+def quickest(entry: Claim) -> str:
+    """Return the model of a claim that takes the least time."""
+    named = [*entry.models, *entry.also_shown]
+    return next((model for model in ("convnext_atto", "mobilenet_v3_large", TINY) if model in named), named[0])
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines that aren't empty."""
+    return [line for line in text.splitlines() if line]
+
+
+def kind(entry: Claim) -> tuple[str, str]:
+    """Return what a script is chosen by."""
+    return entry.metric, entry.technique
+
+
+SLOW = {"convnext_large", "vgg16"}  # half a gigabyte and more to save
+IGNORED = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning"
+)
+WITHOUT = [
+    name
+    for name, (_, entry) in CLAIMS.items()
+    if entry.needs and kind(entry) not in {kind(CLAIMS[shown][1]) for shown in SHOWN}
+]
+
+
+@pytest.fixture
+def uninitialised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have torch fill new weights with zeros, which takes a tenth of the time: what is counted is the same."""
+    for name in ("trunc_normal_", "normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor.detach().zero_())
+
+
+def test_every_kind_is_shown() -> None:
+    """The claims above are of every kind that the claims files have, but for what rests on more than a machine."""
+    assert {kind(CLAIMS[name][1]) for name in SHOWN} == {
+        kind(entry) for name, (_, entry) in CLAIMS.items() if name not in WITHOUT
+    }
+
+
+def run(name: str, settings: dict[str, list[Setting]] = {}) -> None:  # noqa: B006 - it is only read
+    """Run the script of a claim, of its quickest model and with these settings for its own, in this process."""
+    paper, entry = CLAIMS[name]
+    entry = entry.model_copy(update={"settings": {**entry.settings, **settings}})
+
+    exec(compile(script(paper, entry, [quickest(entry)]), name, "exec"), {"__name__": "__main__"})
+
+
+@IGNORED
+@pytest.mark.parametrize("name", SHOWN)
+def test_shows_the_number(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script runs by itself and prints the number of its claim beside what explains it."""
+    monkeypatch.chdir(tmp_path)
+    settings, expected = SHOWN[name]
+
+    run(name, settings)
+
+    out = capsys.readouterr().out
+    assert re.search(expected, out), out
+
+
+@IGNORED
+@pytest.mark.usefixtures("uninitialised")
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if {*entry.models} & SLOW else [])
+        for name, (_, entry) in CLAIMS.items()
+        if name not in {*SHOWN, *WITHOUT}
+    ],
+)
+def test_every_other_runs_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The script of every other claim runs, and where the claim is of one model it prints a number in its band."""
+    _, entry = CLAIMS[name]
+
+    run(name)
+
+    out = capsys.readouterr().out
+    assert out.startswith(quickest(entry))
+    if entry.quantifier == "named":
+        numbers = [float(number) for number in re.findall(r"\d+\.\d+", out)]
+        assert any(entry.locate(number, number) == "inside" for number in numbers), out
+
+
+@pytest.mark.parametrize("name", [name for name in CLAIMS if name not in WITHOUT])
+def test_is_short_and_free_of_this_package(name: str) -> None:
+    """A script quotes its claim, gives the number and the reason, and is of few lines."""
+    paper, entry = CLAIMS[name]
+    text = script(paper, entry)
+    heading = " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
+    imported = {line.removeprefix("import ") for line in lines(text) if line.startswith(("import", "from"))}
+
+    assert heading.startswith(name)
+    assert f'{paper.paper.url or name}: "{entry.quote}"' in heading
+    assert entry.expect.reason in heading
+    assert "edgeai_repro" not in text
+    assert len(lines(text)) <= LONGEST, text
+    assert max(map(len, lines(text))) <= WIDEST, text
+    assert imported <= {
+        "io",
+        "statistics",
+        "timeit",
+        "zlib",
+        "onnxruntime.quantization",
+        "thop",
+        "timm",
+        "torch",
+        "torch.nn.utils.prune",
+        "torchvision",
+    }
+    compile(text, name, "exec")
+
+
+def test_stands_alone() -> None:
+    """Run by an interpreter of its own, from its text alone, a script shows the artefact."""
+    text = script(*CLAIMS["francy2024/dq-params"], [TINY])
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "ignore", "-"], input=text, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "93.14% fewer" in done.stdout
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_what_rests_on_more_has_none(name: str) -> None:
+    """What can't be shown without trained weights or a device says so."""
+    with pytest.raises(MissingRequirement, match=f"^{name} rests on .*, so no short script shows it"):
+        script(*CLAIMS[name])
+
+
+def test_models_are_the_claims() -> None:
+    """A model that the claim is not about is refused, with the nearest that it is."""
+    paper, entry = CLAIMS["francy2024/dq-params"]
+
+    with pytest.raises(
+        UserError, match=r"--model must be .* \(got 'convnext_tinny'\); did you mean 'convnext_tiny'"
+    ):
+        script(paper, entry, ["convnext_tinny"])
+
+
+def test_own_metric_has_none(own_paper: Paper) -> None:
+    """A metric of one's own, for which there is no script, is told so in one line."""
+    with pytest.raises(UserError, match=r"a script must exist for 'imbalance' by 'combined' \(got none for paper/"):
+        script(own_paper, own_paper.claims[0])
+
+
+@pytest.fixture
+def own_paper() -> Paper:
+    """A paper with a claim of a kind that has no script."""
+    paper, _ = CLAIMS["francy2024/dq-params"]
+    info = paper.paper.model_copy(update={"id": "paper"})
+    return paper.model_copy(update={"paper": info, "claims": [claim(metric="imbalance", technique="combined")]})
