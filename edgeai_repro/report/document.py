@@ -190,7 +190,7 @@ def read(path: Path) -> Document:
     return parse_as(Document, read_json(path), path)
 
 
-def with_measured(found: Document, measured: Sequence[DeviceResult]) -> Document:
+def with_device_results(found: Document, measured: Sequence[DeviceResult]) -> Document:
     """Return a document with all that devices contributed, also after its run, each result once."""
 
     def grown(paper: PaperEntry, roofline: Roofline) -> Roofline:
