@@ -134,7 +134,7 @@ def test_misleading_counters_give_warnings(atto: Audit) -> None:
 
 
 def test_convolutional_mlp_is_warned_of() -> None:
-    """timm's ConvNeXt with 1 × 1 convolutions gains almost nothing from quantization; a warning gives the reason."""
+    """timm's ConvNeXt with 1 × 1 convolutions gains almost nothing from quantization; a warning says why."""
     result = audit("timm:convnext_atto", resolution=32, classes=10, settings={"unstructured_pruning": []})
     text = "\n".join(result.warnings)
 
@@ -241,7 +241,10 @@ def test_function_in_a_file_gives_the_model(factory: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ("convnext_tinny", r"^MODEL must be a torchvision or timm name, .* \(got 'convnext_tinny'\); did you mean 'convnext_tiny'\?"),
+        (
+            "convnext_tinny",
+            r"^MODEL must be a torchvision or timm name, .*'convnext_tinny'\); did you mean 'convnext_tiny'\?",
+        ),
         ("timm:convnext_tinny", r"^MODEL must be .*; did you mean 'convnext_tiny'\?"),
         ("{folder}", r"must be an artefact's folder"),
         ("{file}:maek", r"mine.py: function 'maek' is missing; did you mean 'make'\?"),
@@ -326,11 +329,11 @@ def test_other_networks_are_audited_except_for_structured_pruning(name: str) -> 
     """Only torchvision's ConvNeXts can be pruned; for other networks the rows of pruning have the reason."""
     side, share = OTHERS[name]
     result = audit(name, resolution=side, latency=False)
-    unpruned = [each for each in result.rows if each.technique not in ("structured_pruning", "combined")]
+    unpruned = [row for row in result.rows if row.technique not in ("structured_pruning", "combined")]
 
-    assert [each.technique for each in result.rows] == ["none", *TECHNIQUES]
+    assert [row.technique for row in result.rows] == ["none", *TECHNIQUES]
     assert all(
-        "must be torchvision's ConvNeXt" in (each.problem or "") for each in result.rows if each not in unpruned
+        "must be torchvision's ConvNeXt" in (row.problem or "") for row in result.rows if row not in unpruned
     )
     assert_complete(unpruned)
     assert_quantized_as_expected(result, share)
@@ -346,6 +349,6 @@ def test_convnexts_are_audited(name: str) -> None:
     left_out = ("unstructured_pruning", "structured_pruning", "combined") if large else ()
     result = audit(name, resolution=32, latency=False, settings={technique: [] for technique in left_out})
 
-    assert [each.technique for each in result.rows] == ["none", *(t for t in TECHNIQUES if t not in left_out)]
+    assert [row.technique for row in result.rows] == ["none", *(t for t in TECHNIQUES if t not in left_out)]
     assert_complete(result.rows)
     assert_quantized_as_expected(result, CONVNEXTS[name])
