@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from edgeai_repro.evidence.measurement import Measurement
+from collections.abc import Iterable
+from typing import Literal
 
 Requirement = Literal["data", "weights", "edge", "torch", "models"]
 
@@ -17,16 +14,15 @@ class UserError(Exception):
 
 
 class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
-    """Something that a claim needs isn't here: `condition` is data, weights, edge, torch or models.
+    """Something that a claim needs is missing: data, weights, an edge device, torch, or a model.
 
-    `remedy` says in one sentence what is missing and how to supply it; `rows` are what was measured all the same.
+    `remedy` says in one sentence what is missing and how to supply it.
     """
 
-    def __init__(self, condition: Requirement, remedy: str, rows: Sequence[Measurement] = ()) -> None:
+    def __init__(self, requirement: Requirement, remedy: str) -> None:
         super().__init__(remedy)
-        self.condition = condition
+        self.requirement = requirement
         self.remedy = remedy
-        self.rows = rows
 
 
 class TooNoisyError(Exception):
