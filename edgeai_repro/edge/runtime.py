@@ -22,8 +22,8 @@ SIDE = 32  # of the images that come in: CIFAR-10's
 # Of a logit, relative to the largest: another CPU's kernels round otherwise.
 TOLERANCE = 1e-3
 # This option makes int8 products exact on x86 without VNNI. There ONNX Runtime's default kernels add pairs of
-# products in 16 bits, and sums that don't fit saturate: the error of ConvNeXt-Atto's logits was 2 to 6 times that of
-# exact int8 (ONNX Runtime 1.31, Zen 3). Exact products take up to 5 % longer (ConvNeXt-Small). ARM is not affected.
+# products in 16 bits, and sums that don't fit saturate: the error of ConvNeXt-Atto's logits was 2 to 6 times that
+# of exact int8 (ONNX Runtime 1.31, Zen 3). Exact products take up to 5 % longer (ConvNeXt-Small, 1 and 2 threads).
 EXACT_INT8 = "session.x64quantprecision"
 
 
