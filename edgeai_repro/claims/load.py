@@ -14,8 +14,8 @@ from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import SCHEMA_VERSION, Claim, Paper
 from edgeai_repro.claims.user_code import register_conftests
 from edgeai_repro.devices.spec import DevicesFile
-from edgeai_repro.errors import UserError, did_you_mean
-from edgeai_repro.files import LONGEST, parse_as, read_yaml
+from edgeai_repro.errors import LONGEST, UserError, did_you_mean
+from edgeai_repro.files import parse_as, read_yaml
 from edgeai_repro.networks.variants import NETWORKS
 
 OWN = "; or register your own in a conftest.py next to the claims folder"
@@ -100,12 +100,12 @@ def _problems(paper: Paper) -> Iterator[str]:
     ):
         yield from (f"{kind} 'id' must be unique (got {name!r} twice); rename one" for name in _repeated(ids))
     for claim in paper.claims:
-        yield from (f"claims {claim.id}: {problem}" for problem in _claim_problems(claim, paper))
+        yield from (f"claims[{claim.id}]: {problem}" for problem in _claim_problems(claim, paper))
     claims = {claim.id for claim in paper.claims}
     for spec in paper.implications:
-        yield from (f"implications {spec.id}: {problem}" for problem in spec_problems(spec))
+        yield from (f"implications[{spec.id}]: {problem}" for problem in spec_problems(spec))
         yield from (
-            f"implications {spec.id}: {problem}"
+            f"implications[{spec.id}]: {problem}"
             for name in spec.claims.values()
             for problem in _unknown("claims", name, claims)
         )
