@@ -93,7 +93,7 @@ def _check_timing(row: Measurement, path: Path, device: Device) -> None:
         raise UserError(f"{path}: the sha256 of the timed file or the A/A control is missing; run it again")
     if row.model not in CONVNEXT_VARIANTS or row.technique != "combined":
         return  # no bound is known
-    target, resolution = float(row.params.get("target", 0.0)), int(row.params.get("resolution", 32))
+    target, resolution = float(row.details.get("target", 0.0)), int(row.details.get("resolution", 32))
     bound = estimate(device, CONVNEXT_VARIANTS[row.model], resolution, "pruned + int8", target=target).bound_ms
     if row.reported.value < bound:
         raise UserError(

@@ -123,9 +123,9 @@ def _rows_by_name(claim: ClaimEntry) -> dict[str, Measurement]:
 def _row_name(claim: ClaimEntry, row: Measurement) -> str:
     """Name a row by its model and technique, and by the settings in which rows of the same model differ."""
     siblings = [other for other in claim.rows if (other.model, other.technique) == (row.model, row.technique)]
-    differing = [name for name in row.params if len({other.params.get(name) for other in siblings}) > 1]
+    differing = [name for name in row.details if len({other.details.get(name) for other in siblings}) > 1]
     technique = "" if row.technique == claim.technique else row.technique
-    parts = [row.model, technique, *(f"{humanize(name)} {row.params[name]}" for name in differing)]
+    parts = [row.model, technique, *(f"{humanize(name)} {row.details[name]}" for name in differing)]
     return ", ".join(filter(None, parts))
 
 

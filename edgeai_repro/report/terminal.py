@@ -66,7 +66,7 @@ def _paper(paper: PaperEntry) -> RenderableType:
 def _cells(claim: ClaimEntry) -> Iterable[str | Text]:
     style = STYLES[claim.verdict]
     yield claim.id
-    yield text.paper_value(claim)
+    yield claim.printed
     yield text.reported_value(claim)
     yield text.actual_value(claim)
     yield text.band_edges(claim)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from edgeai_repro.claims.schema import MODELS
 from edgeai_repro.evidence.measurement import Interval, Measurement
-from edgeai_repro.judge.formatting import format_interval, format_number
+from edgeai_repro.judge.formatting import format_edges, format_interval, format_number
 from edgeai_repro.judge.rows import VerdictName
-from edgeai_repro.networks.variants import display_name
+from edgeai_repro.networks.variants import NETWORKS, display_name
 from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, PaperEntry
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
@@ -65,7 +66,7 @@ def deciding_row(claim: ClaimEntry) -> Measurement | None:
 def drifted(claim: ClaimEntry) -> bool:
     """Return whether the claim was decided with another verdict than expected."""
     undecided = ("inconclusive", "error")
-    return claim.verdict != claim.expected and claim.condition is None and claim.verdict not in undecided
+    return claim.verdict != claim.expected and claim.requirement is None and claim.verdict not in undecided
 
 
 def humanize(name: str) -> str:
@@ -78,9 +79,9 @@ def verdict_label(claim: ClaimEntry) -> str:
     return humanize(f"{claim.verdict} (expected {claim.expected})" if drifted(claim) else claim.verdict)
 
 
-def paper_value(claim: ClaimEntry) -> str:
-    """Return the number that the paper gives."""
-    return format_number(claim.paper_value, claim.unit)
+def paper_number(claim: ClaimEntry) -> float | None:
+    """Return the number that the paper prints, for sorting; None if it prints a word, such as "limited"."""
+    return claim.paper_value if re.search(r"\d", claim.printed) else None
 
 
 def reported_value(claim: ClaimEntry) -> str:
@@ -98,9 +99,7 @@ def actual_value(claim: ClaimEntry) -> str:
 def band_edges(claim: ClaimEntry) -> str:
     """Return the band around the paper's value, without the unit."""
     low, high = claim.band.low, claim.band.high
-    if low is None or high is None:
-        return f"≥ {format_number(low, '')}" if low is not None else f"≤ {format_number(high or 0.0, '')}"
-    return f"{format_number(low, '')} … {format_number(high, '')}"
+    return format_edges(-math.inf if low is None else low, math.inf if high is None else high, symbols=True)
 
 
 def flip_text(claim: ClaimEntry) -> str:
@@ -125,7 +124,7 @@ def judged_models(claim: ClaimEntry) -> str:
 
 
 def representative_rows(claim: ClaimEntry) -> list[Measurement]:
-    """Return one row with an actual value per model: the one whose settings agree most with the deciding row's.
+    """Return one row with an actual value per model: the one whose details agree most with the deciding row's.
 
     Models are ordered by size, unknown ones last.
     """
@@ -138,37 +137,32 @@ def representative_rows(claim: ClaimEntry) -> list[Measurement]:
     reference = deciding_row(claim) or claim.rows[0]
 
     def agreement(row: Measurement) -> int:
-        return len(reference.params.items() & row.params.items())
+        return len(reference.details.items() & row.details.items())
 
     return [max(by_model[model], key=agreement) for model in by_size(by_model)]
 
 
 def by_size(models: Iterable[str]) -> list[str]:
     """Return models ordered by size, unknown ones last."""
-    return sorted(models, key=lambda model: MODELS.index(model) if model in MODELS else len(MODELS))
+    return sorted(models, key=lambda model: NETWORKS.index(model) if model in NETWORKS else len(NETWORKS))
 
 
-def row_settings(row: Measurement) -> str:
-    """Return the settings and notes of a row in words."""
-    return ", ".join(f"{humanize(name)} {value}" for name, value in row.params.items())
-
-
-def row_name(row: Measurement) -> str:
-    """Return the model of a row with its settings and notes."""
-    return ", ".join(filter(None, [row.model, row_settings(row)]))
+def row_details(row: Measurement) -> str:
+    """Return the settings, conditions and notes of a row in words."""
+    return ", ".join(f"{humanize(name)} {value}" for name, value in row.details.items())
 
 
 def device_result(result: DeviceResult) -> str:
     """Return the technique of a device's result, its threads, and the accuracy of the same file if known."""
-    parts = [humanize(result.technique), f"{result.row.params.get('threads', '?')} threads"]
+    parts = [humanize(result.technique), f"{result.row.details.get('threads', '?')} threads"]
     if result.accuracy is not None:
         parts.append(f"top-1 {format_interval(result.accuracy.reported, '%')}")
     return ", ".join(parts)
 
 
-def column_names(claim: ClaimEntry) -> list[str]:
-    """Return the names of all settings and notes in a claim's rows, in the order of their first use."""
-    return list(dict.fromkeys(name for row in claim.rows for name in row.params))
+def detail_names(claim: ClaimEntry) -> list[str]:
+    """Return the names of all settings, conditions and notes in a claim's rows, in the order of their first use."""
+    return list(dict.fromkeys(name for row in claim.rows for name in row.details))
 
 
 def assumptions(paper: PaperEntry, claim: ClaimEntry) -> Iterator[tuple[str, str]]:
@@ -211,9 +205,9 @@ def linear_share_table(paper: PaperEntry) -> list[tuple[str, ...]]:
     """
     rows = [row for claim in paper.claims if claim.metric == LINEAR_SHARE_METRIC for row in claim.rows]
     unique = {row.model: row for row in rows}.values()
-    ordered = sorted(unique, key=lambda row: float(row.params["share_of_linear"]))
+    ordered = sorted(unique, key=lambda row: float(row.details["share_of_linear"]))
     return [
-        (display_name(row.model), *(format_percent(row.params[name]) for name in LINEAR_SHARE_COLUMNS))
+        (display_name(row.model), *(format_percent(row.details[name]) for name in LINEAR_SHARE_COLUMNS))
         for row in ordered
     ]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from matplotlib.axes import Axes
 
 from edgeai_repro.evidence.measurement import Measurement, Setting
+from edgeai_repro.judge.formatting import describe_row
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
 from edgeai_repro.report.figures.style import (
     ACTUAL,
@@ -31,14 +32,12 @@ from edgeai_repro.report.figures.style import (
 from edgeai_repro.report.text import (
     actual_value,
     by_size,
-    column_names,
+    detail_names,
     deciding_row,
     format_optional,
     humanize,
-    paper_value,
     reported_value,
     representative_rows,
-    row_name,
 )
 
 SWEPT = 3  # a setting with fewer values makes no curve
@@ -77,7 +76,7 @@ def overview(paper: PaperEntry) -> Plot | None:
         axes.set_xlabel("distance from the paper, in half-widths of the band")
         drawing.legend(handles=common_entries(), loc="outside upper center", ncols=4)
         values = "; ".join(
-            f"{claim.id}: paper {paper_value(claim)}, reported {reported_value(claim) or 'not decided here'}"
+            f"{claim.id}: paper {claim.printed}, reported {reported_value(claim) or 'not decided here'}"
             + (f", actual {actual_value(claim)}" if actual_value(claim) else "")
             for claim in claims
         )
@@ -143,7 +142,7 @@ def sweeps(paper: PaperEntry) -> Plot | None:
             entries.append(legend_entry("actual", MUTED, "o", **dashed))
         drawing.legend(handles=entries, loc="outside upper center", ncols=3)
         values = "; ".join(
-            f"{claim.id}, {row_name(row)}: {format_optional(row.reported, claim.unit)}"
+            f"{claim.id}, {describe_row(row)}: {format_optional(row.reported, claim.unit)}"
             + (f", actual {format_optional(row.actual, claim.unit)}" if row.actual else "")
             for claim, _ in shown
             for row in claim.rows
@@ -188,9 +187,9 @@ def _draw_pairs(axes: Axes, rows: Sequence[Measurement]) -> None:
 
 def _draw_curve(axes: Axes, claim: ClaimEntry, model: str, setting: str, index: int) -> None:
     colour, marker = series_colour(index), series_marker(index)
-    rows = [row for row in claim.rows if row.model == model and _is_number(row.params.get(setting))]
-    rows.sort(key=lambda row: float(row.params[setting]))
-    x = [float(row.params[setting]) for row in rows]
+    rows = [row for row in claim.rows if row.model == model and _is_number(row.details.get(setting))]
+    rows.sort(key=lambda row: float(row.details[setting]))
+    x = [float(row.details[setting]) for row in rows]
     axes.vlines(x, [row.reported.low for row in rows], [row.reported.high for row in rows], colour, linewidth=1.2)
     axes.plot(x, [row.reported.value for row in rows], "-", color=colour, marker=marker, markersize=4.6)
     if actual := [row.actual.value for row in rows if row.actual]:
@@ -204,12 +203,12 @@ def _swept_setting(claim: ClaimEntry) -> str | None:
     """
 
     def values(name: str) -> int:
-        points = Counter((row.model, row.params[name]) for row in claim.rows if _is_number(row.params.get(name)))
+        points = Counter((row.model, row.details[name]) for row in claim.rows if _is_number(row.details.get(name)))
         if max(points.values(), default=0) != 1:
             return 0
         return max(Counter(model for model, _ in points).values())
 
-    best = max(column_names(claim), key=values, default=None)
+    best = max(detail_names(claim), key=values, default=None)
     return best if best is not None and values(best) >= SWEPT else None
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from edgeai_repro.devices.roofline import VARIANTS, Estimate, Variant
 from edgeai_repro.evidence.measurement import Interval
-from edgeai_repro.judge.formatting import format_number
+from edgeai_repro.judge.formatting import describe_row, format_number
 from edgeai_repro.report.document import ClaimEntry, PaperEntry, Roofline
 from edgeai_repro.report.figures.style import (
     BAND,
@@ -24,7 +24,7 @@ from edgeai_repro.report.figures.style import (
     report_style,
     to_plot,
 )
-from edgeai_repro.report.text import device_result, format_optional, paper_value, row_name
+from edgeai_repro.report.text import device_result, format_optional
 
 UNIT = "ms"
 COLOURS: dict[Variant, str] = dict(zip(VARIANTS, (MUTED, SERIES[0], SERIES[1]), strict=True))
@@ -69,14 +69,14 @@ def latency(paper: PaperEntry, roofline: Roofline) -> Plot | None:
         axes.grid(axis="x")
         axes.set_xlabel("milliseconds per image, logarithmic scale")
         entries = [
-            legend_entry(f"paper, {paper_value(claim)}", INK, "|", markersize=9.0, markeredgewidth=1.4),
+            legend_entry(f"paper, {claim.printed}", INK, "|", markersize=9.0, markeredgewidth=1.4),
             legend_entry("at least", MUTED, "|", markersize=7.0, markeredgewidth=2.0),
             legend_entry("expected", MUTED, "o", markersize=5.0),
             *(legend_entry(variant, COLOURS[variant], "", linestyle="-", linewidth=2.0) for variant in VARIANTS),
             *([legend_entry("measured", REPORTED, "D", markersize=5.4)] if measured else []),
         ]
         drawing.legend(handles=entries, loc="outside upper center", ncols=3)
-        title = f"Latency of one image, compared with {paper_value(claim)}"
+        title = f"Latency of one image, compared with {claim.printed}"
         return to_plot(drawing, name, title, _describe(claim, roofline))
 
 
@@ -92,7 +92,7 @@ def _lines(claim: ClaimEntry, roofline: Roofline) -> Iterator[Line]:
             measured = [
                 result.row.reported
                 for result in roofline.measured
-                if (result.device, result.row.params.get("resolution")) == (device, resolution)
+                if (result.device, result.row.details.get("resolution")) == (device, resolution)
             ]
             estimates = [row for row in rows if row.resolution == resolution]
             yield Line(f"{resolution} × {resolution}", False, estimates, measured)
@@ -113,7 +113,7 @@ def _draw(axes: Axes, line: Line, y: float) -> None:
 
 
 def _describe(claim: ClaimEntry, roofline: Roofline) -> str:
-    rows = [f"{row_name(row)}: {format_optional(row.reported, UNIT)}" for row in claim.rows]
+    rows = [f"{describe_row(row)}: {format_optional(row.reported, UNIT)}" for row in claim.rows]
     rows += [
         f"{result.device}, {device_result(result)}: {format_optional(result.row.reported, UNIT)}"
         for result in roofline.measured

@@ -68,7 +68,7 @@ def _labelled_curves(paper: PaperEntry) -> Iterator[tuple[str, Curve]]:
     ]
     several = len({row.model for _, row, _ in rows}) > 1
     for claim, row, curve in rows:
-        quantity = str(row.params.get("quantity", humanize(claim.metric).removesuffix(" trend")))
+        quantity = str(row.details.get("quantity", humanize(claim.metric).removesuffix(" trend")))
         yield f"{quantity}, {row.model}" if several else quantity, curve
 
 
