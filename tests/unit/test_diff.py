@@ -13,7 +13,7 @@ from edgeai_repro.report.diff import Change, compare
 from edgeai_repro.report.document import Document
 from tests.support import reports
 from tests.support.factories import claim, paper_entry, row
-from tests.unit.test_cli import Command
+from tests.support.commands import Command
 
 NAME = "paper/a-claim"
 
