@@ -138,6 +138,14 @@ class TestTable:
             "the reported value moves by 1 points",
         ]
 
+    def test_paper_column_shows_the_printed_word(self) -> None:
+        """If the paper prints a word, the column doesn't show the number that the band is built on."""
+        limited = claim(quote="with limited reductions", printed="limited", value=0.0)
+
+        line = next(line for line in _render(judged(limited, [row(0.5)])).splitlines() if "a-claim" in line)
+
+        assert re.split(r"\s{2,}", line.strip())[:3] == ["a-claim", "limited", "0.5 %"]
+
     @pytest.mark.parametrize(("side", "shown"), [("at_least", "≥ 9"), ("at_most", "≤ 11")])
     def test_one_sided_band_has_one_edge(self, side: str, shown: str) -> None:
         """A one-sided band is shown as ≥ or ≤ its edge."""
