@@ -297,7 +297,9 @@ class TestAccuracyMaintained:
         verdict = self._judge((0.8, 0.5), scale="reduced")
 
         assert verdict.verdict == "attainable"
-        assert verdict.reason.endswith("is not shown at full scale; at reduced scale 0.5 points (convnext_tiny, target 0.8)")
+        assert verdict.reason.endswith(
+            "is not shown at full scale; at reduced scale 0.5 points (convnext_tiny, target 0.8)"
+        )
 
     def test_accuracy_rows_stay_apart_from_the_rows_of_the_claim(self) -> None:
         """They are in another unit."""
