@@ -2,8 +2,8 @@
 
 A folder has two files: `weights.safetensors` and `model.json`. The int8 weight of a layer, its scale and its zero
 point are three tensors, `<layer>.weight`, `.scale` and `.zero_point`; all other tensors are those of the
-`state_dict`. The folder is named `<model>--<technique>--<hash>`, with a hash over the description, which includes the
-sha256 of the weights. So a folder never changes.
+`state_dict`. The folder is named `<model>--<technique>--<hash>`, with a hash over the description, which includes
+the sha256 of the weights. So a folder never changes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class SavedModel(BaseModel):
     versions: dict[str, str]
 
     @property
-    def folder(self) -> str:
+    def folder_name(self) -> str:
         """The name of the folder to save to. Versions and the engine have no effect on it."""
         content = self.model_dump_json(exclude={"versions", "engine"})
         return f"{self.model}--{self.technique}--{hashlib.sha256(content.encode()).hexdigest()[:12]}"
@@ -95,8 +95,8 @@ def save(
 ) -> Path:
     """Write a ConvNeXt of `convnext.build`, compressed or not, and return its folder under `root`.
 
-    An interrupted save leaves no folder. A folder that exists already is kept, unless it is damaged. Raises UserError
-    for an unknown name and if the root can't be written.
+    An interrupted save leaves no folder. A folder that exists already is kept, unless it is damaged. Raises
+    UserError for an unknown name and if the root can't be written.
     """
     _check_name(name)
     root = default_root() if root is None else root
@@ -114,7 +114,7 @@ def save(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         versions=_versions(),
     )
-    folder = root / saved.folder
+    folder = root / saved.folder_name
     try:
         root.mkdir(parents=True, exist_ok=True)
         if folder.is_dir():
@@ -142,11 +142,12 @@ def read(folder: Path) -> SavedModel:
     if not path.is_file():
         raise UserError(f"{folder}: must be the folder of a saved model ({DESCRIPTION} is missing); save it again")
     saved = parse_as(SavedModel, _converted(read_json(path)), path)
-    _check_name(saved.model)
+    _check_name(saved.model, f"{path}: ")
     blocks = len(CONVNEXT_VARIANTS[saved.model].hidden_widths)
     if len(saved.hidden_widths) != blocks:
         raise UserError(
-            f"{path}: 'hidden_widths' must be one per block, {blocks} (got {len(saved.hidden_widths)}); save it again"
+            f"{path}: 'hidden_widths' must be one per block, {blocks} (got {len(saved.hidden_widths)}); "
+            "save it again"
         )
     return saved
 
@@ -165,7 +166,7 @@ def load(folder: Path) -> nn.Module:
     if digest != saved.weights_sha256:
         raise UserError(
             f"{path}: must have the sha256 {saved.weights_sha256[:12]}… (got {digest[:12]}…); it is truncated or "
-            "changed, save it again"
+            "altered, save it again"
         )
     model: nn.Module = convnext.build(
         saved.model,
@@ -212,10 +213,12 @@ def _plain_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def _is_intact(folder: Path) -> bool:
     try:
-        return sha256(folder / WEIGHTS) == read(folder).weights_sha256
-    except (OSError, UserError) as error:
-        log.warning("%s is damaged and is written again: %s", folder, error)
-    return False
+        intact = sha256(folder / WEIGHTS) == read(folder).weights_sha256
+    except (OSError, UserError):
+        intact = False
+    if not intact:
+        log.warning("%s: is damaged; it is written again", folder)
+    return intact
 
 
 def _versions() -> dict[str, str]:
@@ -223,8 +226,8 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, place: str = "") -> None:
     if name not in CONVNEXT_VARIANTS:
         raise UserError(
-            f"'model' must be a ConvNeXt known here (got {name!r}); {did_you_mean(name, CONVNEXT_VARIANTS)}"
+            f"{place}'model' must be a known ConvNeXt (got {name!r}); {did_you_mean(name, CONVNEXT_VARIANTS)}"
         )

@@ -171,7 +171,7 @@ class _Reading:
 
 
 class TrainedModels:
-    """All studies at hand: live ones of the models under `EDGEAI_ARTEFACTS`, and recorded ones of a folder.
+    """All studies at hand: live ones of the models under `EDGEAI_MODELS`, and recorded ones of a folder.
 
     `models` are those that the run is restricted to (None: all): studies of others are left out.
     """
