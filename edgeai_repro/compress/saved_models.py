@@ -13,7 +13,6 @@ import logging
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -21,14 +20,14 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, PositiveInt
-from safetensors.torch import load_file
+from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 
 from edgeai_repro.compress.quantization import engine, from_tensors, to_tensors
-from edgeai_repro.errors import UserError, did_you_mean
-from edgeai_repro.files import parse_as, read_json, sha256
+from edgeai_repro.errors import UserError, require_known
+from edgeai_repro.files import atomic_folder, parse_as, read_json, read_verified, verify_sha256
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
@@ -98,7 +97,7 @@ def save(
     An interrupted save leaves no folder. A folder that exists already is kept, unless it is damaged. Raises
     UserError for an unknown name and if the root can't be written.
     """
-    _check_name(name)
+    require_known("'model'", name, CONVNEXT_VARIANTS)
     root = default_root() if root is None else root
     tensors = _plain_tensors(model)
     weights = to_bytes(tensors)
@@ -115,22 +114,14 @@ def save(
         versions=_versions(),
     )
     folder = root / saved.folder_name
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if folder.is_dir():
-            if _is_intact(folder):
-                return folder
-            shutil.rmtree(folder)
-        with tempfile.TemporaryDirectory(prefix=".", dir=root) as temporary:
-            written = Path(temporary) / folder.name
-            written.mkdir()
-            (written / WEIGHTS).write_bytes(weights)
-            (written / DESCRIPTION).write_text(saved.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            written.rename(folder)
-    except OSError as error:
-        raise UserError(
-            f"{root}: must be a folder that can be written (got {error.strerror}); set {VARIABLE} to another folder"
-        ) from error
+    if folder.is_dir():
+        if _is_intact(folder):
+            return folder
+        log.warning("%s: is damaged; it is written again", folder)
+        shutil.rmtree(folder)
+    with atomic_folder(folder) as temporary:
+        (temporary / WEIGHTS).write_bytes(weights)
+        (temporary / DESCRIPTION).write_text(saved.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return folder
 
 
@@ -142,7 +133,7 @@ def read(folder: Path) -> SavedModel:
     if not path.is_file():
         raise UserError(f"{folder}: must be the folder of a saved model ({DESCRIPTION} is missing); save it again")
     saved = parse_as(SavedModel, _converted(read_json(path)), path)
-    _check_name(saved.model, f"{path}: ")
+    require_known(f"{path}: 'model'", saved.model, CONVNEXT_VARIANTS)
     blocks = len(CONVNEXT_VARIANTS[saved.model].hidden_widths)
     if len(saved.hidden_widths) != blocks:
         raise UserError(
@@ -159,15 +150,7 @@ def load(folder: Path) -> nn.Module:
     """
     saved = read(folder)
     path = folder / WEIGHTS
-    try:
-        digest = sha256(path)
-    except OSError as error:
-        raise UserError(f"{path}: can't be read ({error.strerror}); save it again") from error
-    if digest != saved.weights_sha256:
-        raise UserError(
-            f"{path}: must have the sha256 {saved.weights_sha256[:12]}… (got {digest[:12]}…); it is truncated or "
-            "altered, save it again"
-        )
+    tensors = from_bytes(read_verified(path, saved.weights_sha256, "save it again"))
     model: nn.Module = convnext.build(
         saved.model,
         num_classes=saved.num_classes,
@@ -175,7 +158,7 @@ def load(folder: Path) -> nn.Module:
         hidden_widths=saved.hidden_widths,
         seed=None,
     )
-    _fill(model, load_file(path), path)
+    _fill(model, tensors, path)
     return model
 
 
@@ -213,21 +196,12 @@ def _plain_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def _is_intact(folder: Path) -> bool:
     try:
-        intact = sha256(folder / WEIGHTS) == read(folder).weights_sha256
-    except (OSError, UserError):
-        intact = False
-    if not intact:
-        log.warning("%s: is damaged; it is written again", folder)
-    return intact
+        verify_sha256(folder / WEIGHTS, read(folder).weights_sha256, "save it again")
+    except UserError:
+        return False
+    return True
 
 
 def _versions() -> dict[str, str]:
     packages = ("edgeai-repro", "safetensors", "torch", "torchvision")
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}
-
-
-def _check_name(name: str, place: str = "") -> None:
-    if name not in CONVNEXT_VARIANTS:
-        raise UserError(
-            f"{place}'model' must be a known ConvNeXt (got {name!r}); {did_you_mean(name, CONVNEXT_VARIANTS)}"
-        )

@@ -79,7 +79,9 @@ def selections(draw: st.DrawFn) -> tuple[Tensor, int, list[int]]:
 
 
 @given(selections())
-def test_the_least_salient_groups_are_selected_but_a_layer_keeps_its_last(selection: tuple[Tensor, int, list[int]]) -> None:
+def test_the_least_salient_groups_are_selected_but_a_layer_keeps_its_last(
+    selection: tuple[Tensor, int, list[int]],
+) -> None:
     """The `count` lowest scores are selected and pruned, except for the last channel of a layer."""
     saliency, count, sizes = selection
     none = torch.zeros(len(saliency), dtype=torch.bool)

@@ -171,7 +171,7 @@ class TestBuild:
             build.build(build.read_source("convnext_atto"), tmp_path / "b", target=0.8, test_split=False)
 
     def test_pruned_saved_model(self, tmp_path: Path) -> None:
-        """A pruned saved model keeps its widths and weights; what stands for its dense model is marked as random."""
+        """A pruned saved model keeps its widths and weights; its dense counterpart is marked as random."""
         widths = [20 * (index + 1) for index in range(12)]
         pruned = convnext.build("convnext_atto", hidden_widths=widths, seed=3)
         folder = saved_models.save(pruned, "convnext_atto", "structured_pruning", {"target": 0.7}, root=tmp_path)
@@ -345,7 +345,7 @@ class TestDamage:
             (lambda m: m.update(schema_version=1), r"'schema_version' must be 2 \(got 1\); write the bundle again"),
             (lambda m: m.pop("schema_version"), r"'schema_version' must be 2 \(got None\)"),
             (lambda m: m.update(model="convnext_nano"), r"'model' must be known \(got 'convnext_nano'\)"),
-            (lambda m: m.pop("input"), r"'input' must be given"),
+            (lambda m: m.pop("input"), r"input: is missing"),
             (lambda m: m["files"].pop("int8.onnx"), r"'files' must list 'int8\.onnx'"),
             (lambda m: m["files"].update({"../x": m["files"]["int8.onnx"]}), r"'files' must be of"),
             (lambda m: m["files"].update({"..": m["files"]["int8.onnx"]}), r"'files' must be of"),

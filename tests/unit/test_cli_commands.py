@@ -226,7 +226,7 @@ class TestEvaluate:
         status, _, err = command("evaluate", str(folder))
 
         assert (status, err.count("\n")) == (2, 1)
-        assert "it is truncated or altered" in err
+        assert "must have the sha256" in err
 
     def test_no_data(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         """Missing data are status 3."""

@@ -69,7 +69,8 @@ def cuda_returns_the_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def library_hesso(model: ConvNeXt, *, duplicates: bool = False, **settings: Any) -> Any:
-    """Return the library's own HESSO over the hidden channels; with `duplicates`, as it registers LayerNorms: twice."""
+    """Return the library's own HESSO over the hidden channels; with `duplicates`, as it registers LayerNorms:
+    twice."""
     oto = otov3_compat.trace_graph(model, IMAGES[:1])
     oto.mark_unprunable_by_param_names([name for name, _ in model.named_parameters() if "layer_scale" in name])
     groups = list(oto._graph.get_param_groups())
@@ -198,7 +199,8 @@ def resumable(seed: int = 0, target: float = 0.6) -> tuple[ConvNeXt, Hesso]:
 
 @pytest.mark.parametrize("interrupted_after", [1, 3, 4, 6, 8, 9])
 def test_resumed_run_equals_an_uninterrupted_one(interrupted_after: int, tmp_path: Path) -> None:
-    """A run that is saved at any step, loaded with weights_only and continued ends with the same weights bit for bit."""
+    """A run that is saved at any step, loaded with weights_only and continued ends with the same weights bit for
+    bit."""
     uninterrupted, optimizer = resumable()
     train(optimizer, uninterrupted, 1, 10)
     first, optimizer = resumable()
