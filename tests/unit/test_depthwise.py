@@ -61,6 +61,19 @@ def test_the_model_is_restored_afterwards() -> None:
     assert replaced(model) == []
 
 
+def test_blocks_can_be_nested() -> None:
+    """The inner block neither replaces a layer again nor restores it."""
+    model = convnext.build("convnext_atto")
+
+    with fast_depthwise(model):
+        outer = [vars(module)["forward"] for module in replaced(model)]
+        with fast_depthwise(model):
+            assert [vars(module)["forward"] for module in replaced(model)] == outer
+        assert [vars(module)["forward"] for module in replaced(model)] == outer
+
+    assert replaced(model) == []
+
+
 @pytest.mark.parametrize(
     "conv",
     [nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 4, 3, 2, 1, groups=4)],

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 def replaced_forward(replacements: Mapping[nn.Module, Callable[..., Tensor]]) -> Iterator[None]:
     """Let each of these modules compute with another function inside the block; restore them afterwards.
 
-    Parameters, names and types of the modules stay the same.
+    Parameters, names and types of the modules stay the same. A module that is replaced already, by an outer block,
+    keeps that function.
     """
-    for module, forward in replacements.items():
-        module.forward = forward
+    replaced = [module for module in replacements if "forward" not in vars(module)]
+    for module in replaced:
+        module.forward = replacements[module]
     try:
         yield
     finally:
-        for module in replacements:
+        for module in replaced:
             del module.forward  # the attribute of the instance, which hides the method of the class
