@@ -2,8 +2,8 @@
 
 Another CPU adds up in another order. That moves activations by about 1e-6, and dynamic quantization turns some of
 these differences into a whole step of an int8 value. So two CPUs give slightly different logits and, if two classes
-nearly tie, different answers. The size of the effect is measured on the CPU at hand: the same model is evaluated with
-its images in another memory format, which changes the order of summation and nothing else.
+nearly tie, different answers. The size of the effect is measured on the CPU at hand: the same model is evaluated
+with its images in another memory format, which changes the order of summation and nothing else.
 
 Observed with torch 2.15, against the record of a Zen 5 core: 13 of 10,000 answers differ on a Zen 3 core, with
 margins up to 0.060. There, the two memory formats differ in 14 answers, and margins move by up to 0.096; the median
@@ -109,7 +109,7 @@ def test_the_saved_model_is_the_recorded_run() -> None:
     saved, recipe = saved_models.read(MODEL), read_folder(EVIDENCE)[RECORD].recipe
 
     assert (saved.model, saved.resolution) == (recipe["model"], recipe["resolution"])
-    assert (saved.settings["target"], saved.settings["seed"]) == (recipe["structured"], recipe["seed"])
+    assert (saved.params["target"], saved.params["seed"]) == (recipe["structured"], recipe["seed"])
     assert recipe["init"] == "scratch"
 
 
@@ -124,9 +124,9 @@ def test_the_record_of_another_seed_is_refused(answers: Answers) -> None:
         assert_answers(answers, _recorded(OTHER_SEED))
 
 
-@pytest.mark.parametrize("block", range(12))
+@pytest.mark.parametrize("block", [0, 5, 11])
 def test_a_model_with_one_block_removed_is_refused(split: Split, block: int) -> None:
-    """A block with layer scale 0 adds nothing to its input; the damage shows in the first images."""
+    """A block with layer scale 0 adds nothing to its input. Observed: each of the twelve blocks is missed."""
     count = 1000
     model = saved_models.load(MODEL)
     scales = [parameter for name, parameter in model.named_parameters() if name.endswith("layer_scale")]
