@@ -4,32 +4,40 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from edgeai_repro.claims.registry import measured_on
 from edgeai_repro.report import document
-from edgeai_repro.session import Session
+from edgeai_repro.session import Options, Session
 
 ROOT = Path(__file__).parents[2]
 # Written by `edgeai-repro rejudge --json=evidence/verdicts/verdicts.json`
 VERDICTS = ROOT / "evidence" / "verdicts" / "verdicts.json"
 
 
-def test_the_evidence_gives_the_recorded_verdicts() -> None:
+@pytest.fixture(scope="module")
+def session() -> Session:
+    """A session in which every claim on trained models was judged again from the records."""
+    session = Session(ROOT / "claims", Options.parse(recorded_only=True))
+    for case in session.cases:
+        if measured_on(case.claim) == "trained":
+            session.judge(case)
+    return session
+
+
+def test_evidence_gives_the_recorded_verdicts(session: Session) -> None:
     """Judging the evidence again, without torch and without data, gives every recorded verdict and row."""
-    run = Session.prepare(ROOT / "claims")
-
-    run.rejudge()
-
     recorded = {paper.id: paper for paper in document.read(VERDICTS).papers}
-    for paper in run.document().papers:
+
+    for paper in session.document().papers:
         assert recorded[paper.id].claims == paper.claims, "write it again with `edgeai-repro rejudge`"
 
 
-def test_every_reference_run_is_at_reduced_scale() -> None:
+def test_every_reference_run_is_at_reduced_scale(session: Session) -> None:
     """No verdict counts as a reproduction of the paper: all runs have smaller models or budgets."""
-    run = Session.prepare(ROOT / "claims")
+    verdicts = session.results.verdicts.values()
+    rows = [row for verdict in verdicts for row in verdict.rows]
 
-    run.rejudge()
-
-    rows = [row for verdict in run.verdicts.values() for row in verdict.rows]
     assert rows
     assert {row.scale for row in rows} == {"reduced"}
-    assert {verdict.verdict for verdict in run.verdicts.values()} == {"not_testable"}
+    assert {verdict.verdict for verdict in verdicts} == {"not_testable"}
