@@ -109,7 +109,7 @@ def test_the_saved_model_is_the_recorded_run() -> None:
     saved, recipe = saved_models.read(MODEL), read_folder(EVIDENCE)[RECORD].recipe
 
     assert (saved.model, saved.resolution) == (recipe["model"], recipe["resolution"])
-    assert (saved.params["target"], saved.params["seed"]) == (recipe["structured"], recipe["seed"])
+    assert (saved.settings["target"], saved.settings["seed"]) == (recipe["structured"], recipe["seed"])
     assert recipe["init"] == "scratch"
 
 
