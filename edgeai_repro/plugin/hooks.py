@@ -116,7 +116,7 @@ def _machine() -> list[str]:
     )
     engine = f"{current.threads} threads, engine {current.engine}" if current.engine else "without torch"
     emulated = f", emulating {current.machine}: nothing is timed" if current.emulated else ""
-    return [versions, f"{current.cpu}, {current.cores} cores{emulated}; {engine}", environment.conditions()]
+    return [versions, f"{current.cpu}, {current.cores} cores{emulated}; {engine}", environment.requirements()]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -109,7 +109,7 @@ class TestAltered:
         document["evaluations"] = [better.model_dump()]
         (kept / "dense.json").write_text(json.dumps(document))
 
-        self._refused(kept, r"dense\.json: must have the sha256 .* that SHA256SUMS lists \(got .*restore it")
+        self._refused(kept, r"dense\.json: must have the sha256 .* \(got .*restore the file that SHA256SUMS lists")
 
     @pytest.mark.parametrize(
         "altered",
@@ -136,14 +136,14 @@ class TestAltered:
         shutil.copy(kept / "dense.json", kept / "smuggled.json")
 
         self._refused(
-            kept, r"smuggled\.json: must be listed in SHA256SUMS \(got no sum\); `edgeai-repro evidence add`"
+            kept, r"smuggled\.json: must be listed in SHA256SUMS; add it with `edgeai-repro evidence add`"
         )
 
     def test_missing(self, kept: Path) -> None:
         """A file that was taken away is noticed: a bad result can't be dropped in silence."""
         (kept / "dense.json").unlink()
 
-        self._refused(kept, r"dense\.json: must be here, for SHA256SUMS lists it \(got no file\); restore it")
+        self._refused(kept, r"dense\.json: is missing; restore the file that SHA256SUMS lists")
 
     def test_no_sums(self, kept: Path) -> None:
         """Without the list no file is taken."""
@@ -157,7 +157,7 @@ class TestAltered:
         document = json.loads((kept / "dense.json").read_text())
         document["evaluations"][0]["successes"] = count
         (tmp_path / "result.json").write_text(json.dumps(document))
-        complaint = rf"evaluations number 1: 'successes' must be the bitmap's ones, 9200 \(got {count}\)"
+        complaint = rf"evaluations\[0\]: 'successes' must be the bitmap's ones, 9200 \(got {count}\)"
 
         with pytest.raises(UserError, match=complaint):
             add_training_record(tmp_path / "result.json", kept, "dense")
