@@ -126,7 +126,7 @@ def test_broken_json_is_refused_in_one_line(
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     monkeypatch.setattr(build, "VERDICTS", tmp_path / "broken.json")
 
-    with pytest.raises(UserError, match=r"broken\.json: must be a readable JSON file"):
+    with pytest.raises(UserError, match=r"broken\.json: must be valid JSON"):
         build.main()
 
 
