@@ -65,7 +65,8 @@ def _heading(case: ClaimCase) -> Iterator[str]:
     name = ", ".join(filter(None, [case.id, case.paper.paper.url]))
     for line in [
         f'{name}: "{claim.quote}"',
-        f"The number is {format_number(claim.value, unit)}. {claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
+        f"The number is {format_number(claim.value, unit)}. "
+        f"{claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
     ]:
         yield from textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent="# ")
 
