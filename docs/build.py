@@ -11,13 +11,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 from edgeai_repro.evidence.measurement import Measurement
+from edgeai_repro.judge.formatting import format_interval
 from edgeai_repro.networks.variants import display_name
-from edgeai_repro.report import document, reach, text
+from edgeai_repro.report import document, text
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
 from edgeai_repro.report.figures import claims as figures
-from edgeai_repro.report.figures.style import COLOURS, Plot
+from edgeai_repro.report.figures.style import Plot
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/findings.md")
@@ -60,15 +62,14 @@ def _fill(page: str, papers: Papers) -> str:
 
 
 def _standalone(plot: Plot) -> str:
-    """Return a figure as a file of its own. Its colours are variables of the HTML page, so the file defines them.
+    """Return a figure as a file of its own, on white and with its description for screen readers.
 
     The file names the version of matplotlib, because another version may write the same drawing differently.
     """
-    variables = "".join(f"--{role}:{colour};" for role, colour in COLOURS.items())
-    style = f"<style>svg{{{variables}background:#fff;font-family:sans-serif}}</style>"
-    head, rest = str(plot.svg).split("</desc>", 1)
-    opened = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    return f"{opened}</desc>{style}{rest}\n<!-- {DRAWN_BY} -->\n"
+    title = f"<title>{escape(plot.title)}</title><desc>{escape(plot.description)}</desc>"
+    svg = str(plot.svg).replace("'DejaVu Sans'", "'DejaVu Sans', sans-serif")  # a reader may not have the font
+    tag, content = svg.split(">", 1)
+    return f'{tag} style="background:#fff">{title}{content}\n<!-- {DRAWN_BY} -->\n'
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
@@ -81,7 +82,7 @@ def finding(papers: Papers) -> Lines:
     """Yield one claim: the paper's number, the reported and the actual value, and the verdict."""
     claim = _claim(papers, PAPER, FINDING)
     headings = ("the paper", "reported by `parameters()`", "actually removed", "verdict")
-    row = (text.paper_value(claim), text.reported(claim), text.actual(claim), f"**{claim.verdict}**")
+    row = (claim.printed, text.reported_value(claim), text.actual_value(claim), f"**{claim.verdict}**")
     yield from _table(headings, [row])
 
 
@@ -103,13 +104,13 @@ def verdicts(papers: Papers, paper: str = PAPER) -> Lines:
     """Yield all claims of a paper with their verdicts and bands."""
     yield from _table(
         ("claim", "paper", "reported", "actual", "band", "verdict"),
-        ((*_values(claim), text.band(claim), _verdict(claim)) for claim in papers[paper].claims),
+        ((*_values(claim), text.band_edges(claim), _verdict(claim)) for claim in papers[paper].claims),
     )
 
 
 def generality(papers: Papers) -> Lines:
     """Yield the effect of dynamic quantization on other networks, sorted by their share of nn.Linear."""
-    yield from _table(reach.HEADINGS, reach.table(papers[GENERALITY]))
+    yield from _table(text.LINEAR_SHARE_HEADINGS, text.linear_share_table(papers[GENERALITY]))
 
 
 def counted(papers: Papers) -> Lines:
@@ -120,7 +121,7 @@ def counted(papers: Papers) -> Lines:
     yield from _table(
         ("model", "parameters, reported", "removed", "MACs, reported", "removed", "bytes saved"),
         (
-            (display_name(model), *_pair(row), *_pair(macs[model]), reach.percent(sizes[model].reported.value))
+            (display_name(model), *_pair(row), *_pair(macs[model]), _pair(sizes[model])[0])
             for model, row in parameters.items()
         ),
     )
@@ -130,7 +131,7 @@ def targets(papers: Papers) -> Lines:
     """Yield what ConvNeXt-Small saves at each pruning target, without and with int8."""
     pruned, combined, parameters = (
         {
-            float(row.params["target"]): row
+            float(row.settings["target"]): row
             for row in _claim(papers, PAPER, name).rows
             if row.model == "convnext_small"
         }
@@ -141,8 +142,8 @@ def targets(papers: Papers) -> Lines:
         (
             (
                 f"{target:g}",
-                reach.percent(row.reported.value),
-                reach.percent(combined[target].reported.value),
+                _pair(row)[0],
+                _pair(combined[target])[0],
                 *_pair(parameters[target]),
             )
             for target, row in pruned.items()
@@ -153,7 +154,7 @@ def targets(papers: Papers) -> Lines:
 def reduced(papers: Papers) -> Lines:
     """Yield the recorded results at less than the paper's scale, which are shown and not judged."""
     rows = (
-        (f"`{claim.id}`", row.model, text.setting(row), text.interval(row.reported, claim.unit))
+        (f"`{claim.id}`", row.model, text.row_details(row), format_interval(row.reported, claim.unit))
         for claim in papers[PAPER].claims
         if "weights" in claim.needs
         for row in claim.rows
@@ -168,7 +169,7 @@ def edge(papers: Papers) -> Lines:
         (
             f"`{claim.id}`",
             row.model,
-            text.interval(row.reported, claim.unit),
+            format_interval(row.reported, claim.unit),
             "–" if row.control is None else f"{row.control.low:.2f} … {row.control.high:.2f}",
             _verdict(claim),
         )
@@ -201,7 +202,7 @@ def _claim(papers: Papers, paper: str, claim_id: str) -> ClaimEntry:
 
 
 def _values(claim: ClaimEntry) -> tuple[str, str, str, str]:
-    return f"`{claim.id}`", text.paper_value(claim), text.reported(claim) or "–", text.actual(claim) or "–"
+    return f"`{claim.id}`", claim.printed, text.reported_value(claim) or "–", text.actual_value(claim) or "–"
 
 
 def _verdict(claim: ClaimEntry) -> str:
@@ -209,7 +210,8 @@ def _verdict(claim: ClaimEntry) -> str:
 
 
 def _pair(row: Measurement) -> tuple[str, str]:
-    return reach.percent(row.reported.value), reach.percent(row.actual.value if row.actual else None)
+    """Return the reported and the actual percentage of a row."""
+    return text.format_percent(row.reported.value), text.format_percent(row.actual.value if row.actual else None)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES
-from tests.unit.test_cli import Command
+from tests.support.commands import Command
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_claims"
 
