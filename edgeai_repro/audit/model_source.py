@@ -36,8 +36,9 @@ def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedMode
     if path.endswith(".py"):
         return ResolvedModel(text, "a function", _call_factory(Path(path), function), IMAGENET_RESOLUTION)
     if Path(text).is_dir():
-        saved = saved_models.read(Path(text))
-        return ResolvedModel(saved.folder, "a saved model", saved_models.load(Path(text)), saved.resolution)
+        folder = Path(text).resolve()
+        resolution = saved_models.read(folder).resolution
+        return ResolvedModel(folder.name, "a saved model", saved_models.load(folder), resolution)
     if text in CONVNEXT_VARIANTS:
         source = "torchvision's ConvNeXt, random weights"
         return ResolvedModel(text, source, convnext.build(text, num_classes=classes), IMAGENET_RESOLUTION)
