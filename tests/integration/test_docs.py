@@ -24,7 +24,7 @@ from edgeai_repro.files import read_yaml
 from edgeai_repro.measure import counts
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import display_name
-from edgeai_repro.plugin import hooks
+from edgeai_repro.plugin import fixtures
 from edgeai_repro.report import document
 
 ROOT = Path(__file__).parents[2]
@@ -219,7 +219,7 @@ def test_sample_test_of_claims_takes_fixtures_of_the_plugin() -> None:
     test = names["test_claim"]
 
     assert [mark.name for mark in test.pytestmark] == ["claims"]  # type: ignore[attr-defined]
-    assert all(hasattr(hooks, fixture) for fixture in inspect.signature(test).parameters)  # type: ignore[arg-type]
+    assert all(hasattr(fixtures, fixture) for fixture in inspect.signature(test).parameters)  # type: ignore[arg-type]
 
 
 def test_sample_audit_prints_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
