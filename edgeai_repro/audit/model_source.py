@@ -37,8 +37,8 @@ def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedMode
         return ResolvedModel(text, "a function", _call_factory(Path(path), function), IMAGENET_RESOLUTION)
     if Path(text).is_dir():
         folder = Path(text).resolve()
-        resolution = saved_models.read(folder).resolution
-        return ResolvedModel(folder.name, "a saved model", saved_models.load(folder), resolution)
+        model, resolution = saved_models.load(folder), saved_models.read(folder).resolution
+        return ResolvedModel(folder.name, "a saved model", model, resolution)
     if text in CONVNEXT_VARIANTS:
         source = "torchvision's ConvNeXt, random weights"
         return ResolvedModel(text, source, convnext.build(text, num_classes=classes), IMAGENET_RESOLUTION)

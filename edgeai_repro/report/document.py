@@ -104,7 +104,7 @@ class Roofline(Frozen):
 
 
 class PaperEntry(Frozen):
-    """A paper with its judged claims and implications, what it leaves unstated, and the rooflines of its latencies."""
+    """A paper with its claims and implications, what it leaves unstated, and the rooflines of its latencies."""
 
     id: str
     title: str

@@ -22,7 +22,7 @@ from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure import counts, size
 from edgeai_repro.networks import convnext
-from tests.unit.test_cli import Command
+from tests.support.commands import Command
 
 FACTORY = """
 import torch

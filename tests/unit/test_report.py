@@ -11,11 +11,11 @@ import pytest
 
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence.measurement import Environment
-from edgeai_repro.judge.verdict import Verdict, judge, not_testable
+from edgeai_repro.evidence.measurement import Environment, Measured, Obstacle
+from edgeai_repro.judge.verdict import Verdict, judge
 from edgeai_repro.report import console, document, terminal
 from edgeai_repro.report.document import Document, ImplicationEntry
-from tests.support.factories import PAPER, claim, claim_entry, paper_entry, row
+from tests.support.factories import PAPER, claim, claim_entry, judged, paper_entry, row
 
 HERE = Environment(python="3.11", machine="x86_64", cpu="a cpu", cores=2, threads=2, engine="x86", versions={})
 TARGETS = {"target": [0.5, 0.7, 0.8]}
@@ -41,12 +41,15 @@ def _one_of_each() -> list[Verdict]:
     values = (8.0, 10.0, 10.5)
     swept = [row(value, settings={"target": at}) for value, at in zip(values, TARGETS["target"], strict=True)]
     return [
-        judge(expecting("reproduced-claim", "reproduced"), [row(10.0, 9.5)]),
-        judge(expecting("attainable-claim", "attainable", settings=TARGETS, choice=CHOICE), swept),
-        judge(expecting("artefact-claim", "artefact"), [row(10.0, 0.0)]),
-        judge(expecting("contradicted-claim", "contradicted"), [row(12.25)]),
-        judge(expecting("inconclusive-claim", "reproduced"), [row((8.5, 9.5))]),
-        not_testable(expecting("untestable-claim", "reproduced"), "data", "set EDGEAI_DATA to a folder"),
+        judged(expecting("reproduced-claim", "reproduced"), [row(10.0, 9.5)]),
+        judged(expecting("attainable-claim", "attainable", settings=TARGETS, choice=CHOICE), swept),
+        judged(expecting("artefact-claim", "artefact"), [row(10.0, 0.0)]),
+        judged(expecting("contradicted-claim", "contradicted"), [row(12.25)]),
+        judged(expecting("inconclusive-claim", "reproduced"), [row((8.5, 9.5))]),
+        judge(
+            expecting("untestable-claim", "reproduced"),
+            Measured(obstacle=Obstacle("data", "set EDGEAI_DATA to a folder")),
+        ),
     ]
 
 
@@ -82,21 +85,21 @@ class TestFile:
         """JSON has no infinity, so the open end of a one-sided band is null."""
         one_sided = claim(band={"rounding": 1.0, "side": side, "derivation": "for the test"})
 
-        band = document.claim_entry(judge(one_sided, [row(10.0)])).band
+        band = document.claim_entry(judged(one_sided, [row(10.0)])).band
 
         assert (band.low, band.high) == (low, high)
 
     def test_entry_points_at_the_deciding_row(self) -> None:
         """`row` is the index of the deciding row among all measured rows."""
         one_sided = claim(models=["convnext_tiny", "convnext_small"], quantifier="up_to")
-        entry = document.claim_entry(judge(one_sided, [row(9.0), row(10.0, model="convnext_small")]))
+        entry = document.claim_entry(judged(one_sided, [row(9.0), row(10.0, model="convnext_small")]))
 
         assert entry.row == 1
         assert [measured.model for measured in entry.rows] == ["convnext_tiny", "convnext_small"]
 
     def test_drifted_verdict_is_not_explained(self) -> None:
         """The reason of the expected verdict doesn't explain a different verdict."""
-        drifted, expected = judge(claim(), [row(12.0)]), judge(claim(), [row(10.0)])
+        drifted, expected = judged(claim(), [row(12.0)]), judged(claim(), [row(10.0)])
 
         assert document.claim_entry(drifted).explanation == ""
         assert document.claim_entry(expected).explanation == "the test says so"
@@ -106,7 +109,8 @@ class TestFile:
         [
             ("{", "must be valid JSON"),
             ("{}", "environment: is missing"),
-            ('{"schema_version": 2, "environment": null, "papers": []}', "schema_version: must be "),
+            ('{"schema_version": 3, "environment": null, "papers": []}', "schema_version: must be "),
+            ('{"schema_version": 1}', r"written by edgeai-repro 0\.1; run the claims again"),
         ],
     )
     def test_other_json_is_refused(self, tmp_path: Path, text: str, complaint: str) -> None:
@@ -131,19 +135,27 @@ class TestTable:
         line = next(line for line in lines if line.split()[:1] == ["artefact-claim"])
         assert re.split(r"\s{2,}", line.strip()) == [
             *("artefact-claim", "10 %", "10 %", "0 %", "9 … 11", "artefact"),
-            "reported value by 1 points",
+            "the reported value moves by 1 points",
         ]
+
+    def test_paper_column_shows_the_printed_word(self) -> None:
+        """If the paper prints a word, the column doesn't show the number that the band is built on."""
+        limited = claim(quote="with limited reductions", printed="limited", value=0.0)
+
+        line = next(line for line in _render(judged(limited, [row(0.5)])).splitlines() if "a-claim" in line)
+
+        assert re.split(r"\s{2,}", line.strip())[:3] == ["a-claim", "limited", "0.5 %"]
 
     @pytest.mark.parametrize(("side", "shown"), [("at_least", "≥ 9"), ("at_most", "≤ 11")])
     def test_one_sided_band_has_one_edge(self, side: str, shown: str) -> None:
         """A one-sided band is shown as ≥ or ≤ its edge."""
         one_sided = claim(band={"rounding": 1.0, "side": side, "derivation": "for the test"})
 
-        assert f" {shown} " in _render(judge(one_sided, [row(10.0)]))
+        assert f" {shown} " in _render(judged(one_sided, [row(10.0)]))
 
     def test_drift_names_the_expected_verdict(self) -> None:
         """Only a drifted verdict has the expected one next to it."""
-        assert "contradicted (expected reproduced)" in _render(judge(claim(), [row(12.0)]))
+        assert "contradicted (expected reproduced)" in _render(judged(claim(), [row(12.0)]))
         assert "(expected" not in _render(*_one_of_each())
 
     @pytest.mark.parametrize(
@@ -152,7 +164,7 @@ class TestTable:
             ("attainable", "holds with target 0.7 … 0.8 (tried 0.5 … 0.8)"),
             (
                 "artefact",
-                "is what counters report, 0 % is what was removed: why artefact-claim.",
+                "; actually 0 %: why artefact-claim.",
             ),
             (
                 "contradicted",
@@ -203,7 +215,7 @@ class TestConsole:
     def test_verdicts_are_coloured(self, monkeypatch: pytest.MonkeyPatch, term: str) -> None:
         """With colours, each verdict has its colour and drift is bold."""
         monkeypatch.setenv("TERM", term)
-        drifted = judge(claim(), [row(12.0)])
+        drifted = judged(claim(), [row(12.0)])
 
         text = terminal.render(_document(*_one_of_each(), drifted), colour=True)
 
@@ -227,6 +239,6 @@ class TestConsole:
 
 def test_same_verdict_gives_the_same_entry() -> None:
     """An entry depends only on the verdict, not on the machine."""
-    verdict = judge(claim(**claim_entry()), [row(10.0)])
+    verdict = judged(claim(**claim_entry()), [row(10.0)])
 
     assert document.claim_entry(verdict) == document.claim_entry(verdict)

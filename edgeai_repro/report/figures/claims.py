@@ -32,8 +32,8 @@ from edgeai_repro.report.figures.style import (
 from edgeai_repro.report.text import (
     actual_value,
     by_size,
-    detail_names,
     deciding_row,
+    detail_names,
     format_optional,
     humanize,
     reported_value,
