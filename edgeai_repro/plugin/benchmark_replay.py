@@ -1,7 +1,7 @@
-"""What was timed in one interleaved run, handed over to pytest-benchmark test by test.
+"""Passes the times of one interleaved run to pytest-benchmark, test by test.
 
-pytest-benchmark would time one test after the other, which the machine's drift decides. So its timer is given the
-times that were taken: it stands at each start, and at each end it has gone on by the next sample.
+pytest-benchmark would time one test after the other, so the drift of the machine would decide. Instead, its timer
+replays the measured times: it reads 0 at the start of each round, and the next sample at its end.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 
 def replay_into(request: pytest.FixtureRequest, run: Session, contender: Contender, timing: Timing) -> None:
-    """Let the fixture `benchmark` of a test have a contender's times, in its table, storage and comparisons."""
+    """Give a contender's times to the test's fixture `benchmark`, for its table, storage and comparisons."""
     seconds = (timing.milliseconds.ravel() / 1000).tolist()
-    group = f"{run.edge.model} {TECHNIQUE_OF_VARIANT[contender.variant]} {contender.runtime}"
+    technique = TECHNIQUE_OF_VARIANT[contender.variant]
+    group = f"{run.edge.model} {technique} {contender.runtime}"
     request.node.add_marker(pytest.mark.benchmark(group=group, timer=replay_timer(seconds)))
     benchmark = request.getfixturevalue("benchmark")
     control = timing.control
     benchmark.extra_info.update(
         claims=[name for name, claim in run.claims if needs_timing_of(claim, contender)],
         model=run.edge.model,
-        technique=TECHNIQUE_OF_VARIANT[contender.variant],
+        technique=technique,
         sha256=run.edge.sha256(contender),
         engine=run.edge.engine(contender),
         threads=run.edge.threads,
@@ -42,10 +43,10 @@ def replay_into(request: pytest.FixtureRequest, run: Session, contender: Contend
 
 
 def replay_timer(seconds: Iterable[float]) -> Callable[[], float]:
-    """Return a timer that is read at the start and at the end of each round, and tells these seconds between."""
-    readings = chain.from_iterable((0.0, each) for each in seconds)
+    """Return a timer that pytest-benchmark reads twice per round: the differences are these seconds."""
+    readings = chain.from_iterable((0.0, duration) for duration in seconds)
     return lambda: next(readings)
 
 
 def _no_op() -> None:
-    """Stand for what was timed already."""
+    """Do nothing: the timing has already happened."""
