@@ -206,6 +206,11 @@ class TestScripts:
 
         assert fetched.returncode == 0, fetched.stderr
         assert built.returncode == 0, built.stdout + built.stderr
+        *lines, path = built.stdout.splitlines()[-5:]
+        assert path == str(tmp_path / "bundle")
+        assert [line.partition(":")[0] for line in lines] == [
+            f"{variant}.onnx + {variant}.weights" for variant in ("fp32", "int8", "pruned", "pruned-int8")
+        ]
         manifest = load(tmp_path / "bundle").manifest
         assert manifest.model == name
         assert all(model.origin.sha256 for model in manifest.models.values()), "no weights must be random"
