@@ -63,16 +63,17 @@ def rejudge(
 
     Example: edgeai-repro rejudge --json=verdicts.json
     """
+    from edgeai_repro.claims.registry import measured_on
     from edgeai_repro.report import console, document, terminal
-    from edgeai_repro.session import Session
+    from edgeai_repro.session import Options, Session
 
-    session = Session.from_options(folder, json_path=json_file)
-    session.rejudge()
+    session = Session(folder, Options.parse(json_path=json_file, recorded_only=True))
+    verdicts = [session.judge(case) for case in session.cases if measured_on(case.claim) == "trained"]
     results = session.document()
     typer.echo(terminal.render(results, colour=console.coloured(), width=console.width()), nl=False)
     if json_file is not None:
         document.write(results, json_file)
-    failures = [reason for verdict in session.verdicts.values() if (reason := session.failure_reason(verdict))]
+    failures = [reason for verdict in verdicts if (reason := session.failure_reason(verdict))]
     for failure in failures:
         typer.echo(f"edgeai-repro: {failure}", err=True)
     raise typer.Exit(DRIFT if failures else 0)

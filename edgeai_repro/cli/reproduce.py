@@ -25,5 +25,4 @@ def reproduce(
     """
     from edgeai_repro.report.script import script
 
-    paper, claim = find_claim(load(folder), name)
-    typer.echo(script(paper, claim, models), nl=False)
+    typer.echo(script(find_claim(load(folder), name), models), nl=False)

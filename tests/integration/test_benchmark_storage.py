@@ -289,9 +289,9 @@ class TestCounterparts:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("{", "must be a readable JSON file"),
-        ("[]", "must fit"),
-        ('{"benchmarks": []}', "machine_info"),
+        ("{", "must be valid JSON"),
+        ("[]", "must be a valid dictionary"),
+        ('{"benchmarks": []}', "machine_info: is missing"),
         (
             '{"machine_info": {}, "benchmarks": [{"fullname": "a", "stats": {}}], "datetime": "2026-01-01"}',
             "device is missing",
