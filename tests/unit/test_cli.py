@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
 
-from edgeai_repro.claims.schema import json_schema
+from edgeai_repro.claims.load import json_schema
 from edgeai_repro.cli import main as cli
 from edgeai_repro.errors import MissingRequirement, UserError
+from tests.support.commands import Command
 from tests.support.factories import PAPER, claim_entry, paper_yaml
 
 UNSTATED = [{"id": "size", "what": "how size was measured", "assumed": "bytes of the file"}]
-Outcome = tuple[int, str, str]
-Command = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -34,13 +33,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_list_shows_all_claims_of_the_folder(folder: Path, command: Command) -> None:
-    """The columns are full name, metric, technique, the paper's value and the expected verdict."""
+    """The columns are full name, metric, technique, the printed number and the expected verdict."""
     status, out, _ = command("claims", "list")
 
-    lines = [line.split() for line in out.splitlines()]
+    lines = [re.split(r"  +", line) for line in out.splitlines()]
     assert status == 0
     assert lines[0] == ["claim", "metric", "technique", "paper", "expected"]
-    assert lines[1] == ["other/a-claim", "params_reduction", "dynamic_quantization", "10.0", "reproduced"]
+    assert lines[1] == ["other/a-claim", "params_reduction", "dynamic_quantization", "10 %", "reproduced"]
     assert [line[0] for line in lines[2:]] == ["paper/a-claim", "paper/only-here"]
 
 
@@ -89,7 +88,10 @@ def test_schema_prints_the_json_schema(command: Command) -> None:
         (["check", "nowhere.yaml"], "nowhere.yaml: must be a readable YAML file (got No such file or directory)"),
         (["check", "claims"], "claims: must be a readable YAML file (got Is a directory)"),
         (["check", "broken.yaml"], "broken.yaml, line 2: must be valid YAML ("),
-        (["check", "unknown.yaml"], "unknown.yaml: claims[a-claim]: metric must be known (got 'wit'; known are "),
+        (
+            ["check", "unknown.yaml"],
+            "unknown.yaml: claims[a-claim]: 'metric' must be known (got 'wit'); known ",
+        ),
     ],
 )
 def test_mistake_is_one_line_and_status_2(
