@@ -19,9 +19,13 @@ Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
 ClaimSource = Literal["abstract", "summary", "table", "figure", "readme", "tutorial", "ours"]
 Width = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+_List = Annotated[list[Setting], Field(min_length=1)]
 # A list of values to measure; a single value may be written without brackets.
 Values = Annotated[
-    list[Setting], Field(min_length=1), BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    _List,
+    BeforeValidator(
+        lambda value: value if isinstance(value, list) else [value], json_schema_input_type=_List | Setting
+    ),
 ]
 Variant = tuple[
     dict[str, Setting], dict[str, Setting]

@@ -94,4 +94,4 @@ def evaluate(
     model = saved_models.load(folder)
     result = evaluate_model(model, load_split(data_folder(), "test"), resolution=saved.resolution)
     top1, images = wilson(result.successes, len(result.correct)), len(result.correct)
-    typer.echo(f"{saved.folder}: {top1.value:.2f} % [{top1.low:.2f}, {top1.high:.2f}] of {images}")
+    typer.echo(f"{folder.resolve().name}: {top1.value:.2f} % [{top1.low:.2f}, {top1.high:.2f}] of {images}")
