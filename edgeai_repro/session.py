@@ -112,7 +112,7 @@ class Session:
         bundle = self.options.bundle
         self.deployed = None if bundle is None else self._deploy(bundle)
         self._compressed = CompressedModels(models=self.options.models)
-        self._sources: dict[SourceName, Source] = {
+        self.sources: dict[SourceName, Source] = {
             "compressed": self._compressed,
             "trained": trained,
             "deployed": self.deployed or TemporaryDeployedModels(self._deploy, models=self.options.models),
@@ -132,12 +132,12 @@ class Session:
         """Announce the claims that will be judged, so that each network is built only once."""
         claims = [case.claim for case in cases if measured_on(case.claim) == "compressed"]
         self._compressed = CompressedModels(claims, models=self.options.models)
-        self._sources["compressed"] = self._compressed
+        self.sources["compressed"] = self._compressed
 
     def judge(self, case: ClaimCase) -> Verdict:
         """Measure and judge a claim, once per run."""
         if case.id not in self.results.verdicts:
-            measured = self._sources[measured_on(case.claim)].measure(case)
+            measured = self.sources[measured_on(case.claim)].measure(case)
             self.results.verdicts[case.id] = judge(case.claim, measured, self._accuracy_check(case))
         return self.results.verdicts[case.id]
 
@@ -154,7 +154,7 @@ class Session:
                 "settings": {claim.choice.name: claim.values_of(claim.choice.name)},
             }
         )
-        measured = self._sources["trained"].measure(ClaimCase(case.paper, at_each_value))
+        measured = self.sources["trained"].measure(ClaimCase(case.paper, at_each_value))
         return AccuracyCheck(at_each_value, measured.rows)
 
     def check_implication(self, case: ImplicationCase) -> ImplicationEntry:
