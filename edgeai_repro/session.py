@@ -97,7 +97,8 @@ class Results:
 class Session:
     """The claims of a folder, the sources that measure them, and the results so far.
 
-    Raises UserError for mistakes in the claims files, and for evidence that was changed.
+    `sources` are those that `measured_on` names; `deployed` measures the bundle that the user gave, None without
+    one. Raises UserError for mistakes in the claims files, and for evidence that was changed.
     """
 
     def __init__(self, folder: Path, options: Options | None = None) -> None:
