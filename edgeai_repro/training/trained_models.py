@@ -196,13 +196,13 @@ def _no_weights(case: ClaimCase) -> Obstacle:
     """Return the obstacle of a claim without trained models at full scale, with the command that trains them."""
     claim, full = case.claim, case.paper.full_scale
     model = claim.models[0]
-    pruned = " or ".join(map(str, claim.settings.get("target", [])))
-    both = f", dense and with --structured {pruned}," if pruned else ""
+    targets = " or ".join(map(str, claim.settings.get("target", [])))
+    both = f", without and with --structured {targets}" if targets else ""
     sweep = " --sweep" if "sparsity" in claim.settings else ""
     scale = f" --init {full.init} --epochs {full.epochs}" if full else ""
     return Obstacle(
         "weights",
-        f"no {model} trained at full scale is here; train it{both} with `edgeai-repro train {model}{scale}{sweep}`",
+        f"no {model} trained at full scale is here; run `edgeai-repro train {model}{scale}{sweep}`{both}",
     )
 
 

@@ -405,7 +405,7 @@ class TestTrainedModels:
         ]
 
         assert ["--sweep" in remedy for remedy in remedies] == [False, True]
-        assert ["dense and with --structured" in remedy for remedy in remedies] == [True, False]
+        assert ["without and with --structured" in remedy for remedy in remedies] == [True, False]
 
     @pytest.mark.parametrize(("models", "evidence"), [(["convnext_tiny"], []), (["convnext_atto"], ["c, d"])])
     def test_run_restricted_to_other_models_says_which_is_left_out(
