@@ -76,7 +76,10 @@ class ComparableRuns:
         }
 
     def _selector(self, full: FullScale | None) -> RunSelector:
-        """Return the selector of the runs that started as the paper's; below full scale, from scratch if any did."""
+        """Return the selector of the runs that started as the paper's; of those from scratch at reduced scale.
+
+        At reduced scale, runs from weights count if there are none from scratch.
+        """
         inits = {run.init for run in self.runs}
         preferred = [full.init, IMAGENET] if full else [IMAGENET]
         pretrained = next((init for init in preferred if init in inits - {SCRATCH}), "weights")
@@ -142,7 +145,7 @@ class TrainedModels:
         return self._selected(live_runs(default_root(), data_folder()))
 
     def measure(self, case: ClaimCase) -> Measured:
-        """Return the rows of a claim at full scale, live or else recorded, and its recorded rows at reduced scale."""
+        """Return the rows of a claim at full scale, live or else recorded, then its recorded ones at reduced scale."""
         reduced = tuple(_rows(self.recorded, case, at_full_scale=False))
         named = {*case.claim.models, *case.claim.also_shown}
         if self._models is not None and named.isdisjoint(self._models):
