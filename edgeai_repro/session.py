@@ -16,7 +16,7 @@ from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.bundle import load as load_bundle
-from edgeai_repro.edge.deployed_models import DeployedModels
+from edgeai_repro.edge.deployed_models import DeployedModels, Timer
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
@@ -25,6 +25,7 @@ from edgeai_repro.files import check_writable
 from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, error_verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
+from edgeai_repro.measure.latency.interleaved import time_interleaved
 from edgeai_repro.networks.variants import NETWORKS
 from edgeai_repro.report import document, files
 from edgeai_repro.report.device_results import load_results
@@ -98,14 +99,17 @@ class Session:
     """The claims of a folder, the sources that measure them, and the results so far.
 
     `sources` are those that `measured_on` names; `deployed` measures the bundle that the user gave, None without
-    one. Raises UserError for mistakes in the claims files, and for evidence that was changed.
+    one. `timer` times deployed models. Raises UserError for mistakes in the claims files, for evidence that was
+    changed, and if EDGEAI_DEVICE names no known device.
     """
 
-    def __init__(self, folder: Path, options: Options | None = None) -> None:
+    def __init__(self, folder: Path, options: Options | None = None, *, timer: Timer = time_interleaved) -> None:
         self.options = options or Options()
         self.papers = load_claims(folder)
         self.results = Results()
+        self._timer = timer
         self._devices = load_devices(folder, missing_ok=True)
+        self._named_device = named_device(self._devices)
         evidence = folder.absolute().parent / EVIDENCE
         self._device_results = load_results(evidence, self._devices)
         trained = TrainedModels(evidence, models=self.options.models, recorded_only=self.options.recorded_only)
@@ -211,11 +215,12 @@ class Session:
         claims = [case.claim for case in self.cases if measured_on(case.claim) == "deployed"]
         return DeployedModels(
             bundle,
-            named=named_device(self._devices),
+            named=self._named_device,
             devices=list(self._devices.values()),
             models=self.options.models,
             claims=[] if self.options.bundle else [claim for claim in claims if "weights" not in claim.needs],
             threads=self.options.threads,
+            timer=self._timer,
         )
 
 

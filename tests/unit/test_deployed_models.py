@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from edgeai_repro.judge.verdict import judge
 from edgeai_repro.measure.latency.interleaved import Plan, Timing, time_interleaved
 from tests.support.factories import case, claim
 from tests.support.records import FULL_SCALE, trained_case
+from tests.support.timers import FakeTimer
 
 DEVICES = load_devices(Path(__file__).parents[2] / "claims")
 PI5 = DEVICES["raspberry-pi-5"]
@@ -35,7 +35,6 @@ RECIPE: dict[str, Any] = {**FULL_SCALE.model_dump(), "seed": 7, "structured": 0.
 QUICK = Plan(rounds=2, samples=1, untimed=0, seconds=0, untimed_seconds=0)
 OVER_FP32 = {"runtime": ["onnxruntime"], "baseline": ["none"], "baseline_runtime": ["onnxruntime"]}
 OVER_EAGER = {**OVER_FP32, "baseline": ["combined"], "baseline_runtime": ["eager"]}
-Runners = dict[str, Callable[[], object]]
 
 
 def _claim(metric: str = "latency", **fields: Any) -> Claim:
@@ -57,30 +56,6 @@ def _claim(metric: str = "latency", **fields: Any) -> Claim:
 SPEEDUP = _claim("speedup", conditions=OVER_FP32)
 SPEEDUP_OVER_EAGER = _claim("speedup", conditions=OVER_EAGER)
 ACCURACY = _claim("accuracy", needs=["data", "weights", "edge"])
-
-
-@dataclass
-class FakeTimer:
-    """A timer that asks no clock: each contender takes its `milliseconds`, 1.0 by default.
-
-    It runs each contender once, then calls `afterwards`. `timed` are the names of the contenders, one set per run.
-    """
-
-    milliseconds: dict[str, float] = field(default_factory=dict)
-    timings: dict[str, Timing] = field(default_factory=dict)
-    afterwards: Callable[[], object] = lambda: None
-    timed: list[set[str]] = field(default_factory=list)
-
-    def __call__(self, runners: Runners, plan: Plan) -> dict[str, Timing]:
-        """Return the times of all contenders."""
-        self.timed.append(set(runners))
-        for run in runners.values():
-            run()
-        self.afterwards()
-        return {
-            name: self.timings.get(name, Timing(np.full((8, 5), self.milliseconds.get(name, 1.0))))
-            for name in runners
-        }
 
 
 @dataclass(frozen=True)
