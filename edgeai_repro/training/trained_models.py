@@ -145,7 +145,7 @@ class TrainedModels:
         return self._selected(live_runs(default_root(), data_folder()))
 
     def measure(self, case: ClaimCase) -> Measured:
-        """Return the rows of a claim at full scale, live or else recorded, then its recorded ones at reduced scale."""
+        """Return the rows at full scale, live or else recorded, and then the recorded ones at reduced scale."""
         reduced = tuple(_rows(self.recorded, case, at_full_scale=False))
         named = {*case.claim.models, *case.claim.also_shown}
         if self._models is not None and named.isdisjoint(self._models):
