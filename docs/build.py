@@ -13,13 +13,16 @@ from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
+from markupsafe import escape
+
 from edgeai_repro.evidence.measurement import Measurement
 from edgeai_repro.networks.variants import display_name
-from edgeai_repro.report import document, reach, terminal
-from edgeai_repro.report import text as cells
+from edgeai_repro.report import document, terminal, text
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
-from edgeai_repro.report.figures import claims as plots
-from edgeai_repro.report.figures.style import COLOURS, Plot
+from edgeai_repro.report.figures.claims import counted as draw_counted
+from edgeai_repro.report.figures.claims import overview as draw_overview
+from edgeai_repro.report.figures.claims import sweeps as draw_sweeps
+from edgeai_repro.report.figures.style import Plot
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/verdicts.md", "docs/method.md", "docs/findings.md")
@@ -34,10 +37,10 @@ Papers = dict[str, PaperEntry]
 
 def main() -> int:
     """Write what has changed, and name it."""
-    for path, text in built().items():
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
+    for path, content in built().items():
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
             path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(content, encoding="utf-8")
             print(path.relative_to(ROOT))
     return 0
 
@@ -59,15 +62,14 @@ def _filled(page: str, papers: Papers) -> str:
 
 
 def _standalone(plot: Plot) -> str:
-    """Return a figure as a file: its colours are the page's variables, which a file has to give itself.
+    """Return a figure as a file: with its title, its description and a white background.
 
-    It names the matplotlib that drew it, as another one may write the same drawing in other words.
+    It names the matplotlib that drew it, because another version may write the same drawing differently.
     """
-    variables = "".join(f"--{role}:{colour};" for role, colour in COLOURS.items())
-    style = f"<style>svg{{{variables}background:#fff;font-family:sans-serif}}</style>"
-    head, rest = str(plot.svg).split("</desc>", 1)
-    opened = head.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    return f"{opened}</desc>{style}{rest}\n<!-- {DRAWN_BY} -->\n"
+    texts = f"<title>{escape(plot.title)}</title><desc>{escape(plot.description)}</desc>"
+    style = "<style>svg{background:#fff}text{font-family:sans-serif!important}</style>"
+    tag, rest = str(plot.svg).split(">", 1)
+    return f"{tag}>{texts}{style}{rest}\n<!-- {DRAWN_BY} -->\n"
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -84,11 +86,11 @@ def verdicts(papers: Papers, paper: str = PAPER) -> Iterator[str]:
         (
             (
                 f"`{claim.id}`",
-                f"{cells.SIGNS[claim.verdict]} {cells.humanize(claim.verdict)}",
-                cells.paper_value(claim),
-                cells.reported(claim) or "–",
-                cells.actual(claim) or "–",
-                cells.band(claim),
+                f"{text.SIGNS[claim.verdict]} {text.humanize(claim.verdict)}",
+                claim.printed,
+                text.reported_value(claim) or "–",
+                text.actual_value(claim) or "–",
+                text.band_edges(claim),
             )
             for claim in papers[paper].claims
         ),
@@ -97,7 +99,7 @@ def verdicts(papers: Papers, paper: str = PAPER) -> Iterator[str]:
 
 def generality(papers: Papers) -> Iterator[str]:
     """Yield what dynamic quantization does to other networks, the one with the most nn.Linear last."""
-    yield from _table(reach.HEADINGS, reach.table(papers[GENERALITY]))
+    yield from _table(text.LINEAR_SHARE_HEADINGS, text.linear_share_table(papers[GENERALITY]))
 
 
 def counted(papers: Papers) -> Iterator[str]:
@@ -108,7 +110,12 @@ def counted(papers: Papers) -> Iterator[str]:
     yield from _table(
         headings,
         (
-            (display_name(model), *_twice(row), *_twice(macs[model]), reach.percent(sizes[model].reported.value))
+            (
+                display_name(model),
+                *_twice(row),
+                *_twice(macs[model]),
+                text.format_percent(sizes[model].reported.value),
+            )
             for model, row in parameters.items()
         ),
     )
@@ -118,7 +125,7 @@ def targets(papers: Papers) -> Iterator[str]:
     """Yield what ConvNeXt-Small saves at each pruning target: by pruning, with int8, and as reported."""
     pruned, both, counted = (
         {
-            float(row.params["target"]): row
+            float(row.settings["target"]): row
             for row in _claim(papers, PAPER, name).rows
             if row.model == "convnext_small"
         }
@@ -130,8 +137,8 @@ def targets(papers: Papers) -> Iterator[str]:
         (
             (
                 f"{target:g}",
-                reach.percent(row.reported.value),
-                reach.percent(both[target].reported.value),
+                text.format_percent(row.reported.value),
+                text.format_percent(both[target].reported.value),
                 *_twice(counted[target]),
             )
             for target, row in pruned.items()
@@ -142,7 +149,7 @@ def targets(papers: Papers) -> Iterator[str]:
 def reduced(papers: Papers) -> Iterator[str]:
     """Yield what was recorded of trained models at less than the paper's scale: shown, and not judged."""
     rows = (
-        (f"`{claim.id}`", row.model, cells.setting(row), cells.interval(row.reported, claim.unit))
+        (f"`{claim.id}`", row.model, text.row_details(row), text.format_optional(row.reported, claim.unit))
         for claim in papers[PAPER].claims
         if "weights" in claim.needs
         for row in claim.rows
@@ -157,8 +164,8 @@ def edge(papers: Papers) -> Iterator[str]:
         (
             f"`{claim.id}`",
             row.model,
-            f"{cells.SIGNS[claim.verdict]} {cells.humanize(claim.verdict)}",
-            cells.interval(row.reported, claim.unit),
+            f"{text.SIGNS[claim.verdict]} {text.humanize(claim.verdict)}",
+            text.format_optional(row.reported, claim.unit),
             "–" if row.control is None else f"{row.control.low:.2f} … {row.control.high:.2f}",
         )
         for claim in papers[EDGE].claims
@@ -194,9 +201,9 @@ TABLES: dict[str, Callable[[Papers], Iterator[str]]] = {
     "printed": printed,
 }
 DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
-    "overview": plots.overview,
-    "counted": plots.counted,
-    "sweeps": plots.sweeps,
+    "overview": draw_overview,
+    "counted": draw_counted,
+    "sweeps": draw_sweeps,
 }
 
 
@@ -209,7 +216,7 @@ def _by_model(claim: ClaimEntry) -> dict[str, Measurement]:
 
 
 def _twice(row: Measurement) -> tuple[str, str]:
-    return reach.percent(row.reported.value), reach.percent(row.actual.value if row.actual else None)
+    return text.format_percent(row.reported.value), text.format_percent(row.actual.value if row.actual else None)
 
 
 if __name__ == "__main__":

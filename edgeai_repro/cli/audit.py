@@ -54,7 +54,7 @@ def audit(
             classes=classes,
             latency=latency,
             threads=threads,
-            each=lambda _: bar.update(),
+            on_progress=lambda _: bar.update(),
         )
     if as_json:
         typer.echo(result.model_dump_json(indent=1))

@@ -1,8 +1,7 @@
-"""The type of the fixture `command`."""
+"""The type of the fixture `command`, which runs the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Command = Callable[..., tuple[int, str, str]]
-"""Runs the command line with these arguments; returns its exit status, standard output and standard error."""
+Command = Callable[..., tuple[int, str, str]]  # arguments -> exit status, standard output, standard error
