@@ -79,6 +79,11 @@ class ModelEntry(Frozen):
     expected: tuple[tuple[float, ...], ...]
 
     @property
+    def params(self) -> dict[str, Setting]:
+        """The settings, until edge/deployed_models.py uses their new name."""
+        return self.settings
+
+    @property
     def files(self) -> tuple[str, str]:
         """The names of the model's files."""
         return self.file, self.weights
@@ -235,4 +240,4 @@ def _check(path: Path, entry: FileEntry) -> None:
     """Raise UserError unless a file exists and has the sha256 and the size that the manifest lists."""
     if not path.is_file():
         raise UserError(f"{path}: is listed in the manifest but missing; {REBUILD_HINT}")
-    verify_sha256(path, entry.sha256, REBUILD_HINT, size=entry.bytes)
+    verify_sha256(path, entry.sha256, f"it is truncated or altered, {REBUILD_HINT}", size=entry.bytes)
