@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgeai_repro.claims.registry import Settings, technique
+from edgeai_repro.claims.registry import technique
+from edgeai_repro.evidence.measurement import Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +21,7 @@ def dynamic_quantization(model: nn.Module, settings: Sequence[Settings]) -> Iter
         yield quantize(model)
 
 
-@technique("unstructured_pruning")
+@technique("unstructured_pruning", settings=("sparsity",))
 def unstructured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """Global magnitude pruning to a sparsity, masks made permanent."""
     from edgeai_repro.compress.unstructured import sweep
@@ -29,7 +30,7 @@ def unstructured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iter
         yield pruned
 
 
-@technique("structured_pruning")
+@technique("structured_pruning", settings=("target",))
 def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """OTOv3 (HESSO) pruning of the MLP widths to a target, without training."""
     from edgeai_repro.compress.structured import prune
@@ -38,7 +39,7 @@ def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterat
         yield pruned
 
 
-@technique("combined", base="structured_pruning")
+@technique("combined", base="structured_pruning", settings=("target",))
 def combined(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """OTOv3 structured pruning, then dynamic quantization of what is left."""
     yield from dynamic_quantization(model, settings)

@@ -79,11 +79,6 @@ class ModelEntry(Frozen):
     expected: tuple[tuple[float, ...], ...]
 
     @property
-    def params(self) -> dict[str, Setting]:
-        """The settings, until edge/deployed_models.py uses their new name."""
-        return self.settings
-
-    @property
     def files(self) -> tuple[str, str]:
         """The names of the model's files."""
         return self.file, self.weights

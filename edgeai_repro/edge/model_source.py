@@ -15,6 +15,7 @@ from edgeai_repro.data import cifar
 from edgeai_repro.edge.bundle import Origin
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Setting
+from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import RESULT, load_record
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
@@ -74,7 +75,6 @@ def read_source(given: str) -> ModelSource:
 def _trained(folder: Path) -> ModelSource:
     """Return the model of a training run's folder."""
     from edgeai_repro.training.grading import load
-    from edgeai_repro.training.trained_models import TrainedRun
 
     record = load_record(folder / RESULT)
     recipe = record.recipe

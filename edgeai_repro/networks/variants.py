@@ -53,6 +53,7 @@ OTHER_NETWORKS = {
     "vit_b_16": "ViT-B/16",
     "vgg16": "VGG-16",
 }
+NETWORKS = (*CONVNEXT_VARIANTS, *OTHER_NETWORKS)  # all that a claim can name
 IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
 
 

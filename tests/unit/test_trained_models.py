@@ -391,7 +391,7 @@ class TestTrainedModels:
         with pytest.raises(MissingRequirement, match="set EDGEAI_DATA to a folder") as missing:
             trained.rows(_change(), paper(claim_entry(**CHANGE)))
 
-        assert missing.value.condition == "data"
+        assert missing.value.requirement == "data"
         assert [row.evidence for row in trained.reduced_scale_rows(_change(), paper(claim_entry(**CHANGE)))] == [
             "c, d"
         ]
@@ -408,7 +408,7 @@ class TestTrainedModels:
         with pytest.raises(MissingRequirement) as missing:
             TrainedModels(tmp_path / "none").recorded_rows(claim(**fields), paper(claim_entry(**fields)))
 
-        assert missing.value.condition == "weights"
+        assert missing.value.requirement == "weights"
         assert command in missing.value.remedy
 
     @pytest.mark.parametrize(
@@ -435,7 +435,7 @@ class TestTrainedModels:
             MissingRequirement, match=r"^convnext_small left out; run without --claims-models$"
         ) as told:
             trained.rows(_change(), paper(claim_entry(**CHANGE)))
-        assert told.value.condition == condition
+        assert told.value.requirement == condition
 
     def test_edge(self, tmp_path: Path) -> None:
         """A claim of an edge device has no finding beside it in models that were trained elsewhere."""
