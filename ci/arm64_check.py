@@ -189,7 +189,7 @@ def prepare(folder: Annotated[Path, typer.Argument(help="a new folder")]) -> Non
     (trained,) = TRAINED.iterdir()
     saved = saved_models.read(trained)
     network = dequantize(saved_models.load(trained))
-    fp32 = saved_models.save(network, saved.model, "structured_pruning", saved.params, root=folder / "fp32")
+    fp32 = saved_models.save(network, saved.model, "structured_pruning", saved.settings, root=folder / "fp32")
     bundle_of(read_source(str(fp32)), f"{saved.model}-trained")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from torch import nn
 
@@ -40,12 +39,12 @@ class ModelSource:
     @property
     def stem_stride(self) -> int:
         """The stride of the stem."""
-        return int(cast(Any, self.network).features[0][0].stride[0])
+        return convnext.stem_stride(self.network)
 
     @property
     def num_classes(self) -> int:
         """The number of logits."""
-        return int(cast(Any, self.network).classifier[2].out_features)
+        return convnext.num_classes(self.network)
 
     @property
     def format(self) -> str:
@@ -103,7 +102,7 @@ def _saved(folder: Path) -> ModelSource:
         name=saved.model,
         network=saved_models.load(folder),
         technique=saved.technique,
-        settings={name: value for name, value in saved.params.items() if value is not None},
+        settings={name: value for name, value in saved.settings.items() if value is not None},
         resolution=saved.resolution,
         origin=Origin(sha256=saved.weights_sha256),
     )

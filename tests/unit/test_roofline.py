@@ -51,7 +51,7 @@ def test_fp32_work_is_four_bytes_per_parameter_and_all_macs() -> None:
 
 def test_int8_saves_three_bytes_of_each_linear_weight() -> None:
     """The MACs of Linear layers become int8 MACs; all other weights and MACs stay fp32."""
-    # Linear weights, 8 c² per block and 768 · 10 in the head: 8 · (3 · 96² + 3 · 192² + 27 · 384² + 3 · 768²) + 7680
+    # Linear weights, 8 c² per block and 7680 in the head: 8 · (3 · 96² + 3 · 192² + 27 · 384² + 3 · 768²) + 7680
     linear = 8 * (3 * 9216 + 3 * 36_864 + 27 * 147_456 + 3 * 589_824) + 7680
     # their MACs: 64, 16, 4, 1 positions at 32 pixels
     macs = 8 * (64 * 3 * 9216 + 16 * 3 * 36_864 + 4 * 27 * 147_456 + 3 * 589_824) + 7680

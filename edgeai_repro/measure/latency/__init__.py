@@ -1,1 +1,1 @@
-"""Latency: interleaved timing, affinity, throttling and threads."""
+"""Interleaved timing, and what it depends on: cores, threads and throttling."""
