@@ -17,12 +17,14 @@ from ci import arm64_check
 from ci.arm64_check import BYTES, MachineResults, ModelResult, check_times_are_refused, compare
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import describe
+from edgeai_repro.evidence.measurement import Measured, Obstacle
 from edgeai_repro.files import write_text
-from edgeai_repro.judge.verdict import judge, not_testable
+from edgeai_repro.judge.verdict import judge
 from edgeai_repro.report.document import ClaimEntry, claim_entry
-from tests.support.factories import claim
+from tests.support.factories import claim, judged
 from tests.unit.test_device_results import DEVICES, LATENCY, result, timed
 
+EMULATED = Obstacle("edge", "emulated")
 SCRIPT = Path(__file__).parents[2] / "ci" / "arm64-emulated.sh"
 RESULT = ModelResult(
     model="tiny",
@@ -122,8 +124,8 @@ def agreement(folder: Path, *entries: ClaimEntry, emulated: bool = True) -> list
 class TestTimesAreRefused:
     """A run under emulation gives no verdict on a time, has no rows of times, and can't be added as evidence."""
 
-    REFUSED = claim_entry(not_testable(claim(**LATENCY), "edge", "emulated"))
-    JUDGED = claim_entry(judge(claim(**LATENCY), [timed()]))
+    REFUSED = claim_entry(judge(claim(**LATENCY), Measured(obstacle=EMULATED)))
+    JUDGED = claim_entry(judged(claim(**LATENCY), [timed()]))
 
     def test_run_without_times_agrees(self, tmp_path: Path) -> None:
         """It is refused as evidence because it was emulated."""
@@ -131,7 +133,7 @@ class TestTimesAreRefused:
 
     def test_row_without_a_verdict_is_found(self, tmp_path: Path) -> None:
         """A time is in the results although it wasn't judged."""
-        with_row = claim_entry(not_testable(claim(**LATENCY), "edge", "emulated", [timed()]))
+        with_row = claim_entry(judge(claim(**LATENCY), Measured((timed(),), EMULATED)))
 
         assert agreement(tmp_path, with_row) == [False, True]
 

@@ -58,7 +58,9 @@ def test_schema() -> None:
     assert list(written) == [
         "model",
         "technique",
-        "params",
+        "settings",
+        "conditions",
+        "notes",
         "reported",
         "actual",
         "n",
@@ -72,18 +74,18 @@ def test_schema() -> None:
     assert list(written["reported"]) == ["value", "low", "high"]
 
 
-def test_json() -> None:
-    """A row is read from its JSON as it was, and the kinds of its parameters survive."""
-    measured = row((1.0, 2.0), 0.1 + 0.2, settings={"bits": 8, "target": 0.8, "reading": "points", "dense": True})
+def test_row_survives_its_json() -> None:
+    """The types of its notes survive, too."""
+    measured = row((1.0, 2.0), 0.1 + 0.2, notes={"bits": 8, "target": 0.8, "reading": "points", "dense": True})
 
     again = Measurement.model_validate_json(measured.model_dump_json())
 
     assert again == measured
-    assert [type(value) for value in again.params.values()] == [int, float, str, bool]
+    assert [type(value) for value in again.notes.values()] == [int, float, str, bool]
 
 
-def test_environment() -> None:
-    """A machine without torch has neither threads nor an engine."""
+def test_machine_without_torch_has_no_threads_and_no_engine() -> None:
+    """There is no device either."""
     here = Environment(python="3.11", machine="x86_64", cpu="cpu", cores=2, versions={})
 
     assert (here.threads, here.engine, here.device) == (None, None, None)
