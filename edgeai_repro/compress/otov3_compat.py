@@ -7,7 +7,7 @@ The library needs, as observed on torch 2.10 to 2.15:
 - its own folder on `sys.path`, so that it can import `graph` and `operation` as top-level modules. It appends the
   folder itself, which is too late for users who have modules of these names;
 - the ONNX opset 16, under which GELU is exported as operators that its dependency graph knows;
-- a place for what it prints, and a caller that restores train mode, because it leaves the model in `eval()`.
+- a place for its output, and a caller that restores train mode, because it leaves the model in `eval()`.
 
 Two more faults are handled by `hesso.Hesso`: `identify_redundant_groups` calls `.cuda()`, and the library's step
 updates the parameters of LayerNorm twice.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Variant:
-    """One model, compressed in one way: a key for what is made or measured of it, once.
+    """One model, compressed in one way: a key for caches of networks and of measurements.
 
     `model` is the model's name, empty if all keys are of one model. Build it with `Variant.of`, which sorts the
     settings.
@@ -37,10 +37,10 @@ def apply(
     settings: Settings | None = None,
     cache: MutableMapping[Variant, nn.Module] | None = None,
 ) -> nn.Module:
-    """Return `network` compressed by a technique, after the technique that it starts from, if there is one.
+    """Return `network` compressed by a technique, and before that by the technique that it starts from, if any.
 
-    `cache` keeps all networks that are made, by `Variant.of("", technique, settings)`, and what it holds is not
-    made again: neither the result nor what it starts from. It belongs to one network.
+    `cache` belongs to one network. It keeps every compressed form by `Variant.of("", technique, settings)`, and a
+    form that it has is not made again.
     """
     if technique == UNCOMPRESSED:
         return network
@@ -57,9 +57,9 @@ def apply_all(
 ) -> Iterator[tuple[str, Settings, nn.Module]]:
     """Yield (technique, settings, compressed network) for each of the `wanted` settings of each technique.
 
-    `network` is the result of the technique `base`. The settings of one technique share its work, such as a trace
-    or a ranking of weights, and so do the techniques that start from its result. A network is made when it is asked
-    for and not kept: let go of it before asking for the next, and no more than two are in memory.
+    `network` is the result of the technique `base`. The settings of one technique share work, such as a trace or a
+    ranking of weights. Techniques that start from the same result share it. Each network is made when it is needed
+    and then dropped; if the caller drops it too, only few are in memory at a time.
     """
     for name, step in TECHNIQUES.items():
         grid = _with_dependents(name, wanted) if step.base == base else []
@@ -109,5 +109,5 @@ def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterat
 
 @technique("combined", base="structured_pruning", settings=("target",))
 def combined(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """OTOv3 structured pruning, then dynamic quantization of what is left."""
+    """OTOv3 structured pruning, then dynamic quantization of the pruned network."""
     yield from dynamic_quantization(model, settings)

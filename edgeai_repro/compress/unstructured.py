@@ -1,7 +1,8 @@
 """Unstructured pruning: exactly the given share of the weights becomes zero; shapes do not change.
 
-torch's own `prune.global_unstructured` makes the same masks, but ranks all weights for each sparsity again: 35 to
-50 s per sparsity for ConvNeXt-Large, where `sweep` takes 10 s for nine (torch 2.15, two Zen 3 cores).
+torch's own `prune.global_unstructured` gives the same masks, except among equal weights, but ranks all weights for
+each sparsity again: 35 to 50 s per sparsity for ConvNeXt-Large, where `sweep` takes 10 s for nine (torch 2.15, two
+Zen 3 cores).
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a model actually stores, and what it computes for one image.
+    """The values that a model actually stores, and its computation for one image.
 
     `parameters` are all learned values, packed or not, each counted once even if several layers share it.
     `nonzero_parameters` are those whose stored value, dequantized, is not 0. `macs` are multiply-accumulates of
@@ -191,7 +191,7 @@ def _uses(model: nn.Module, image: Tensor) -> list[_Use]:
 
 
 def _image(model: nn.Module, resolution: int) -> Tensor:
-    """Return a random image on the device of the model: meta or the CPU, where quantized layers are."""
+    """Return a random image on the device of the model: meta, or the CPU, which quantized layers need."""
     on_meta = any(parameter.is_meta for parameter in model.parameters())
     return random_images(1, resolution).to("meta") if on_meta else random_images(1, resolution)
 

@@ -70,8 +70,7 @@ def _chunks(model: nn.Module) -> Iterator[npt.NDArray[np.uint8]]:
 
 
 def stored_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the tensors of the state_dict. A quantized layer has one entry for both its qint8 weight and its
-    bias."""
+    """Yield the tensors of the state_dict, of a quantized layer its qint8 weight and its bias."""
     for entry in model.state_dict().values():
         values = entry if isinstance(entry, tuple) else (entry,)
         yield from (value for value in values if isinstance(value, Tensor))

@@ -53,7 +53,7 @@ def build(
 def build_on_meta(name: str, *, num_classes: int = 10) -> nn.Module:
     """Build a ConvNeXt, or any network of torchvision or timm, on the meta device, in eval mode.
 
-    It has layers and shapes, but no values. Counting what depends on shapes only takes a fraction of a second.
+    It has layers and shapes, but no values. Counting its parameters and MACs takes a fraction of a second.
     """
     with torch.device("meta"):
         architecture = CONVNEXT_VARIANTS.get(name)

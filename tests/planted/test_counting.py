@@ -20,8 +20,7 @@ Counter = Callable[[nn.Module, int], Counts]
 
 @pytest.fixture
 def net() -> nn.Sequential:
-    """A strided, a grouped and dilated, and a depthwise convolution, a norm and a Linear; half of the weights are
-    0."""
+    """Strided, grouped, dilated and depthwise convolutions, a norm and a Linear; half of the weights are 0."""
     torch.manual_seed(0)
     layers = [
         nn.Conv2d(3, 4, 3, stride=2, padding=1),

@@ -104,8 +104,7 @@ def assert_counters_agree(
     actual: Callable[[nn.Module, int], Counts],
     reported: Callable[[nn.Module, int], Reported],
 ) -> None:
-    """Fail unless our counter, thop without its extra operations, torch and plain computing give the same
-    counts."""
+    """Fail unless our counter, thop (without its extras), torch and plain computing give the same counts."""
     __tracebackhide__ = True
     names = list(model.state_dict())
     ours, tools = actual(model, SIDE), reported(model, SIDE)

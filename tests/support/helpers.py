@@ -18,7 +18,7 @@ M = TypeVar("M", bound=nn.Module)
 def awaken(model: M, seed: int = 0) -> M:
     """Set layer scales to 0.5 and biases at random, and return the model.
 
-    With the initial 1e-6 and zeros, a test of equal outputs would not notice what a block computes.
+    With the initial 1e-6 and zeros, a test of equal outputs would not notice a wrong block.
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():

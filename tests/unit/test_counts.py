@@ -22,8 +22,7 @@ from tests.support.counting import flop_counter_macs, thop_extra_operations
 
 @dataclass(frozen=True)
 class Fact:
-    """Figures of a ConvNeXt before and after quantization: parameters, thop's MACs in millions, MB, savings in
-    %."""
+    """Known figures of a ConvNeXt: parameters, thop's MACs in millions, megabytes, savings in %."""
 
     name: str
     parameters: int
@@ -106,8 +105,7 @@ def test_counters_agree_on_convnext(quantized_fact: tuple[Fact, nn.Module, nn.Mo
 
 
 def test_extra_operations_of_thop_have_a_closed_form() -> None:
-    """thop adds 4 per element of each block's norm and 2 per channel of the last pooling, and misses
-    LayerNorm2d."""
+    """thop adds 4 per element of a block's norm and 2 per channel of the last pooling; it misses LayerNorm2d."""
     architecture = CONVNEXT_VARIANTS["convnext_atto"]
     stages = zip(architecture.dims, architecture.depths, (8, 4, 2, 1), strict=True)
     normed = sum(depth * dim * side**2 for dim, depth, side in stages)

@@ -199,8 +199,7 @@ def resumable(seed: int = 0, target: float = 0.6) -> tuple[ConvNeXt, Hesso]:
 
 @pytest.mark.parametrize("interrupted_after", [1, 3, 4, 6, 8, 9])
 def test_resumed_run_equals_an_uninterrupted_one(interrupted_after: int, tmp_path: Path) -> None:
-    """A run that is saved at any step, loaded with weights_only and continued ends with the same weights bit for
-    bit."""
+    """A run can be saved after any step. It is loaded with weights_only; the weights agree bit for bit."""
     uninterrupted, optimizer = resumable()
     train(optimizer, uninterrupted, 1, 10)
     first, optimizer = resumable()

@@ -1,4 +1,4 @@
-"""Applying techniques: what they start from, what is kept, and what is made once."""
+"""Applying techniques, alone and after one another, with a cache and all at once."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_no_technique_returns_the_network_itself() -> None:
 
 
 def test_networks_in_the_cache_are_not_made_again(calls: list[str]) -> None:
-    """Neither the result nor what another technique starts from."""
+    """Neither as a result nor as the start of another technique."""
     network, cache = Step(), {}
     first = apply(network, "next", {"x": 1}, cache)
     calls.clear()

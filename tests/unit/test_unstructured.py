@@ -1,4 +1,4 @@
-"""Unstructured pruning: which weights become zero, how many, and what does not change."""
+"""Unstructured pruning: the weights that become zero, their number, and all that must not change."""
 
 from __future__ import annotations
 

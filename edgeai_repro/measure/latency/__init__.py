@@ -1,1 +1,1 @@
-"""Interleaved timing, and what it depends on: cores, threads and throttling."""
+"""Interleaved timing, with control of cores and threads and detection of throttling."""

@@ -55,8 +55,7 @@ class Plan:
             )
 
     def fitted(self, once: float) -> Plan:
-        """Return the plan for a contender that takes `once` seconds, with enough samples to fill the plan's
-        times."""
+        """Return the plan with enough samples to fill its times, if one takes `once` seconds."""
         return replace(
             self,
             samples=max(self.samples, math.ceil(self.seconds / once)),

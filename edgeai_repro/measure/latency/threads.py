@@ -19,8 +19,7 @@ def usable_cores() -> int:
 
 
 def why_eager_is_not_timed(threads: int) -> str | None:
-    """Return the reason why torch's eager mode can't be timed fairly with this number of threads; None if it
-    can."""
+    """Return the reason why eager mode can't be timed fairly with this number of threads, or None."""
     passive = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
     return PASSIVE_THREADS if passive and threads > 1 else None
 

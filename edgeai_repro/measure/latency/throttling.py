@@ -77,8 +77,7 @@ def _number(path: Path, base: int = 10) -> int | None:
 
 
 def _texts(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield the text of each file that can be read. A core that is switched off has none, and a driver may
-    refuse."""
+    """Yield the text of each readable file. A core that is off has none, and a driver may refuse."""
     for path in paths:
         with suppress(OSError, UnicodeError):
             yield path.read_text(encoding="ascii").strip()
