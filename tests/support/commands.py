@@ -1,7 +1,8 @@
-"""The type of the fixture `command`, which runs the command line."""
+"""The type of the fixture `command`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Command = Callable[..., tuple[int, str, str]]  # arguments -> exit status, standard output, standard error
+Command = Callable[..., tuple[int, str, str]]
+"""Runs the command line with these arguments; returns its exit status, standard output and standard error."""

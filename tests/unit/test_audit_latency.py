@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -230,7 +231,7 @@ def test_jumping_clock_keeps_the_counts(monkeypatch: pytest.MonkeyPatch) -> None
     def jump(*_: object) -> dict[str, Timing]:
         raise UserError("'clock' must not jump (got 5 s)")
 
-    monkeypatch.setattr("edgeai_repro.audit.audit.time_models", jump)
+    monkeypatch.setattr(sys.modules[audit.__module__], "time_models", jump)
     result = audit(net(), resolution=8, settings=FEW)
 
     assert result.uncompressed.problem == "can't be timed: 'clock' must not jump (got 5 s)"
