@@ -78,11 +78,6 @@ class Evaluation(Frozen):
         return np.unpackbits(packed, count=self.n).astype(bool)
 
     @property
-    def params(self) -> dict[str, float | str]:
-        """The settings under their old name, until all callers use the new one."""
-        return self.settings
-
-    @property
     def top1(self) -> float:
         """Return top-1 accuracy in percent."""
         return 100 * self.successes / self.n

@@ -68,7 +68,7 @@ class ComparableRuns:
         for run in self.runs:
             for evaluation in run.record.evaluations:
                 if evaluation.technique == claim.technique:
-                    for name, value in evaluation.params.items():
+                    for name, value in evaluation.settings.items():
                         recorded[name].add(value)
         return {
             name: [*sorted(recorded[name])] if name in recorded else values
@@ -165,7 +165,7 @@ class TrainedModels:
 def recorded_evaluation(run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
     """Return the recorded correctness of a run, None if its record has no such evaluation."""
     for evaluation in run.record.evaluations:
-        if (evaluation.technique, evaluation.params) == (technique, settings):
+        if (evaluation.technique, evaluation.settings) == (technique, settings):
             return evaluation.bits()
     return None
 
