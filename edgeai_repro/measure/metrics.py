@@ -150,7 +150,9 @@ def linear_share_params(models: CompressedModels, claim: Claim, model: str) -> I
 def linear_share_bytes(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
     savings = _linear_savings(models, claim, model)
-    yield _distance(claim, model, savings, abs(savings["bytes_saved"] - INT8_SAVES / 100 * savings["share_of_linear"]))
+    yield _distance(
+        claim, model, savings, abs(savings["bytes_saved"] - INT8_SAVES / 100 * savings["share_of_linear"])
+    )
 
 
 def _linear_savings(models: CompressedModels, claim: Claim, model: str) -> dict[str, float]:
