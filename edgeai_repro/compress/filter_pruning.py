@@ -16,7 +16,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.errors import UserError, nearest
+from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.networks.resnet_cifar import Block, ResNetCifar, resnet_cifar
 from edgeai_repro.networks.vgg_cifar import VggCifar, vgg_cifar
 
@@ -37,12 +37,12 @@ class Site:
 def prune_filters(model: Prunable, rates: Rates, *, ranking: Ranking = "l1", seed: int = 0) -> Prunable:
     """Return a smaller network without the share of filters that `rates` gives for each layer.
 
-    int(n * (1 - rate)) filters of n are kept, in their order. `random` draws them under `seed`. The given model stays
-    as it is. Raises UserError for a layer that cannot be pruned, a rate out of [0, 1) or one that empties a layer,
+    int(n * (1 - rate)) filters of n are kept, in their order. `random` draws them under `seed`. The given
+    model stays as it is. Raises UserError for a layer that cannot be pruned, a rate out of [0, 1) or one that empties a layer,
     an unknown ranking, and weights that are not finite.
     """
     if ranking not in get_args(Ranking):
-        raise UserError(f"'ranking' must be known (got {ranking!r}); {nearest(ranking, get_args(Ranking))}")
+        raise UserError(f"'ranking' must be known (got {ranking!r}); {did_you_mean(ranking, get_args(Ranking))}")
     places = sites(model)
     state = dict(model.state_dict())
     kept = {
@@ -75,7 +75,8 @@ def kept_counts(model: Prunable, rates: Rates) -> dict[int, int]:
         counts[number] = int(round(filters * (1 - rate), 9))
         if not counts[number]:
             raise UserError(
-                f"the rate of layer {number} must leave one of its {filters} filters (got {rate}); choose a lower one"
+                f"the rate of layer {number} must leave one of its {filters} filters (got {rate}); "
+                "choose a lower one"
             )
     return counts
 

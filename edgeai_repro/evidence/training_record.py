@@ -34,14 +34,14 @@ class Evaluation(Frozen):
     """
 
     technique: str
-    params: dict[str, float] = Field(default_factory=dict)
+    params: dict[str, float | str] = Field(default_factory=dict)
     n: PositiveInt
     successes: int
     correct: str
     interval: Interval | None = None
 
     @classmethod
-    def of(cls, technique: str, correct: NDArray[np.bool_], **params: float) -> Evaluation:
+    def of(cls, technique: str, correct: NDArray[np.bool_], **params: float | str) -> Evaluation:
         """Record the correctness of each image, bool (n,), under a technique and its settings."""
         bitmap = base64.b64encode(np.packbits(correct).tobytes()).decode()
         return cls(technique=technique, params=params, n=len(correct), successes=int(correct.sum()), correct=bitmap)
@@ -93,7 +93,7 @@ class TrainingRecord(Frozen):
     data_sha256: dict[str, str]
     evaluations: tuple[Evaluation, ...] = Field(default=())
 
-    def evaluation(self, technique: str, **params: float) -> Evaluation:
+    def evaluation(self, technique: str, **params: float | str) -> Evaluation:
         """Return the evaluation of a technique under its settings. Raises KeyError where it was not evaluated."""
         for found in self.evaluations:
             if found.technique == technique and found.params == params:

@@ -53,6 +53,8 @@ OTHER_NETWORKS = {
     "vit_b_16": "ViT-B/16",
     "vgg16": "VGG-16",
 }
+# Networks for 32 × 32 pixels (`networks/cifar.py`), which `edgeai-repro train` takes next to the ConvNeXts.
+CIFAR_NETWORKS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "vgg16")
 IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
 
 

@@ -64,9 +64,7 @@ class VggCifar(nn.Module):
         )
 
 
-def vgg_cifar(
-    channels: Sequence[int | str] = VGG16, *, classes: int = 10, seed: int | None = 0
-) -> VggCifar:
+def vgg_cifar(channels: Sequence[int | str] = VGG16, *, classes: int = 10, seed: int | None = 0) -> VggCifar:
     """Build the VGG of a list of channels in eval mode.
 
     The weights are drawn under `seed`; with None they are left uninitialised, for a `state_dict` to fill. Raises
@@ -74,7 +72,9 @@ def vgg_cifar(
     """
     for entry in channels:
         if entry != POOL and not (isinstance(entry, int) and entry > 0):
-            raise UserError(f"'channels' must hold positive numbers and {POOL!r} (got {entry!r}); correct that entry")
+            raise UserError(
+                f"'channels' must hold positive numbers and {POOL!r} (got {entry!r}); correct that entry"
+            )
     if list(channels).count(POOL) > 5 or channels[-1:] == (POOL,):
         raise UserError(
             f"'channels' must hold at most 5 {POOL!r} and not end with one (got {list(channels)}); "
