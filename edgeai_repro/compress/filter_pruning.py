@@ -38,8 +38,8 @@ def prune_filters(model: Prunable, rates: Rates, *, ranking: Ranking = "l1", see
     """Return a smaller network without the share of filters that `rates` gives for each layer.
 
     int(n * (1 - rate)) filters of n are kept, in their order. `random` draws them under `seed`. The given
-    model stays as it is. Raises UserError for a layer that cannot be pruned, a rate out of [0, 1) or one that empties a layer,
-    an unknown ranking, and weights that are not finite.
+    model stays as it is. Raises UserError for a layer that cannot be pruned, a rate out of [0, 1) or one that
+    empties a layer, an unknown ranking, and weights that are not finite.
     """
     if ranking not in get_args(Ranking):
         raise UserError(f"'ranking' must be known (got {ranking!r}); {did_you_mean(ranking, get_args(Ranking))}")
