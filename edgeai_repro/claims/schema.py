@@ -17,12 +17,12 @@ from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Frozen, Setting
 from edgeai_repro.files import LONGEST, parse_as, read_yaml
-from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, OTHER_NETWORKS
+from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS, OTHER_NETWORKS
 
 Side = Literal["both", "at_least", "at_most"]
 Need = Literal["data", "weights", "edge"]
 Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
-MODELS = (*CONVNEXT_VARIANTS, *OTHER_NETWORKS)
+MODELS = tuple(dict.fromkeys([*CONVNEXT_VARIANTS, *OTHER_NETWORKS, *CIFAR_NETWORKS]))
 Width = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 OWN = ", or registered in a conftest.py beside the claims folder"
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"

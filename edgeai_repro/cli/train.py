@@ -55,10 +55,10 @@ def train(
     edgeai-repro train convnext_small --init imagenet --structured 0.8
     edgeai-repro train resnet56 --recipe li2017-retrain --plan li2017-resnet56-b --init resnet56.safetensors
     """
+    from edgeai_repro.claims.recipe_files import read_plan, read_recipe
     from edgeai_repro.compress.saved_models import default_root
     from edgeai_repro.data.cifar import data_folder
     from edgeai_repro.training.recipe import Recipe, format_rates
-    from edgeai_repro.training.recipe_files import read_plan, read_recipe
     from edgeai_repro.training.train import train as run_training
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

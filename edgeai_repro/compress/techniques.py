@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edgeai_repro.claims.registry import Settings, technique
+from edgeai_repro.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from edgeai_repro.compress.filter_pruning import Ranking
 
 
 @technique("dynamic_quantization")
@@ -36,6 +39,21 @@ def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterat
 
     for _, pruned in prune(model, [float(setting["target"]) for setting in settings]):
         yield pruned
+
+
+@technique("filter_pruning")
+def filter_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """Filters of a CIFAR network cut by a plan of `claims/training`, ranked within a layer; not retrained."""
+    from edgeai_repro.claims.recipe_files import read_plan
+    from edgeai_repro.compress.filter_pruning import prune_filters
+    from edgeai_repro.networks.resnet_cifar import ResNetCifar
+    from edgeai_repro.networks.vgg_cifar import VggCifar
+
+    if not isinstance(model, ResNetCifar | VggCifar):
+        raise UserError(f"'filter_pruning' must be applied to a CIFAR network (got {type(model).__name__})")
+    for setting in settings:
+        rates = read_plan(str(setting["plan"])).layer_rates()
+        yield prune_filters(model, rates, ranking=cast("Ranking", setting.get("ranking", "l1")))
 
 
 @technique("combined", base="structured_pruning")
