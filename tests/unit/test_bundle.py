@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -149,6 +150,25 @@ class TestBuild:
         monkeypatch.setattr(export, "quantize", wrong)
         with pytest.raises(UserError, match=r"^int8\.onnx: must answer as torch does"):
             build.build(source, tmp_path / "b", target=0.8, test_split=False)
+
+    @pytest.mark.parametrize("factor", [0.95, 1.05])
+    def test_int8_file_with_a_wrong_scale_is_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
+    ) -> None:
+        """A scale of the last int8 product that is off by 5 % shows in the logits, on every processor."""
+        quantized = export.quantize
+
+        def wrong(source: Path, target: Path) -> None:
+            quantized(source, target)
+            model = onnx.load(target)
+            *_, scales = (tensor for tensor in model.graph.initializer if tensor.name.endswith("_scale"))
+            values = onnx.numpy_helper.to_array(scales) * np.float32(factor)
+            scales.CopyFrom(onnx.numpy_helper.from_array(values, scales.name))
+            export._save(model, target)
+
+        monkeypatch.setattr(export, "quantize", wrong)
+        with pytest.raises(UserError, match=r"^int8\.onnx: must answer as torch does"):
+            build.build(build.read_source("convnext_atto"), tmp_path / "b", target=0.8, test_split=False)
 
     def test_pruned_artefact(self, tmp_path: Path) -> None:
         """A pruned artefact keeps its widths and weights; what stands for its dense model is marked as random."""
