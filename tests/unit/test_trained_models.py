@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -501,3 +501,45 @@ print(run.verdicts["francy2024/maintained-accuracy"].verdict, "torch" in sys.mod
         )
 
         assert done.stdout == "reproduced False\n", done.stderr
+
+
+class TestEffort:
+    """A shorter retraining of cut filters counts in favour of a one-sided claim, and only so."""
+
+    CUT: ClassVar[dict[str, Any]] = {"plan": "a-plan", "ranking": "l1", "retraining": "finetuned"}
+
+    def _found(self, count: int, *, side: str = "at_least", epochs: int = 1, **recipe: Any) -> Measurement:
+        """Return the row of a retraining: of 1000 images the dense network has 900 right, the retrained `count`."""
+        cut = evaluated("filter_pruning", count, **self.CUT)
+        filters = {"filters": "2:0.5", "plan": "a-plan", **FULL, "epochs": epochs, **recipe}
+        band = {"rounding": 0.0, "tolerance": 3.0, "side": side, "derivation": "for the test"}
+        settings = {name: [value] for name, value in self.CUT.items()}
+        asked = _change(technique="filter_pruning", settings=settings, band=band)
+        (found,) = _rows(asked, short=record(evaluated("none", 900), cut, **filters))
+        return found
+
+    def test_inside_counts(self) -> None:
+        """One epoch instead of 30 and still inside of the band: the paper's budget could only do better."""
+        found = self._found(895)
+
+        assert found.scale == "full"
+        assert found.params["epochs"] == 1
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"count": 850},
+            {"side": "both"},
+            {"model": "convnext_tiny"},
+            {"init": "scratch"},
+            {"filters": None},
+        ],
+        ids=lambda other: next(iter(other)),
+    )
+    def test_nothing_else_counts(self, other: dict[str, Any]) -> None:
+        """Outside of the band, a two-sided claim, another network or start, or a dense model trained as short."""
+        assert self._found(**{"count": 895, **other}).scale == "reduced"
+
+    def test_the_full_budget_counts_against_the_claim(self) -> None:
+        """With the paper's epochs a row outside of the band is full scale."""
+        assert self._found(850, epochs=30).scale == "full"
