@@ -1,19 +1,27 @@
-"""The errors that a person caused or can mend; each is one line: what, the rule, what came, what to do."""
+"""Errors that users can fix. Each is one line: what is wrong, the rule, the value received, the next step."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from pydantic import BaseModel, ValidationError
 
 if TYPE_CHECKING:
     from edgeai_repro.evidence.measurement import Measurement
 
 Requirement = Literal["data", "weights", "edge", "torch", "models"]
+Location = tuple[int | str, ...]  # the keys and indices that lead to a value of a document
+LONGEST = 80  # characters of a wrong value that a message repeats
 
 
 class UserError(Exception):
-    """Bad input: shown as its one line, without a traceback, and an exit status that is not 0."""
+    """Bad input. It is shown without a traceback, and the exit status is not 0.
+
+    The message is one line; the error of a file has one line per mistake.
+    """
 
 
 class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
@@ -30,24 +38,142 @@ class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for
 
 
 class TooNoisyError(Exception):
-    """The machine is too noisy, hot or busy to time on: nothing is told of a claim, which is no failure of it."""
+    """The machine is too noisy, hot or busy for timing. The claim stays undecided; it hasn't failed."""
+
+
+def closest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the only known name that contains `name`, else the most similar one, None if no name is similar."""
+    names = sorted(known)
+    longer = [other for other in names if name and name in other]
+    return next(iter(longer if len(longer) == 1 else difflib.get_close_matches(name, names, n=1)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown name: the only one that it is a part of, else the nearest, else all."""
+    """Return a hint for an unknown name: the closest known name, else all known names."""
     names = sorted(known)
-    longer = [other for other in names if name and name in other]
-    close = longer if len(longer) == 1 else difflib.get_close_matches(name, names, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
+    if closest := closest_name(name, names):
+        return f"did you mean {closest!r}?"
     return f"known are {', '.join(names)}" if names else "none is known"
 
 
+def require_known(
+    kind: str, name: str, known: Iterable[str], hint: str = "", *, error: type[Exception] = UserError
+) -> None:
+    """Raise `error` unless `name` is one of the `known` names; `kind` says in the message what it is a name of.
+
+    `hint` follows the closest name. A validator of a pydantic model passes `error=ValueError`.
+    """
+    names = list(known)
+    if name not in names:
+        raise error(f"{kind} must be known (got {name!r}); {did_you_mean(name, names)}{hint}")
+
+
 def one_line(error: BaseException) -> str:
-    """Return an error in one line, with its type where it isn't a line for users already."""
-    text = str(error).splitlines()[0] if str(error) else ""
-    return (
-        text
-        if isinstance(error, UserError | TooNoisyError)
-        else f"{type(error).__name__}: {text}".removesuffix(": ")
-    )
+    """Return an error's message as one line. It begins with the error's type unless it was written for users."""
+    first, *others = str(error).splitlines() or [""]
+    if isinstance(error, UserError | TooNoisyError):
+        return f"{first} (and {len(others)} more)" if others else first
+    return f"{type(error).__name__}: {first}".removesuffix(": ")
+
+
+def complaints(error: ValidationError, schema: type[BaseModel], document: Any) -> list[str]:
+    """Return all mistakes that pydantic found in a document, one line per place.
+
+    A line gives the place, the rule, the value received and the next step. A misspelled or renamed key doesn't also
+    count as missing.
+    """
+    errors = error.errors(include_url=False)
+    present = {
+        (*parents, name)
+        for *parents, key in (complaint["loc"] for complaint in errors if complaint["type"] == "extra_forbidden")
+        if (name := _intended_key(schema, tuple(parents), str(key)))
+    }
+    places: dict[str, list[_Complaint]] = {}
+    for details in errors:
+        if details["type"] != "missing" or details["loc"] not in present:
+            complaint = _explain(details, schema)
+            places.setdefault(_place(complaint.location, document), []).append(complaint)
+    return [" ".join(_sentence(place, group).split()) for place, group in places.items()]
+
+
+class _Complaint(NamedTuple):
+    location: Location
+    problem: str
+    received: str  # empty if the value doesn't matter
+    step: str
+
+
+def _sentence(place: str, group: list[_Complaint]) -> str:
+    """Return the line about one place. A value that may have several types has one complaint per type."""
+    problem = " or ".join(dict.fromkeys(complaint.problem for complaint in group))
+    received = f" (got {group[0].received})" if group[0].received else ""
+    return f"{place}: {problem}{received}{group[0].step and '; '}{group[0].step}".removeprefix(": ")
+
+
+def _explain(details: Any, schema: type[BaseModel]) -> _Complaint:
+    """Return one of pydantic's complaints in words for users."""
+    kind, location, value = details["type"], details["loc"], details["input"]
+    received = repr(value) if len(repr(value)) <= LONGEST else f"{repr(value)[: LONGEST - 1]}…"
+    if location[-1:] == ("[key]",) or kind == "invalid_key":
+        parents = location[: -2 if location[-1] == "[key]" else -1]
+        return _Complaint(parents, f"key {received} must be text", "", "put it in quotes")
+    if kind == "missing":
+        return _Complaint(location, "is missing", "", "add it")
+    if kind == "extra_forbidden":
+        model, key = _model_at(schema, location[:-1]), str(location[-1])
+        if new_name := _renamed(model).get(key):
+            return _Complaint(location, f"is now called {new_name!r}", "", "rename it")
+        return _Complaint(location, "is not a known key", "", did_you_mean(key, _keys(model)))
+    if kind == "value_error":
+        problem, _, step = str(details["ctx"]["error"]).partition("; ")
+        return _Complaint(location, problem, "", step or "fix it")
+    rule = re.sub(r"^\w+ should", "must", re.sub(r" or instance of \w+", "", details["msg"]))
+    step = "fix it"
+    if kind == "literal_error" and (name := closest_name(str(value), re.findall("'([^']*)'", rule))):
+        step = f"did you mean {name!r}?"
+    return _Complaint(location, rule, received, step)
+
+
+def _place(location: Location, document: Any) -> str:
+    """Return a place as `claims[dq-params].band.rounding`: entries of lists by `id`, `key` or index."""
+    place, node = "", document
+    for part in location:
+        if isinstance(part, int) and isinstance(node, list):
+            node = node[part]
+            name = node.get("id", node.get("key")) if isinstance(node, dict) else None
+            place += f"[{name or part}]"
+        elif isinstance(node, dict):
+            node = node.get(part)
+            place += f".{part}"
+        else:
+            break  # the rest names one of the types that the value may have
+    return place.removeprefix(".")
+
+
+def _intended_key(schema: type[BaseModel], parents: Location, key: str) -> str | None:
+    """Return the key that an unknown one stands for: its new name or the closest one, None if there is none."""
+    model = _model_at(schema, parents)
+    return _renamed(model).get(key) or closest_name(key, _keys(model))
+
+
+def _renamed(model: type[BaseModel]) -> Mapping[str, str]:
+    return getattr(model, "renamed", {})
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
+    """Return the model of the value at a location of a document."""
+    for part in location:
+        if part in model.model_fields:
+            model = _model_in(model.model_fields[str(part)].annotation) or model
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in a type: the type itself, or the first model in its arguments."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)

@@ -1,35 +1,33 @@
-"""Reading YAML and JSON, and writing files so that an interrupted run leaves none half-written."""
+"""Reads YAML and JSON, checks sha256 sums, and writes files and folders whole or not at all."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import re
 import secrets
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar, get_args
+from typing import IO, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.errors import LONGEST as LONGEST
+from edgeai_repro.errors import UserError, complaints, one_line
 
 Schema = TypeVar("Schema", bound=BaseModel)
 MERGE = "tag:yaml.org,2002:merge"
-LONGEST = 80  # characters of a wrong value that a message repeats
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
-    """PyYAML's safe loader, which here refuses what it otherwise drops silently: the first of two equal keys."""
+    """A safe YAML loader that rejects duplicate keys. PyYAML silently keeps the last of them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        written = [key for key, _ in node.value if key.tag != MERGE]  # what `<<` merges may be overridden
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)  # refuses a key that can't be hashed
+        written = [key for key, _ in node.value if key.tag != MERGE]  # a key that `<<` merges may be overridden
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)  # rejects keys that can't be hashed
         seen = set()
         for key_node in written:
             key = self.construct_object(key_node, deep=True)
@@ -40,33 +38,45 @@ class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  
 
 
 def read_yaml(path: Path) -> Any:
-    """Return the document in a YAML file. Raises UserError, in one line, where it can't be read or parsed."""
+    """Return the content of a YAML file. Raises UserError if the file can't be read or parsed."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: must be a readable UTF-8 file (got {_brief(error)}); check the path") from None
+        return yaml.load(_read_text(path, "YAML"), Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: must be valid YAML ({error.problem}); mend that line") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date that isn't one, say
-        raise UserError(f"{path}: must be valid YAML ({_brief(error)}); mend the file") from None
+        raise UserError(f"{path}{line}: must be valid YAML ({error.problem}); fix that line") from None
+    except (yaml.YAMLError, ValueError) as error:  # for instance, ValueError for a date with month 13
+        raise UserError(f"{path}: must be valid YAML ({str(error).splitlines()[0]}); fix the file") from None
 
 
 def read_json(path: Path) -> Any:
-    """Return the document in a JSON file. Raises UserError, in one line, where it can't be read or parsed."""
+    """Return the content of a JSON file. Raises UserError if the file can't be read or parsed."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: must be a readable JSON file (got {_brief(error)}); check the path") from None
+        return json.loads(_read_text(path, "JSON"))
+    except ValueError as error:
+        raise UserError(f"{path}: must be valid JSON ({error}); fix the file") from None
+
+
+def _read_text(path: Path, form: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: must be a readable {form} file (got {error.strerror}); check the path") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: must be UTF-8 text (got {error}); save it as UTF-8") from None
 
 
 def parse_as(schema: type[Schema], document: Any, path: Path) -> Schema:
-    """Return a document as its pydantic model. Raises UserError: file, place, rule, what came, what to do."""
+    """Return the content of the file `path` as an instance of `schema`.
+
+    Raises UserError with one line per mistake: file, place, rule, value received, next step. Entries of lists are
+    named by their `id` or `key`. If the schema has renamed a key, its class variable `renamed` maps the old name to
+    the new one.
+    """
     try:
         return schema.model_validate(document)
     except ValidationError as error:
-        raise UserError(f"{path}: {_first_complaint(error, schema, document)}") from None
+        raise UserError("\n".join(f"{path}: {line}" for line in complaints(error, schema, document))) from None
 
 
 def sha256(path: Path) -> str:
@@ -75,29 +85,63 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = None) -> None:
+    """Raise UserError unless a file has the sha256 `expected`, and `size` bytes if given.
+
+    `hint` is the next step for the user.
+    """
+    try:
+        _compare(path, path.stat().st_size, sha256(path), expected, hint, size)
+    except OSError as error:
+        raise _unreadable(path, error, hint) from None
+
+
+def read_verified(path: Path, expected: str, hint: str, *, size: int | None = None) -> bytes:
+    """Return the bytes of a file, read once and then checked as `verify_sha256` does."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error, hint) from None
+    _compare(path, len(content), hashlib.sha256(content).hexdigest(), expected, hint, size)
+    return content
+
+
+def _compare(path: Path, size: int, digest: str, expected: str, hint: str, expected_size: int | None) -> None:
+    if expected_size is not None and size != expected_size:
+        raise UserError(f"{path}: must have {expected_size} bytes (got {size}); {hint}")
+    if digest != expected:
+        raise UserError(f"{path}: must have the sha256 {expected[:12]}… (got {digest[:12]}…); {hint}")
+
+
+def _unreadable(path: Path, error: OSError, hint: str) -> UserError:
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"{path}: is missing; {hint}")
+    return UserError(f"{path}: must be readable (got {error.strerror}); {hint}")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises UserError where it can't be written."""
+    """Write a text file whole or not at all. Raises UserError if it can't be written."""
     with atomic_write(path) as stream:
         stream.write(text.encode())
 
 
 def check_writable(path: Path) -> None:
-    """Raise UserError if a file couldn't be written at `path`: better before the work than after it."""
+    """Raise UserError early if a file can't be written at `path`."""
     if path.is_dir():
         raise UserError(f"{path}: must be a file's path (got a folder); add a file name")
-    with contextlib.suppress(_Untouched), atomic_write(path):
-        raise _Untouched
-
-
-class _Untouched(Exception):  # noqa: N818 - ends a trial before the file takes its place
-    pass
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _not_writable(path, error) from None
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file beside `path` that takes its place when the block ends well.
+    """Open a temporary file next to `path`, and move it to `path` if the block ends without an exception.
 
-    Raises UserError, and leaves `path` as it was, where the folder can't be written or the disk is full.
+    Raises UserError if the folder can't be written or the disk is full; an old file at `path` is then unchanged.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
@@ -108,89 +152,31 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UserError(f"{path}: must be writable (got {_brief(error)}); free space or choose another") from None
+        raise _not_writable(path, error) from None
     finally:
-        with contextlib.suppress(OSError):  # where its folder isn't one, there is nothing to remove
+        with suppress(OSError):  # if the parent is a file, there is nothing to remove
             temporary.unlink(missing_ok=True)
 
 
-def _brief(error: Exception) -> str:
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-    return " ".join(text.split())
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder next to `path`, and move it to `path` if the block ends without an exception.
 
-
-def _first_complaint(error: ValidationError, schema: type[BaseModel], document: Any) -> str:
-    """Return the first of pydantic's complaints as one line; entries of lists go by their id or key.
-
-    A key that isn't known goes first: its misspelling is also why another seems to be missing.
+    Raises UserError if `path` exists or can't be written. Nothing is left of an interrupted block.
     """
-    complaints = error.errors(include_url=False)
-    first = min(complaints, key=lambda complaint: complaint["type"] != "extra_forbidden")
-    kind, got = first["type"], first["input"]
-    if first["loc"][-1:] == ("[key]",):
-        kind, first["loc"] = "invalid_key", first["loc"][:-1]
-    place = _place(first["loc"][:-1] if kind == "invalid_key" else first["loc"], document)
-    came = _came(got)
-    if kind == "value_error":
-        text = f"{place.entry}{first['ctx']['error']}; mend it"
-    elif kind == "extra_forbidden":
-        known = _fields(schema, first["loc"][:-1])
-        text = f"{place} must be a known key (got {came} for it); {did_you_mean(str(first['loc'][-1]), known)}"
-    elif kind == "invalid_key":
-        text = f"{place.entry}key {came} must be text; put it in quotes"
-    elif kind == "missing":
-        text = f"{place} must be given (got nothing); add it"
-    elif kind == "literal_error" and isinstance(got, str):
-        known = re.findall("'([^']*)'", first["ctx"]["expected"])
-        text = f"{place} must be known (got {came}; {did_you_mean(got, known)}); mend it"
-    else:
-        text = f"{place} must fit: {first['msg'][0].lower()}{first['msg'][1:]} (got {came}); mend it"
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return " ".join(f"{text}{more}".split())
+    if path.exists():
+        raise UserError(f"{path}: must not exist yet (got a file or folder); remove it, or choose another path")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
+            folder = Path(temporary) / path.name
+            folder.mkdir()
+            yield folder
+            folder.rename(path)
+    except OSError as error:
+        raise _not_writable(path, error) from None
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where in a document: the entries of lists on the way, and the key below the last of them."""
-
-    entry: str
-    key: str
-
-    def __str__(self) -> str:
-        return f"{self.entry}{self.key!r}" if self.key else self.entry.removesuffix(": ")
-
-
-def _place(loc: tuple[int | str, ...], document: Any) -> _Place:
-    entry, node = "", document
-    keys: list[str] = []
-    for part in loc:
-        if isinstance(part, int):
-            node = node[part]
-            name = node.get("id", node.get("key")) if isinstance(node, dict) else None
-            entry, keys = f"{entry}{'.'.join(keys)} {name or f'number {part + 1}'}: ", []
-        elif isinstance(node, dict):
-            node = node.get(part)
-            keys.append(part)
-        else:
-            break  # no key, but the name of a type that the value might have had
-    return _Place(entry, ".".join(keys))
-
-
-def _fields(schema: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that a schema knows at a place."""
-    for part in loc:
-        if isinstance(part, str):
-            schema = _model_in(schema.model_fields[part].annotation) or schema
-    return list(schema.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model in a type: itself, that of a list's entries, or that of an optional value."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)
-
-
-def _came(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _not_writable(path: Path, error: OSError) -> UserError:
+    reason = error.strerror or one_line(error)
+    return UserError(f"{path}: must be writable (got {reason}); free space or choose another path")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -51,8 +52,17 @@ def describe() -> Environment:
         engine=torch.backends.quantized.engine if torch else None,
         device=os.environ.get("EDGEAI_DEVICE"),
         emulated=emulated(),
-        versions={name: version for name in PACKAGES if (version := _version(name))},
+        versions=versions(*PACKAGES),
     )
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the version of each of the packages that is installed, by name."""
+    installed = {}
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            installed[package] = metadata.version(package)
+    return installed
 
 
 def emulated() -> bool:
@@ -84,13 +94,6 @@ def conditions() -> str:
         f"edge device: {device or 'not one, EDGEAI_DEVICE is unset'}",
     ]
     return "; ".join(found)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _executed() -> str | None:

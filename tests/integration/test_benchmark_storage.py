@@ -249,9 +249,9 @@ class TestBadStore:
     @pytest.mark.parametrize(
         ("content", "complaint"),
         [
-            ("{", "must be a readable JSON file"),
-            ("[]", "must fit"),
-            ('{"benchmarks": []}', "'machine_info' must be given"),
+            ("{", "must be valid JSON"),
+            ("[]", "must be a valid dictionary"),
+            ('{"benchmarks": []}', "machine_info: is missing"),
             ('{"machine_info": {}, "benchmarks": [{"fullname": "a", "stats": {}}]}', "must tell its device"),
         ],
     )

@@ -135,7 +135,7 @@ def test_broken_json(build: ModuleType, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     monkeypatch.setattr(build, "VERDICTS", tmp_path / "broken.json")
 
-    with pytest.raises(UserError, match=r"broken\.json: must be a readable JSON file"):
+    with pytest.raises(UserError, match=r"broken\.json: must be valid JSON"):
         build.main()
 
 

@@ -434,15 +434,15 @@ class TestBadInput:
         ("text", "complaint"),
         [
             ("paper: [", "paper.yaml, line 2: must be valid YAML ("),
-            (paper_yaml(planted(10)) + "claims: []\n", "must be valid YAML (key 'claims' twice); mend that line"),
+            (paper_yaml(planted(10)) + "claims: []\n", "must be valid YAML (key 'claims' twice); fix that line"),
             (paper_yaml(planted(10), planted(10)), "paper.yaml: claim 'id' must be unique (got 'a-claim' twice)"),
             (
                 paper_yaml(planted(10, metric="plantet")),
-                "claims a-claim: metric must be known (got 'plantet'; did you",
+                "claims[a-claim]: metric must be known (got 'plantet'; did you",
             ),
             (
                 paper_yaml(planted(10, value="ten")),
-                "claims a-claim: 'value' must fit: input should be a valid number",
+                "claims[a-claim].value: must be a valid number",
             ),
             (
                 paper_yaml(planted(10, expected="attainable")),

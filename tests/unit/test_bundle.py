@@ -345,7 +345,7 @@ class TestDamage:
             (lambda m: m.update(schema_version=1), r"'schema_version' must be 2 \(got 1\); write the bundle again"),
             (lambda m: m.pop("schema_version"), r"'schema_version' must be 2 \(got None\)"),
             (lambda m: m.update(model="convnext_nano"), r"'model' must be known \(got 'convnext_nano'\)"),
-            (lambda m: m.pop("input"), r"'input' must be given"),
+            (lambda m: m.pop("input"), r"input: is missing"),
             (lambda m: m["files"].pop("int8.onnx"), r"'files' must list 'int8\.onnx'"),
             (lambda m: m["files"].update({"../x": m["files"]["int8.onnx"]}), r"'files' must be of"),
             (lambda m: m["files"].update({"..": m["files"]["int8.onnx"]}), r"'files' must be of"),

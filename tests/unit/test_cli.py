@@ -84,10 +84,10 @@ def test_schema(command: Command) -> None:
             "claim 'a-claim' must name one claim (got more than one); did you mean 'paper/a-claim'?",
         ),
         (["list", "--claims-dir", "nowhere"], "nowhere: must be a folder with a claims file"),
-        (["check", "nowhere.yaml"], "nowhere.yaml: must be a readable UTF-8 file (got No such file or directory)"),
-        (["check", "claims"], "claims: must be a readable UTF-8 file (got Is a directory)"),
+        (["check", "nowhere.yaml"], "nowhere.yaml: must be a readable YAML file (got No such file or directory)"),
+        (["check", "claims"], "claims: must be a readable YAML file (got Is a directory)"),
         (["check", "broken.yaml"], "broken.yaml, line 2: must be valid YAML ("),
-        (["check", "unknown.yaml"], "unknown.yaml: claims a-claim: metric must be known (got 'wit'; known are "),
+        (["check", "unknown.yaml"], "unknown.yaml: claims[a-claim]: metric must be known (got 'wit'; known are "),
     ],
 )
 def test_usage(folder: Path, command: Command, arguments: list[str], complaint: str) -> None:

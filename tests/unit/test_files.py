@@ -1,34 +1,17 @@
-"""Reading YAML and JSON, and writing files whole or not at all."""
+"""Files are read with errors in plain words, and files and folders are written whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pytest
-from pydantic import Field
 
 from edgeai_repro import files
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence.measurement import Frozen, Interval
-
-
-class Leaf(Frozen):
-    """An entry of a list."""
-
-    id: str
-    size: float = 0.0
-    kind: Literal["evergreen", "deciduous"] = "deciduous"
-
-
-class Tree(Frozen):
-    """A small schema."""
-
-    leaves: list[Leaf] = Field([])
-    trunk: Interval | None = None
-    labels: dict[str, str] = Field({})
-    sizes: list[int | str] = Field([])
 
 
 def _yaml(folder: Path, text: str) -> Path:
@@ -37,113 +20,111 @@ def _yaml(folder: Path, text: str) -> Path:
     return file
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("a: [1, 2", "must be valid YAML ("),
-        ("a: 1\n\tb: 2", "line 2: must be valid YAML ("),
-        ("a: 1\nb: 2\na: 3", "line 3: must be valid YAML (key 'a' twice); mend that line"),
-        ("a: {b: 1, b: 2}", "line 1: must be valid YAML (key 'b' twice)"),
-        ("? [1, 2]\n: 3", "must be valid YAML (found unhashable key)"),
-        ("a: *nowhere", "must be valid YAML (found undefined alias)"),
-        ("a: !!python/object:os.system x", "must be valid YAML (could not determine a constructor for the tag"),
-        ("a: 2024-13-45", "must be valid YAML (month must be in 1..12); mend the file"),
-        ("a: \0", "must be valid YAML (unacceptable character #x0000"),
-    ],
-)
-def test_yaml_refused(tmp_path: Path, text: str, complaint: str) -> None:
-    """Raises UserError with file, line and problem, in one line, for what YAML doesn't allow."""
-    with pytest.raises(UserError) as refused:
-        files.read_yaml(_yaml(tmp_path, text))
+class TestReading:
+    """YAML and JSON that can't be read are refused in one line."""
 
-    assert complaint in str(refused.value)
-    assert str(refused.value).startswith(f"{tmp_path}/file.yaml")
-    assert "\n" not in str(refused.value)
+    @pytest.mark.parametrize(
+        ("text", "complaint"),
+        [
+            ("a: [1, 2", "must be valid YAML ("),
+            ("a: 1\n\tb: 2", "line 2: must be valid YAML ("),
+            ("a: 1\nb: 2\na: 3", "line 3: must be valid YAML (key 'a' twice); fix that line"),
+            ("a: {b: 1, b: 2}", "line 1: must be valid YAML (key 'b' twice)"),
+            ("? [1, 2]\n: 3", "must be valid YAML (found unhashable key)"),
+            ("a: *nowhere", "must be valid YAML (found undefined alias)"),
+            ("a: !!python/object:os.system x", "must be valid YAML (could not determine a constructor for the tag"),
+            ("a: 2024-13-45", "must be valid YAML (month must be in 1..12); fix the file"),
+            ("a: \0", "must be valid YAML (unacceptable character #x0000"),
+        ],
+    )
+    def test_invalid_yaml_is_refused_with_file_and_line(self, tmp_path: Path, text: str, complaint: str) -> None:
+        """The error names the file, the line and the problem."""
+        with pytest.raises(UserError) as refused:
+            files.read_yaml(_yaml(tmp_path, text))
+
+        assert complaint in str(refused.value)
+        assert str(refused.value).startswith(f"{tmp_path}/file.yaml")
+        assert "\n" not in str(refused.value)
+
+    def test_merged_yaml_key_may_be_overridden(self, tmp_path: Path) -> None:
+        """A key that `<<` merges isn't a duplicate of the same key."""
+        document = files.read_yaml(_yaml(tmp_path, "base: &base {a: 1, b: 2}\nmine: {<<: *base, a: 3}"))
+
+        assert document["mine"] == {"a": 3, "b": 2}
+
+    @pytest.mark.parametrize("read", [files.read_yaml, files.read_json])
+    def test_text_that_is_not_utf8_is_refused(self, tmp_path: Path, read: Callable[[Path], Any]) -> None:
+        """The error names the encoding that is expected."""
+        (tmp_path / "file").write_bytes("a: é".encode("latin-1"))
+
+        with pytest.raises(UserError, match=r"file: must be UTF-8 text \(got 'utf-8' codec can't decode"):
+            read(tmp_path / "file")
+
+    @pytest.mark.parametrize("read", [files.read_yaml, files.read_json])
+    @pytest.mark.parametrize(("name", "reason"), [("none", "No such file or directory"), (".", "Is a directory")])
+    def test_path_without_a_file_is_refused(
+        self, tmp_path: Path, read: Callable[[Path], Any], name: str, reason: str
+    ) -> None:
+        """A missing file and a folder are refused with the system's reason."""
+        with pytest.raises(
+            UserError, match=rf"must be a readable (YAML|JSON) file \(got {reason}\); check the path"
+        ):
+            read(tmp_path / name)
+
+    def test_truncated_json_is_refused(self, tmp_path: Path) -> None:
+        """The error says where the JSON ends."""
+        (tmp_path / "half.json").write_text('{"a": [1,', encoding="utf-8")
+
+        with pytest.raises(UserError, match=r"half.json: must be valid JSON \(Expecting value: line 1"):
+            files.read_json(tmp_path / "half.json")
 
 
-def test_yaml_merges(tmp_path: Path) -> None:
-    """A merged mapping may be overridden key by key: that is no key twice."""
-    read = files.read_yaml(_yaml(tmp_path, "base: &base {a: 1, b: 2}\nmine: {<<: *base, a: 3}"))
+class TestVerifying:
+    """A file is compared with its sha256."""
 
-    assert read["mine"] == {"a": 3, "b": 2}
+    @pytest.fixture(params=[files.verify_sha256, files.read_verified])
+    def verify(self, request: pytest.FixtureRequest) -> Callable[..., bytes | None]:
+        """Both functions, which refuse the same files."""
+        function: Callable[..., bytes | None] = request.param
+        return function
 
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        """A file of three bytes."""
+        (tmp_path / "weights").write_bytes(b"abc")
+        return tmp_path / "weights"
 
-def test_yaml_encoding(tmp_path: Path) -> None:
-    """Raises UserError for a file that isn't UTF-8."""
-    (tmp_path / "file.yaml").write_bytes("a: é".encode("latin-1"))
+    def test_unaltered_file_is_accepted(self, path: Path, verify: Callable[..., bytes | None]) -> None:
+        """The right sum and size are accepted; `read_verified` returns the content."""
+        assert verify(path, hashlib.sha256(b"abc").hexdigest(), "restore it", size=3) in (None, b"abc")
 
-    with pytest.raises(
-        UserError, match=r"file.yaml: must be a readable UTF-8 file \(got 'utf-8' codec can't decode"
-    ):
-        files.read_yaml(tmp_path / "file.yaml")
+    @pytest.mark.parametrize(
+        ("expected", "size", "complaint"),
+        [
+            (hashlib.sha256(b"abd").hexdigest(), None, r"must have the sha256 \w{12}… \(got ba7816bf8f01…\)"),
+            (hashlib.sha256(b"abc").hexdigest(), 4, r"must have 4 bytes \(got 3\)"),
+        ],
+    )
+    def test_altered_or_truncated_file_is_refused(
+        self, path: Path, verify: Callable[..., bytes | None], expected: str, size: int | None, complaint: str
+    ) -> None:
+        """The error begins with the path and ends with the caller's hint."""
+        with pytest.raises(UserError, match=rf"^{path}: {complaint}; restore it$"):
+            verify(path, expected, "restore it", size=size)
 
-
-@pytest.mark.parametrize("read", [files.read_yaml, files.read_json])
-def test_absent(tmp_path: Path, read: object) -> None:
-    """Raises UserError for a file that isn't there, and for a folder."""
-    assert callable(read)
-    with pytest.raises(UserError, match=r"none: must be a readable .* \(got No such file or directory\); check"):
-        read(tmp_path / "none")
-    with pytest.raises(UserError, match=r"must be a readable .* \(got Is a directory\); check the path"):
-        read(tmp_path)
-
-
-def test_json_refused(tmp_path: Path) -> None:
-    """Raises UserError for half a JSON file."""
-    (tmp_path / "half.json").write_text('{"a": [1,', encoding="utf-8")
-
-    with pytest.raises(UserError, match=r"half.json: must be a readable JSON file \(got Expecting value: line 1"):
-        files.read_json(tmp_path / "half.json")
-
-
-@pytest.mark.parametrize(
-    ("document", "complaint"),
-    [
-        ({"laeves": []}, "'laeves' must be a known key (got [] for it); did you mean 'leaves'?"),
-        ({"leaves": [{"id": "oak", "sise": 1}]}, "leaves oak: 'sise' must be a known key (got 1 for it); did you"),
-        ({"trunk": {"vlaue": 1}}, "'trunk.vlaue' must be a known key (got 1 for it); did you mean 'value'?"),
-        ({"leaves": [{}]}, "leaves number 1: 'id' must be given (got nothing); add it"),
-        ({"leaves": ["oak"]}, "leaves number 1 must fit: input should be a valid dictionary"),
-        ({"leaves": [{"id": "oak", "size": "big"}]}, "leaves oak: 'size' must fit: input should be a valid number"),
-        ({"leaves": 3}, "'leaves' must fit: input should be a valid list (got 3); mend it"),
-        (
-            {"leaves": [{"id": "oak"}, {"id": "elm", "kind": "shrub"}]},
-            "leaves elm: 'kind' must be known (got 'shrub'",
-        ),
-        (
-            {"leaves": [{"id": "oak", "kind": "ever-green"}]},
-            "(got 'ever-green'; did you mean 'evergreen'?); mend it",
-        ),
-        ({"leaves": [{"id": "oak", "size": ["y" * 500]}]}, "yyy…); mend it"),
-        (
-            {"trunk": {"value": 3, "low": 4, "high": 5}},
-            "'value' must lie in [low, high] (got 4.0 ≤ 3.0 ≤ 5.0); mend",
-        ),
-        ({"leaves": [{}, {}]}, "(and 1 more)"),
-        ({True: 1}, "key True must be text; put it in quotes"),
-        ({"labels": {1: "one"}}, "key 1 must be text; put it in quotes"),
-        ({"leaves": [{"id": "a\nb", "size": "big"}]}, "leaves a b: 'size' must fit"),
-        ({"sizes": [[1]]}, "sizes number 1 must fit: input should be a valid"),
-        (None, "must fit: input should be a valid dictionary or instance of Tree (got None)"),
-    ],
-)
-def test_validated(document: object, complaint: str) -> None:
-    """Raises UserError with place, rule, what came and what to do, in one short line."""
-    with pytest.raises(UserError) as refused:
-        files.parse_as(Tree, document, Path("file.yaml"))
-
-    line = str(refused.value)
-    assert complaint in line
-    assert line.startswith("file.yaml: ")
-    assert "\n" not in line
-    assert len(line) < 250
+    def test_missing_file_and_folder_are_refused(self, tmp_path: Path, verify: Callable[..., bytes | None]) -> None:
+        """A missing file is reported as missing, a folder as unreadable."""
+        with pytest.raises(UserError, match=r"none: is missing; restore it$"):
+            verify(tmp_path / "none", "0" * 64, "restore it")
+        with pytest.raises(UserError, match=r"must be readable \(got Is a directory\); restore it$"):
+            verify(tmp_path, "0" * 64, "restore it")
 
 
 class TestWriting:
-    """Files take their place whole."""
+    """A file takes its place whole."""
 
-    def test_written(self, tmp_path: Path) -> None:
-        """The text arrives, in folders made for it, with the mode that other new files have."""
+    def test_text_is_written_with_the_usual_mode(self, tmp_path: Path) -> None:
+        """Missing folders are made, and the file has the mode of other new files."""
         (tmp_path / "other").touch()
 
         files.write_text(tmp_path / "new" / "folder" / "out.json", "β\n")
@@ -152,8 +133,8 @@ class TestWriting:
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "other", *tmp_path.rglob("out.json"))]
         assert modes[0] == modes[1]
 
-    def test_replaced(self, tmp_path: Path) -> None:
-        """A new file takes the old one's place at once: who reads the old one goes on reading it."""
+    def test_reader_of_the_old_file_goes_on_reading_it(self, tmp_path: Path) -> None:
+        """The new file replaces the old one in one step."""
         out = tmp_path / "out.json"
         out.write_text("old", encoding="utf-8")
 
@@ -164,8 +145,8 @@ class TestWriting:
         assert out.read_text(encoding="utf-8") == "new"
 
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError])
-    def test_interrupted(self, tmp_path: Path, interruption: type[BaseException]) -> None:
-        """What is interrupted half-way leaves the old file as it was, and nothing beside it."""
+    def test_interrupted_write_leaves_the_old_file(self, tmp_path: Path, interruption: type[BaseException]) -> None:
+        """The old file is unchanged and nothing else is left in its folder."""
         out = tmp_path / "out.json"
         out.write_text("old", encoding="utf-8")
 
@@ -181,8 +162,8 @@ class TestWriting:
         assert out.read_text(encoding="utf-8") == "old"
         assert list(tmp_path.iterdir()) == [out]
 
-    def test_disk_full(self, tmp_path: Path) -> None:
-        """Raises UserError, and leaves nothing, where the disk is full."""
+    def test_full_disk_is_reported_and_nothing_is_left(self, tmp_path: Path) -> None:
+        """The error names the path and the next step."""
         with (
             pytest.raises(UserError, match=r"out: must be writable \(got No space left on device\); free space"),
             files.atomic_write(tmp_path / "out"),
@@ -191,8 +172,8 @@ class TestWriting:
 
         assert list(tmp_path.iterdir()) == []
 
-    def test_trial(self, tmp_path: Path) -> None:
-        """Trying whether a file could be written leaves no trace, nor touches one that is there."""
+    def test_checking_a_path_changes_nothing(self, tmp_path: Path) -> None:
+        """The check leaves no file behind and an existing file unchanged."""
         (tmp_path / "there").write_text("old", encoding="utf-8")
 
         files.check_writable(tmp_path / "there")
@@ -201,16 +182,76 @@ class TestWriting:
         assert [path.name for path in tmp_path.iterdir()] == ["there"]
         assert (tmp_path / "there").read_text(encoding="utf-8") == "old"
 
-    def test_folder(self, tmp_path: Path) -> None:
-        """Raises UserError if the path is a folder."""
+    def test_folder_is_not_a_writable_file(self, tmp_path: Path) -> None:
+        """A folder is refused as the path of a file."""
         with pytest.raises(UserError, match=r"must be a file's path \(got a folder\); add a file name"):
             files.check_writable(tmp_path)
 
     @pytest.mark.parametrize("attempt", [files.check_writable, lambda path: files.write_text(path, "text")])
-    def test_below_a_file(self, tmp_path: Path, attempt: object) -> None:
-        """Raises UserError if what should be the folder is a file."""
-        assert callable(attempt)
+    def test_path_below_a_file_is_refused(self, tmp_path: Path, attempt: Callable[[Path], None]) -> None:
+        """A file can't contain another file."""
         (tmp_path / "file").touch()
 
         with pytest.raises(UserError, match=r"file/out.json: must be writable \(got .*\); free space or choose"):
             attempt(tmp_path / "file" / "out.json")
+
+
+class TestFolders:
+    """A folder takes its place whole."""
+
+    def test_folder_appears_when_the_block_has_ended(self, tmp_path: Path) -> None:
+        """The files are written next to the path, and moved there at the end; missing parents are made."""
+        path = tmp_path / "new" / "bundle"
+
+        with files.atomic_folder(path) as folder:
+            (folder / "file").write_text("whole", encoding="utf-8")
+            assert not path.exists()
+
+        assert (path / "file").read_text(encoding="utf-8") == "whole"
+        assert list(path.parent.iterdir()) == [path]
+
+    @pytest.mark.parametrize("interruption", [KeyboardInterrupt, ValueError])
+    def test_interrupted_block_leaves_nothing(self, tmp_path: Path, interruption: type[BaseException]) -> None:
+        """Neither the folder nor its temporary files remain."""
+
+        def write() -> None:
+            with files.atomic_folder(tmp_path / "bundle") as folder:
+                (folder / "file").touch()
+                raise interruption
+
+        with pytest.raises(interruption):
+            write()
+
+        assert list(tmp_path.iterdir()) == []
+
+    def test_existing_folder_is_refused_before_the_work(self, tmp_path: Path) -> None:
+        """The block isn't entered if the path exists."""
+        with (
+            pytest.raises(UserError, match=r"must not exist yet \(got a file or folder\); remove it, or choose"),
+            files.atomic_folder(tmp_path),
+        ):
+            pytest.fail("the block was entered")
+
+    def test_folder_made_by_another_process_meanwhile_is_kept(self, tmp_path: Path) -> None:
+        """Whoever is first wins; the second is refused."""
+        path = tmp_path / "bundle"
+
+        def write() -> None:
+            with files.atomic_folder(path):
+                path.mkdir()
+                (path / "theirs").touch()
+
+        with pytest.raises(UserError, match=r"bundle: must be writable"):
+            write()
+
+        assert [file.name for file in tmp_path.rglob("*")] == ["bundle", "theirs"]
+
+    def test_full_disk_is_reported_and_no_folder_is_left(self, tmp_path: Path) -> None:
+        """An error of the system within the block is reported with the path."""
+        with (
+            pytest.raises(UserError, match=r"bundle: must be writable \(got No space left on device\)"),
+            files.atomic_folder(tmp_path / "bundle"),
+        ):
+            raise OSError(28, "No space left on device")
+
+        assert list(tmp_path.iterdir()) == []

@@ -104,9 +104,9 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "complaint"),
         [
-            ("{", "must be a readable JSON file"),
-            ("{}", "'environment' must be given"),
-            ('{"schema_version": 2, "environment": null, "papers": []}', "'schema_version' must fit"),
+            ("{", "must be valid JSON"),
+            ("{}", "environment: is missing"),
+            ('{"schema_version": 2, "environment": null, "papers": []}', "schema_version: must be "),
         ],
     )
     def test_refused(self, tmp_path: Path, text: str, complaint: str) -> None:

@@ -349,7 +349,7 @@ class TestFolder:
         """Raises UserError for a file that is no record, and keeps nothing."""
         (tmp_path / RESULT).write_text("{}", encoding="utf-8")
 
-        with pytest.raises(UserError, match=r"result\.json: 'recipe' must be given"):
+        with pytest.raises(UserError, match=r"result\.json: recipe: is missing"):
             add_training_record(tmp_path / RESULT, tmp_path / "evidence", "a")
 
         assert not (tmp_path / "evidence").exists()
