@@ -24,6 +24,7 @@ from edgeai_repro.data.transforms import augment, normalise
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
+from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
 from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeai_repro.training.initial_weights import start
 from edgeai_repro.training.recipe import Recipe, learning_rate, pruning_schedule
@@ -142,7 +143,7 @@ class Trainer:
         """Train to the end, with a progress bar on a terminal and a checkpoint at least every 5 minutes."""
         saved = time.monotonic()
         bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=None, desc=self.recipe.model)
-        with bar, fast_depthwise(self.model), torch.random.fork_rng():
+        with bar, fast_depthwise(self.model), fast_small_maps(self.model), torch.random.fork_rng():
             while self.done < self.steps:
                 started = time.monotonic()
                 loss = self.step()
