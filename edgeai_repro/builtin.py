@@ -3,5 +3,4 @@
 import edgeai_repro.compress.techniques
 import edgeai_repro.edge.metrics
 import edgeai_repro.measure.metrics
-import edgeai_repro.measure.model_metrics
 import edgeai_repro.training.metrics  # noqa: F401

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
-
-if TYPE_CHECKING:
-    from edgeai_repro.evidence.measurement import Measurement
 
 Requirement = Literal["data", "weights", "edge", "torch", "models"]
 Location = tuple[int | str, ...]  # the keys and indices that lead to a value of a document
@@ -25,16 +22,15 @@ class UserError(Exception):
 
 
 class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
-    """Something that a claim needs isn't here: `condition` is data, weights, edge, torch or models.
+    """Something that a claim needs is missing: data, weights, an edge device, torch, or a model.
 
-    `remedy` says in one sentence what is missing and how to supply it; `rows` are what was measured all the same.
+    `remedy` says in one sentence what is missing and how to supply it.
     """
 
-    def __init__(self, condition: Requirement, remedy: str, rows: Sequence[Measurement] = ()) -> None:
+    def __init__(self, requirement: Requirement, remedy: str) -> None:
         super().__init__(remedy)
-        self.condition = condition
+        self.requirement = requirement
         self.remedy = remedy
-        self.rows = rows
 
 
 class TooNoisyError(Exception):
@@ -88,12 +84,17 @@ def complaints(error: ValidationError, schema: type[BaseModel], document: Any) -
         for *parents, key in (complaint["loc"] for complaint in errors if complaint["type"] == "extra_forbidden")
         if (name := _intended_key(schema, tuple(parents), str(key)))
     }
-    places: dict[str, list[_Complaint]] = {}
+    places: dict[tuple[str, str], list[_Complaint]] = {}
     for details in errors:
-        if details["type"] != "missing" or details["loc"] not in present:
+        if details["type"] == "value_error":  # our own validators: one line per problem
+            place = _place(details["loc"], document)
+            for line in str(details["ctx"]["error"]).splitlines():
+                problem, _, step = line.partition("; ")
+                places[place, problem] = [_Complaint(details["loc"], problem, "", step or "fix it")]
+        elif details["type"] != "missing" or details["loc"] not in present:
             complaint = _explain(details, schema)
-            places.setdefault(_place(complaint.location, document), []).append(complaint)
-    return [" ".join(_sentence(place, group).split()) for place, group in places.items()]
+            places.setdefault((_place(complaint.location, document), ""), []).append(complaint)
+    return [" ".join(_sentence(place, group).split()) for (place, _), group in places.items()]
 
 
 class _Complaint(NamedTuple):
@@ -124,9 +125,6 @@ def _explain(details: Any, schema: type[BaseModel]) -> _Complaint:
         if new_name := _renamed(model).get(key):
             return _Complaint(location, f"is now called {new_name!r}", "", "rename it")
         return _Complaint(location, "is not a known key", "", did_you_mean(key, _keys(model)))
-    if kind == "value_error":
-        problem, _, step = str(details["ctx"]["error"]).partition("; ")
-        return _Complaint(location, problem, "", step or "fix it")
     rule = re.sub(r"^\w+ should", "must", re.sub(r" or instance of \w+", "", details["msg"]))
     step = "fix it"
     if kind == "literal_error" and (name := closest_name(str(value), re.findall("'([^']*)'", rule))):

@@ -1,63 +1,58 @@
-"""One run of the claims: which there are, how the run is restricted, and what has been found so far."""
+"""One run of the claims: read, measure, judge, collect."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
-from edgeai_repro.claims import implications
-from edgeai_repro.claims.schema import MODELS, Claim, ImplicationSpec, Need, Paper, load_claims
+import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+from edgeai_repro.claims.implications import check
+from edgeai_repro.claims.load import load_claims
+from edgeai_repro.claims.registry import Source, SourceName, measured_on
+from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Need
 from edgeai_repro.devices.fingerprint import named_device
-from edgeai_repro.devices.spec import Device, load_devices
+from edgeai_repro.devices.spec import load_devices
+from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.bundle import load as load_bundle
 from edgeai_repro.edge.deployed_models import DeployedModels
-from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError, did_you_mean
+from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
+from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
-from edgeai_repro.evidence.measurement import Measurement
 from edgeai_repro.evidence.store import EVIDENCE
 from edgeai_repro.files import check_writable
-from edgeai_repro.judge.verdict import AccuracyCheck, Verdict, error_verdict, judge, not_testable
+from edgeai_repro.judge.choices import AccuracyCheck
+from edgeai_repro.judge.verdict import Verdict, error_verdict, judge
+from edgeai_repro.measure.compressed_models import CompressedModels
+from edgeai_repro.networks.variants import NETWORKS
 from edgeai_repro.report import document, files
 from edgeai_repro.report.device_results import load_results
-from edgeai_repro.report.document import DeviceResult, Document, ImplicationEntry, paper_entry
+from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
 from edgeai_repro.training.trained_models import TrainedModels
-
-if TYPE_CHECKING:
-    from edgeai_repro.measure.compressed_models import CompressedModels
 
 NEEDS: tuple[str, ...] = get_args(Need)
 
 
-@dataclass
-class Session:
-    """The papers under test, the trained models that tell of them, and the findings, by the claims' full names.
+@dataclass(frozen=True)
+class Options:
+    """What a run is restricted to, what it requires, and where its results go.
 
-    `models` are those that the run is restricted to (None: all), `required` the conditions without which a claim
-    fails instead of being skipped; `json_path` and `report_folder` are where the findings go, as a file and to be
-    looked at; `errors` are claims whose measuring broke; `seconds` add up by step.
+    `models` are the models that the run is restricted to (None: all). A claim that lacks one of `required` fails
+    instead of being skipped. With `recorded_only`, nothing is measured live.
     """
 
-    folder: Path
-    papers: list[Paper]
-    trained: TrainedModels
-    devices: list[Device]
-    edge: DeployedModels
-    contributed: list[DeviceResult]
     models: tuple[str, ...] | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
     report_folder: Path | None = None
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    errors: dict[str, Verdict] = field(default_factory=dict)
-    implications: dict[str, ImplicationEntry] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    bundle: Bundle | None = None
+    threads: int | None = None
+    recorded_only: bool = False
 
     @classmethod
-    def from_options(
+    def parse(
         cls,
-        folder: Path,
         *,
         models: str | None = None,
         required: str | None = None,
@@ -65,152 +60,165 @@ class Session:
         report_folder: Path | None = None,
         bundle: Path | None = None,
         threads: int | None = None,
-    ) -> Session:
-        """Read the claims and check the restrictions, given as names with commas, and the bundle if one is named.
-
-        Raises UserError, in one line.
-        """
+        recorded_only: bool = False,
+    ) -> Options:
+        """Check the options of the command line; names are separated by commas. Raises UserError, in one line."""
         if json_path is not None:
             check_writable(json_path)
         if report_folder is not None:
             files.check(report_folder)
         if threads is not None and threads < 1:
-            raise UserError(f"--edge-threads must be 1 or more (got {threads}); leave it out for one a usable core")
-        devices = load_devices(folder)
-        only = None if models is None else tuple(_names("--claims-models", models, MODELS))
-        papers = load_claims(folder)
-        trained = TrainedModels(folder.absolute().parent / EVIDENCE, models=only)
-        trained.check()
+            raise UserError(f"--edge-threads must be 1 or more (got {threads}); drop it for one per usable core")
         return cls(
-            folder=folder,
-            papers=papers,
-            trained=trained,
-            devices=list(devices.values()),
-            edge=DeployedModels(
-                None if bundle is None else load_bundle(bundle),
-                named=named_device(devices),
-                devices=list(devices.values()),
-                models=only,
-                claims=[]
-                if bundle
-                else [c for p in papers for c in p.claims if c.deployed and "weights" not in c.needs],
-                threads=threads,
-            ),
-            contributed=load_results(folder.absolute().parent / EVIDENCE, devices),
-            models=only,
+            models=None if models is None else _names("--claims-models", models, NETWORKS),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
             report_folder=report_folder,
+            bundle=None if bundle is None else load_bundle(bundle),
+            threads=threads,
+            recorded_only=recorded_only,
         )
 
-    @property
-    def claims(self) -> Iterator[tuple[str, Claim]]:
-        """All claims with their full names, paper by paper."""
-        return ((paper.full_name(claim), claim) for paper in self.papers for claim in paper.claims)
+
+@dataclass
+class Results:
+    """The results so far, by the ids of their cases; `errors` are claims whose measurement failed."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    errors: dict[str, Verdict] = field(default_factory=dict)
+    implications: dict[str, ImplicationEntry] = field(default_factory=dict)
 
     @property
-    def implication_specs(self) -> Iterator[tuple[str, ImplicationSpec]]:
-        """All implications with their full names, paper by paper."""
-        return ((f"{paper.paper.id}/{spec.id}", spec) for paper in self.papers for spec in paper.implications)
+    def is_empty(self) -> bool:
+        """Whether nothing was judged yet."""
+        return not (self.verdicts or self.errors or self.implications)
 
-    def judge(self, name: str, lab: CompressedModels) -> Verdict:
-        """Measure and judge the claim of that full name, and keep the verdict."""
-        paper, claim = next((p, c) for p in self.papers for c in p.claims if p.full_name(c) == name)
-        try:
-            verdict = judge(claim, self._rows(paper, claim, lab), self._accuracy_at_each_choice(paper, claim))
-        except MissingRequirement as missing:
-            rows = missing.rows or self.trained.reduced_scale_rows(claim, paper)
-            verdict = not_testable(claim, missing.condition, missing.remedy, rows)
-        except TooNoisyError as noise:
-            verdict = Verdict(claim=claim, verdict="inconclusive", reason=str(noise))
-        self.verdicts[name] = verdict
-        return verdict
 
-    def _rows(self, paper: Paper, claim: Claim, lab: CompressedModels) -> list[Measurement]:
-        """Measure a claim by whom it takes: the edge lab, trained models, or the lab."""
-        if claim.deployed:
-            return self.edge.rows(claim, paper.full_scale)
-        return self.trained.rows(claim, paper) if "weights" in claim.needs else lab.measure(claim)
+class Session:
+    """The claims of a folder, the sources that measure them, and the results so far.
 
-    def rejudge(self) -> None:
-        """Judge, by what was recorded alone, every claim that trained models tell of."""
-        for name, paper, claim in [(p.full_name(c), p, c) for p in self.papers for c in p.claims]:
-            if "weights" in claim.needs and "edge" not in claim.needs:
-                try:
-                    rows = self.trained.recorded_rows(claim, paper)
-                    self.verdicts[name] = judge(claim, rows)
-                except MissingRequirement as missing:
-                    beside = self.trained.reduced_scale_rows(claim, paper)
-                    self.verdicts[name] = not_testable(claim, missing.condition, missing.remedy, beside)
+    Raises UserError for mistakes in the claims files, and for evidence that was changed.
+    """
 
-    def _accuracy_at_each_choice(self, paper: Paper, claim: Claim) -> AccuracyCheck | None:
-        """Return what is known of accuracy at the values of a claim's free choice."""
+    def __init__(self, folder: Path, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self.papers = load_claims(folder)
+        self.results = Results()
+        self._devices = load_devices(folder, missing_ok=True)
+        evidence = folder.absolute().parent / EVIDENCE
+        self._device_results = load_results(evidence, self._devices)
+        trained = TrainedModels(evidence, models=self.options.models, recorded_only=self.options.recorded_only)
+        trained.check()
+        bundle = self.options.bundle
+        self.deployed = None if bundle is None else self._deploy(bundle)
+        self._compressed = CompressedModels(models=self.options.models)
+        self._sources: dict[SourceName, Source] = {
+            "compressed": self._compressed,
+            "trained": trained,
+            "deployed": self.deployed or TemporaryDeployedModels(self._deploy, models=self.options.models),
+        }
+
+    @property
+    def cases(self) -> list[ClaimCase]:
+        """All claims with their papers."""
+        return [case for paper in self.papers for case in paper.cases]
+
+    @property
+    def implication_cases(self) -> list[ImplicationCase]:
+        """All implications with their papers."""
+        return [ImplicationCase(paper, spec) for paper in self.papers for spec in paper.implications]
+
+    def plan(self, cases: Iterable[ClaimCase]) -> None:
+        """Announce the claims that will be judged, so that each network is built only once."""
+        claims = [case.claim for case in cases if measured_on(case.claim) == "compressed"]
+        self._compressed = CompressedModels(claims, models=self.options.models)
+        self._sources["compressed"] = self._compressed
+
+    def judge(self, case: ClaimCase) -> Verdict:
+        """Measure and judge a claim, once per run."""
+        if case.id not in self.results.verdicts:
+            measured = self._sources[measured_on(case.claim)].measure(case)
+            self.results.verdicts[case.id] = judge(case.claim, measured, self._accuracy_check(case))
+        return self.results.verdicts[case.id]
+
+    def _accuracy_check(self, case: ClaimCase) -> AccuracyCheck | None:
+        """Return the rows that decide whether the values of a claim's choice maintain the accuracy."""
+        claim = case.claim
         if claim.choice is None or claim.choice.accuracy_claim is None:
             return None
-        by = next(other for other in paper.claims if other.id == claim.choice.accuracy_claim)
-        asked = by.model_copy(
+        at_each_value = case.paper.claim(claim.choice.accuracy_claim).model_copy(
             update={
                 "technique": claim.technique,
                 "models": claim.models,
                 "quantifier": "every",
-                "settings": {claim.choice.name: claim.settings[claim.choice.name]},
+                "settings": {claim.choice.name: claim.values_of(claim.choice.name)},
             }
         )
-        try:
-            return AccuracyCheck(asked, tuple(self.trained.rows(asked, paper)))
-        except MissingRequirement:
-            return AccuracyCheck(asked, tuple(self.trained.reduced_scale_rows(asked, paper)))
+        measured = self._sources["trained"].measure(ClaimCase(case.paper, at_each_value))
+        return AccuracyCheck(at_each_value, measured.rows)
 
-    def check_implication(self, name: str, spec: ImplicationSpec) -> ImplicationEntry:
-        """Work out an implication from the paper's numbers and the known devices, and keep it."""
-        paper = next(paper for paper in self.papers if spec in paper.implications)
-        found = implications.check(spec, {claim.id: claim for claim in paper.claims}, self.devices)
-        entry = ImplicationEntry(id=spec.id, holds=found.holds, text=found.text)
-        self.implications[name] = entry
+    def check_implication(self, case: ImplicationCase) -> ImplicationEntry:
+        """Check an implication by the numbers of its paper and the known devices."""
+        finding = check(case, list(self._devices.values()))
+        entry = ImplicationEntry(id=case.spec.id, holds=finding.holds, text=finding.text)
+        self.results.implications[case.id] = entry
         return entry
 
-    def record_error(self, name: str, reason: str) -> None:
-        """Note that measuring the claim of that full name broke."""
-        self.errors[name] = error_verdict(next(claim for known, claim in self.claims if known == name), reason)
+    def record_error(self, case: ClaimCase, reason: str) -> None:
+        """Record that the measurement of a claim failed."""
+        self.results.errors[case.id] = error_verdict(case.claim, reason)
 
     def failure_reason(self, verdict: Verdict) -> str | None:
-        """Return why a verdict fails the run, or None: drift, or a condition that the run requires is missing."""
+        """Return why a verdict fails the run, None if it doesn't: drift, or a missing requirement."""
         if verdict.drifted:
             expected = verdict.claim.expect
             return (
                 f"{verdict.claim.id!r} must be {expected.verdict} (got {verdict.verdict}: {verdict.reason}); "
-                f"it was expected because {expected.reason}"
+                f"expected because {expected.reason}"
             )
-        if verdict.condition in self.required:
-            return f"{verdict.claim.id!r} must be testable, --claims-require {verdict.condition}: {verdict.reason}"
+        if verdict.requirement in self.options.required:
+            option = f"--claims-require={verdict.requirement}"
+            return f"{verdict.claim.id!r} must be testable with {option}: {verdict.reason}"
         return None
 
     def write(self) -> list[Path]:
-        """Write what has been found to where it is to go, and return the files. Raises UserError."""
+        """Write the results to the files that the options name, and return these. Raises UserError."""
         written = []
-        if self.json_path is not None:
-            document.write(self.document(), self.json_path)
-            written.append(self.json_path)
-        if self.report_folder is not None:
-            written += files.write(self.document(), self.report_folder)
+        if self.options.json_path is not None:
+            document.write(self.document(), self.options.json_path)
+            written.append(self.options.json_path)
+        if self.options.report_folder is not None:
+            written += files.write(self.document(), self.options.report_folder)
         return written
 
     def document(self) -> Document:
-        """Return what has been found so far."""
+        """Return the results so far as one document."""
         entries = []
+        verdicts = {**self.results.errors, **self.results.verdicts}
         for paper in self.papers:
-            names = {paper.full_name(claim): claim for claim in paper.claims}
-            found = {**self.errors, **self.verdicts}
-            verdicts = [found[name] for name in names if name in found]
-            prefix = f"{paper.paper.id}/"
-            implications = [entry for name, entry in self.implications.items() if name.startswith(prefix)]
-            if verdicts or implications:
-                entries.append(paper_entry(paper, verdicts, implications, self.devices, self.contributed))
-        return Document(environment=environment.describe(), papers=entries, seconds=self.seconds)
+            judged = [verdicts[case.id] for case in paper.cases if case.id in verdicts]
+            cases = [ImplicationCase(paper, spec) for spec in paper.implications]
+            checked = [self.results.implications[case.id] for case in cases if case.id in self.results.implications]
+            if judged or checked:
+                devices = list(self._devices.values())
+                entries.append(paper_entry(paper, judged, checked, devices, self._device_results))
+        seconds = dict(self._compressed.seconds)
+        return Document(environment=environment.describe(), papers=entries, seconds=seconds)
+
+    def _deploy(self, bundle: Bundle) -> DeployedModels:
+        claims = [case.claim for case in self.cases if measured_on(case.claim) == "deployed"]
+        return DeployedModels(
+            bundle,
+            named=named_device(self._devices),
+            devices=list(self._devices.values()),
+            models=self.options.models,
+            claims=[] if self.options.bundle else [claim for claim in claims if "weights" not in claim.needs],
+            threads=self.options.threads,
+        )
 
 
-def _names(option: str, text: str, known: Iterable[str]) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+def _names(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise UserError(f"{option} must name at least one (got {text!r}); known are {', '.join(known)}")
     for name in names:

@@ -13,10 +13,11 @@ from edgeai_repro.audit import warnings as advice
 from edgeai_repro.audit.latency import timed
 from edgeai_repro.audit.model_source import Subject, resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
-from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, Settings
+from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress import techniques as _registered  # noqa: F401 - for what it registers
 from edgeai_repro.errors import one_line
 from edgeai_repro.evidence import environment
+from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
 from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
 from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images

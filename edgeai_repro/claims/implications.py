@@ -1,65 +1,43 @@
-"""What the claims of a paper imply of each other and of a device: arithmetic on its numbers, without a model.
+"""Checks that the claims of a paper can all be true together, by arithmetic on its numbers.
 
-A rule takes the claims' numbers in their roles and answers whether they can all be true, with the derivation in
-words. The numbers come from the claims file; only what is known of the architectures and of int8 stands here.
-Percentages are of the uncompressed network's bytes or parameters; times are milliseconds.
+A rule takes the numbers of the claims in their roles. It returns whether they can all be true, and the derivation
+in words. The numbers come from the claims file. This module only knows the architectures and int8. Percentages are
+of the bytes or parameters of the uncompressed network; times are in milliseconds.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from edgeai_repro.claims.schema import Claim, ImplicationCase, ImplicationSpec
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import did_you_mean
+from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, layers
 
-FP32_BYTES = 4  # of a weight; int8 takes one
+FP32_BYTES = 4  # per weight; int8 takes one
 INT8_SAVES = 100 - 100 / FP32_BYTES
 
-Parameters = Mapping[str, bool | int | float | str]
-
-
-class ClaimNumbers(Protocol):
-    """What a rule reads of a claim: its value, and the ends of the band around it, infinite where one-sided."""
-
-    @property
-    def value(self) -> float: ...  # noqa: D102
-
-    @property
-    def edges(self) -> tuple[float, float]: ...  # noqa: D102
-
-
-class Spec(Protocol):
-    """What is read of an entry under `implications:`; `claims` gives the claim's id in each role of the rule."""
-
-    @property
-    def id(self) -> str: ...  # noqa: D102
-
-    @property
-    def rule(self) -> str: ...  # noqa: D102
-
-    @property
-    def claims(self) -> Mapping[str, str]: ...  # noqa: D102
-
-    @property
-    def parameters(self) -> Parameters: ...  # noqa: D102
+Given = Mapping[str, Setting]
 
 
 @dataclass(frozen=True)
 class Number:
-    """A printed number and how far its band reaches, in the metric's unit."""
+    """A printed number and the ends of its band, in the metric's unit."""
 
     value: float
     low: float
     high: float
 
     @classmethod
-    def of(cls, claim: ClaimNumbers) -> Number:
-        """Read a claim's number. An open end becomes as far as the other: arithmetic asks what the print allows."""
+    def of(cls, claim: Claim) -> Number:
+        """Return the number of a claim.
+
+        A one-sided band is made symmetric, because arithmetic needs what the printed digits allow on both sides.
+        """
         low, high = claim.edges
         if math.isinf(high):
             high = 2 * claim.value - low
@@ -68,13 +46,13 @@ class Number:
         return cls(claim.value, low, high)
 
     def overlaps(self, low: float, high: float) -> bool:
-        """Tell whether the band and [low, high] share a point."""
+        """Return whether the band and [low, high] share a point."""
         return low <= self.high and self.low <= high
 
 
 @dataclass(frozen=True)
 class ImplicationFinding:
-    """Whether an implication holds, and its derivation in words."""
+    """The result of a rule: whether the implication holds, and the derivation in words."""
 
     id: str
     holds: bool
@@ -83,27 +61,28 @@ class ImplicationFinding:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: the roles and the parameters that it needs, and its arithmetic."""
+    """A rule: the roles of claims and the facts that it needs, and its arithmetic."""
 
     roles: tuple[str, ...]
-    parameters: tuple[str, ...]
-    apply: Callable[[Mapping[str, Number], Parameters, Sequence[Device]], tuple[bool, str]]
+    given: tuple[str, ...]
+    apply: Callable[[Mapping[str, Number], Given, Sequence[Device]], tuple[bool, str]]
 
 
 def not_linear(model: str) -> float:
-    """Return the percent of a ConvNeXt's parameters outside `nn.Linear`, which dynamic quantization leaves fp32.
+    """Return the percentage of a ConvNeXt's parameters outside of `nn.Linear`. Dynamic quantization leaves them in fp32.
 
-    Linear's biases stay fp32 too, 0.1 % of the parameters; counted as int8 they make a ceiling that still holds.
+    The biases of Linear stay in fp32, too (0.1 % of the parameters). Counted as int8, they give a ceiling that
+    still holds.
     """
     every = list(layers(CONVNEXT_VARIANTS[model]))
     outside = sum(layer.parameters for layer in every if layer.kind != "linear")
     return 100 * outside / sum(layer.parameters for layer in every)
 
 
-def compose(numbers: Mapping[str, Number], parameters: Parameters, _: Sequence[Device]) -> tuple[bool, str]:
-    """Pruning that cuts only Linear weights, then int8 on what it left of them, saves what the two claims say."""
+def compose(numbers: Mapping[str, Number], given: Given, _: Sequence[Device]) -> tuple[bool, str]:
+    """Check that pruning Linear weights, and then int8 for the rest of them, saves the bytes of the two claims."""
     pruning, together = numbers["size_by_pruning"], numbers["size_together"]
-    model = str(parameters["model"])
+    model = str(given["model"])
     rest = not_linear(model)
 
     def needed(saved: float) -> float:
@@ -126,10 +105,10 @@ def compose(numbers: Mapping[str, Number], parameters: Parameters, _: Sequence[D
     )
 
 
-def same_count(numbers: Mapping[str, Number], parameters: Parameters, _: Sequence[Device]) -> tuple[bool, str]:
-    """Quantization and pruning, if both truly removed parameters, remove as many together as the claims say."""
+def same_count(numbers: Mapping[str, Number], given: Given, _: Sequence[Device]) -> tuple[bool, str]:
+    """Check that quantization and pruning together remove the claimed parameters, if both truly removed any."""
     alone, together, pruning = numbers["by_quantization"], numbers["together"], numbers["by_pruning"]
-    model = str(parameters["model"])
+    model = str(given["model"])
 
     def removed(quantized: float, pruned: float) -> float:
         return 100 - (100 - quantized) * (100 - pruned) / 100
@@ -147,10 +126,10 @@ def same_count(numbers: Mapping[str, Number], parameters: Parameters, _: Sequenc
     )
 
 
-def int8_ceiling(numbers: Mapping[str, Number], parameters: Parameters, _: Sequence[Device]) -> tuple[bool, str]:
-    """Int8 weights can save what the claim says, on the best of the models (names separated by spaces)."""
+def int8_ceiling(numbers: Mapping[str, Number], given: Given, _: Sequence[Device]) -> tuple[bool, str]:
+    """Check that int8 weights can save the claimed bytes on the best of the models (names separated by spaces)."""
     claim = numbers["size_by_quantization"]
-    ceilings = {name: INT8_SAVES * (1 - not_linear(name) / 100) for name in str(parameters["models"]).split()}
+    ceilings = {name: INT8_SAVES * (1 - not_linear(name) / 100) for name in str(given["models"]).split()}
     best = max(ceilings, key=ceilings.__getitem__)
     holds = claim.low <= ceilings[best]
     listed = ", ".join(f"{name} {ceiling:.1f}" for name, ceiling in ceilings.items())
@@ -162,12 +141,10 @@ def int8_ceiling(numbers: Mapping[str, Number], parameters: Parameters, _: Seque
     )
 
 
-def latency_feasible(
-    numbers: Mapping[str, Number], parameters: Parameters, devices: Sequence[Device]
-) -> tuple[bool, str]:
-    """The pruned, quantized model may be as fast as claimed, on some edge device, at some input size."""
+def latency_feasible(numbers: Mapping[str, Number], given: Given, devices: Sequence[Device]) -> tuple[bool, str]:
+    """Check that the pruned int8 model can be as fast as claimed, on some edge device, at some input size."""
     claim = numbers["latency"]
-    model, target = str(parameters["model"]), float(parameters["target"])
+    model, target = str(given["model"]), float(given["target"])
     rows = list(estimates(devices, CONVNEXT_VARIANTS[model], target=target, variants=["pruned + int8"]))
     edge = {device.key for device in devices if device.kind == "edge"}
     feasible = [row for row in rows if row.expected_ms is not None and row.expected_ms <= claim.high]
@@ -199,33 +176,31 @@ RULES: dict[str, Rule] = {
 }
 
 
-def check(spec: Spec, claims: Mapping[str, ClaimNumbers], devices: Sequence[Device] = ()) -> ImplicationFinding:
-    """Apply an implication's rule to the claims, given by id. Raises ValueError as `validate` does."""
-    validate(spec)
-    numbers = {role: Number.of(claims[name]) for role, name in spec.claims.items()}
-    holds, text = RULES[spec.rule].apply(numbers, spec.parameters, devices)
+def check(case: ImplicationCase, devices: Sequence[Device] = ()) -> ImplicationFinding:
+    """Apply the rule of an implication to the numbers of its paper's claims."""
+    spec = case.spec
+    numbers = {role: Number.of(case.paper.claim(claim_id)) for role, claim_id in spec.claims.items()}
+    holds, text = RULES[spec.rule].apply(numbers, spec.given, devices)
     return ImplicationFinding(spec.id, holds, text)
 
 
-def validate(spec: Spec) -> None:
-    """Raise ValueError unless the rule is known and given just its roles and parameters, which make sense."""
+def spec_problems(spec: ImplicationSpec) -> Iterator[str]:
+    """Yield the mistakes of an implication: an unknown rule, wrong roles or facts, an unknown model."""
     if spec.rule not in RULES:
-        raise ValueError(f"'rule' must be known (got {spec.rule!r}; {did_you_mean(spec.rule, RULES)})")
+        yield f"'rule' must be known (got {spec.rule!r}); {did_you_mean(spec.rule, RULES)}"
+        return
     rule = RULES[spec.rule]
-    for key, wanted, given in (
-        ("claims", rule.roles, spec.claims),
-        ("parameters", rule.parameters, spec.parameters),
-    ):
-        if set(wanted) != set(given):
-            came = ", ".join(given) or "nothing"
-            raise ValueError(f"{key!r} must be just {', '.join(wanted)} for rule {spec.rule!r} (got {came})")
-    several = spec.parameters.get("models")
-    for name in [str(spec.parameters["model"])] if several is None else str(several).split() or [""]:
+    for key, needed, given in (("claims", rule.roles, spec.claims), ("given", rule.given, spec.given)):
+        if set(needed) != set(given):
+            got = ", ".join(given) or "nothing"
+            yield f"{key!r} must be just {', '.join(needed)} for rule {spec.rule!r} (got {got}); correct them"
+    models = spec.given.get("models", spec.given.get("model", ""))
+    for name in str(models).split() or [""]:
         if name not in CONVNEXT_VARIANTS:
-            raise ValueError(f"model must be known (got {name!r}; {did_you_mean(name, CONVNEXT_VARIANTS)})")
-    target = spec.parameters.get("target", 0)
+            yield f"'given.model' must be known (got {name!r}); {did_you_mean(name, CONVNEXT_VARIANTS)}"
+    target = spec.given.get("target", 0)
     if isinstance(target, str) or not 0 <= target < 1:
-        raise ValueError(f"'target' must be a share from 0 to below 1 (got {target!r})")
+        yield f"'given.target' must be a fraction from 0 to below 1 (got {target!r}); correct it"
 
 
 def _brief(row: Estimate) -> str:

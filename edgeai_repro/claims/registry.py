@@ -1,53 +1,75 @@
-"""The metrics and techniques that a claim can name. No torch: what they call imports it when it runs.
+"""The metrics and techniques that a claim can name. No torch: they import it when they run.
 
-Both are open: a metric or technique of one's own is one decorated function, in a `conftest.py` say.
+Users can register their own metric or technique: one decorated function, in a `conftest.py` for example.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from edgeai_repro.evidence.measurement import Measurement, Setting
+from edgeai_repro.evidence.measurement import Measured, Measurement, Settings
 
 if TYPE_CHECKING:
-    from torch import nn
+    from edgeai_repro.claims.schema import Claim, ClaimCase
 
-    from edgeai_repro.claims.schema import Claim
-
-Settings = Mapping[str, Setting]
-Measure = Callable[[Any, "Claim", str], Iterator[Measurement]]  # the first is a lab, or what answers as one
-Apply = Callable[["nn.Module", Sequence[Settings]], "Iterator[nn.Module]"]
 UNCOMPRESSED = "none"
+SourceName = Literal["compressed", "trained", "deployed"]
+S = TypeVar("S")
+# A metric: (source, claim, model name) -> the rows of that model.
+Measure = Callable[[S, "Claim", str], Iterable[Measurement]]
+# A technique: (network, list of settings) -> one new network per entry of the list. Networks are torch modules,
+# which this package does not import.
+Apply = Callable[[Any, Sequence[Settings]], Iterator[Any]]
+AnyApply = TypeVar("AnyApply", bound=Apply)
+
+
+class Source(Protocol):
+    """Measures claims: `CompressedModels`, `TrainedModels` or `DeployedModels`."""
+
+    def measure(self, case: ClaimCase) -> Measured:
+        """Return the rows of a claim, and the obstacle if it can't be judged here."""
+
+
+@dataclass(frozen=True)
+class MetricGroup(Generic[S]):
+    """The metrics that are measured on one kind of source; `S` is what their functions may ask of it."""
+
+    source: SourceName
+    functions: dict[str, Measure[S]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What is measured: its unit, and whether a actual quantity stands behind it.
+    """A metric: its unit, the source that measures it, and the conditions that a claim gives it.
 
-    `deflated` asks for deflated bytes in the profiles that it reads: they take seconds to count. `deployed` is true
-    where it is measured on what is deployed, by an edge lab.
+    `has_actual` is true if the actual quantity can differ from the reported one. `deflated` asks for deflated bytes
+    in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
+    and may give those of `optional`.
     """
 
     name: str
     unit: str
-    actual: bool
+    source: SourceName
+    has_actual: bool
     deflated: bool
-    deployed: bool
-    measure: Measure
+    conditions: tuple[str, ...]
+    optional: tuple[str, ...]
     description: str
 
 
 @dataclass(frozen=True)
 class Technique:
-    """How a model is compressed: `apply` yields one new model for each of the settings, in their order.
+    """A technique: `apply` yields one new network per entry of a list of settings, in its order.
 
-    `base` is the technique whose result it starts from, under the same settings.
+    `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
+    claim must give.
     """
 
     name: str
     base: str
+    settings: tuple[str, ...]
     apply: Apply
     description: str
 
@@ -59,43 +81,67 @@ TECHNIQUES: dict[str, Technique] = {}
 def metric(
     name: str,
     *,
+    group: MetricGroup[S],
     unit: str,
-    actual: bool = False,
+    has_actual: bool = False,
     deflated: bool = False,
-    deployed: bool = False,
-) -> Callable[[Measure], Measure]:
-    """Register a metric: a function (lab, claim, model name) that yields the model's rows.
+    conditions: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> Callable[[Measure[S]], Measure[S]]:
+    """Register a metric: a function (source, claim, model name) that yields the rows of the model.
 
-    Its docstring's first line describes it. Example::
+    The first line of its docstring describes it. `edgeai_repro.metric` is this function for freshly compressed
+    models. Example::
 
         @metric("bits_reduction", unit="%")
-        def bits_reduction(lab, claim, model):
+        def bits_reduction(models, claim, model):
             ...
     """
 
-    def register(measure: Measure) -> Measure:
-        METRICS[name] = Metric(name, unit, actual, deflated, deployed, measure, _summary(measure))
+    def register(measure: Measure[S]) -> Measure[S]:
+        group.functions[name] = measure
+        METRICS[name] = Metric(
+            name,
+            unit,
+            group.source,
+            has_actual,
+            deflated,
+            tuple(conditions),
+            tuple(optional),
+            _summary(measure),
+        )
         return measure
 
     return register
 
 
-def technique(name: str, *, base: str = UNCOMPRESSED) -> Callable[[Apply], Apply]:
-    """Register a technique: a function (model, list of settings) that yields one new model a setting.
+def technique(
+    name: str, *, base: str = UNCOMPRESSED, settings: Sequence[str] = ()
+) -> Callable[[AnyApply], AnyApply]:
+    """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
-    The given model must be left as it is. Its docstring's first line describes it. Example::
+    It must not change the network that it is given. The first line of its docstring describes it. Example::
 
         @technique("half_precision")
-        def half_precision(model, settings):
+        def half_precision(network, settings):
             for _ in settings:
-                yield copy.deepcopy(model).half()
+                yield copy.deepcopy(network).half()
     """
 
-    def register(apply: Apply) -> Apply:
-        TECHNIQUES[name] = Technique(name, base, apply, _summary(apply))
+    def register(apply: AnyApply) -> AnyApply:
+        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply))
         return apply
 
     return register
+
+
+def measured_on(claim: Claim) -> SourceName:
+    """Return the source that measures a claim: that of its metric.
+
+    The accuracy of a claim that needs the edge is measured on the deployed model, not on the trained one.
+    """
+    source = METRICS[claim.metric].source
+    return "deployed" if source == "trained" and "edge" in claim.needs else source
 
 
 def _summary(function: Callable[..., Any]) -> str:

@@ -25,8 +25,7 @@ def reproduce(
     """
     from edgeai_repro.report.script import script
 
-    paper, claim = find(load(folder), name)
-    typer.echo(script(paper, claim, models), nl=False)
+    typer.echo(script(find(load(folder), name), models), nl=False)
 
 
 def diff(

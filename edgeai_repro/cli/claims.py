@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeai_repro.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from edgeai_repro.claims.schema import Claim, Paper
+    from edgeai_repro.claims.schema import ClaimCase, Paper
 
 app = typer.Typer(no_args_is_help=True, help="Look at what a paper claims, and check claims files.")
 Folder = Annotated[Path, typer.Option("--claims-dir", metavar="DIR", help="Folder of claims files.")]
 CLAIMS = Path("claims")
-Read = TypeVar("Read")
 
 
 @app.command("list")
@@ -31,9 +29,9 @@ def list_claims(
     """
     headings = ("claim", "metric", "technique", "paper", "expected")
     rows = [
-        (paper.full_name(claim), claim.metric, claim.technique, claim.value, claim.expect.verdict)
+        (case.id, case.claim.metric, case.claim.technique, case.claim.printed, case.claim.expect.verdict)
         for paper in load(folder)
-        for claim in paper.claims
+        for case in paper.cases
     ]
     if as_json:
         typer.echo(json.dumps([dict(zip(headings, row, strict=True)) for row in rows], indent=1))
@@ -55,9 +53,9 @@ def show_claim(
     """
     import yaml
 
-    paper, claim = find(load(folder), name)
-    assumed = [entry.model_dump() for entry in paper.unstated if entry.id in claim.assumes]
-    document = {**claim.model_dump(mode="json", exclude_defaults=True), "assumes": assumed}
+    case = find(load(folder), name)
+    assumed = [entry.model_dump() for entry in case.paper.unstated if entry.id in case.claim.assumes]
+    document = {**case.claim.model_dump(mode="json", exclude_defaults=True), "assumes": assumed}
     typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
@@ -67,9 +65,11 @@ def check_file(file: Annotated[Path, typer.Argument(help="a claims file, or devi
 
     Example: edgeai-repro claims check claims/francy2024.yaml
     """
-    from edgeai_repro.claims.schema import Paper, load_file
+    import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+    from edgeai_repro.claims.load import load_file
+    from edgeai_repro.claims.schema import Paper
 
-    loaded = _with_own(lambda: load_file(file), [file])
+    loaded = load_file(file)
     found = f"{len(loaded.claims)} claims" if isinstance(loaded, Paper) else f"{len(loaded.devices)} devices"
     typer.echo(f"{file}: {found}, all right")
 
@@ -80,38 +80,25 @@ def print_schema() -> None:
 
     Example: edgeai-repro claims schema > claims/schema.json
     """
-    from edgeai_repro.claims.schema import json_schema
+    from edgeai_repro.claims.load import json_schema
 
     typer.echo(json_schema(), nl=False)
 
 
 def load(folder: Path) -> list[Paper]:
-    """Return the papers of a claims folder. Raises UserError, in one line.
+    """Return the papers of a claims folder. Raises UserError with one line per mistake."""
+    import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+    from edgeai_repro.claims.load import load_claims
 
-    Where they name metrics or techniques of one's own, the conftest.py by the folder is imported first.
-    """
-    from edgeai_repro.claims.schema import load_claims
-
-    return _with_own(lambda: load_claims(folder), sorted(folder.glob("*.yaml")))
+    return load_claims(folder)
 
 
-def _with_own(read: Callable[[], Read], files: Sequence[Path]) -> Read:
-    try:
-        return read()
-    except UserError:
-        from edgeai_repro.claims import user_code
-
-        if not user_code.register_conftests(files):
-            raise
-    return read()
-
-
-def find(papers: list[Paper], name: str) -> tuple[Paper, Claim]:
-    """Return the claim of a full or a short name. Raises UserError unless it names exactly one."""
-    by_name = {paper.full_name(claim): (paper, claim) for paper in papers for claim in paper.claims}
-    matches = [full for full in by_name if name in (full, full.partition("/")[2])]
+def find(papers: list[Paper], name: str) -> ClaimCase:
+    """Return the claim with a full or a short name. Raises UserError unless there is exactly one."""
+    by_id = {case.id: case for paper in papers for case in paper.cases}
+    matches = [full for full in by_id if name in (full, full.partition("/")[2])]
     if len(matches) != 1:
-        known = matches or [*by_name, *(full.partition("/")[2] for full in by_name)]
-        came = "more than one" if matches else "none"
-        raise UserError(f"claim {name!r} must name one claim (got {came}); {did_you_mean(name, known)}")
-    return by_name[matches[0]]
+        known = matches or [*by_id, *(full.partition("/")[2] for full in by_id)]
+        got = "more than one" if matches else "none"
+        raise UserError(f"claim {name!r} must name one claim (got {got}); {did_you_mean(name, known)}")
+    return by_id[matches[0]]

@@ -62,16 +62,17 @@ def rejudge(
 
     Example: edgeai-repro rejudge --json verdicts.json
     """
+    from edgeai_repro.claims.registry import measured_on
     from edgeai_repro.report import console, document, terminal
-    from edgeai_repro.session import Session
+    from edgeai_repro.session import Options, Session
 
-    run = Session.from_options(folder, json_path=json_file)
-    run.rejudge()
-    found = run.document()
+    session = Session(folder, Options.parse(json_path=json_file, recorded_only=True))
+    verdicts = [session.judge(case) for case in session.cases if measured_on(case.claim) == "trained"]
+    found = session.document()
     typer.echo(terminal.render(found, colour=console.coloured(), width=console.width()), nl=False)
     if json_file is not None:
         document.write(found, json_file)
-    failures = [failure for verdict in run.verdicts.values() if (failure := run.failure_reason(verdict))]
+    failures = [failure for verdict in verdicts if (failure := session.failure_reason(verdict))]
     for failure in failures:
         typer.echo(f"edgeai-repro: {failure}", err=True)
     raise typer.Exit(DRIFT if failures else 0)
@@ -103,6 +104,6 @@ def report(
 
     if evidence is not None and not evidence.is_dir():
         raise UserError(f"--evidence must be a folder (got {str(evidence)!r}, which is none); name another")
-    measured = load_results(evidence or claims.absolute().parent / EVIDENCE, load_devices(claims))
+    measured = load_results(evidence or claims.absolute().parent / EVIDENCE, load_devices(claims, missing_ok=True))
     for path in files.build(json_file, folder, measured):
         typer.echo(path)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
-from edgeai_repro.claims.registry import Settings, technique
+from edgeai_repro.claims.registry import technique
 from edgeai_repro.errors import UserError
+from edgeai_repro.evidence.measurement import Settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +24,7 @@ def dynamic_quantization(model: nn.Module, settings: Sequence[Settings]) -> Iter
         yield quantize(model)
 
 
-@technique("unstructured_pruning")
+@technique("unstructured_pruning", settings=("sparsity",))
 def unstructured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """Global magnitude pruning to a sparsity, masks made permanent."""
     from edgeai_repro.compress.unstructured import sweep
@@ -32,7 +33,7 @@ def unstructured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iter
         yield pruned
 
 
-@technique("structured_pruning")
+@technique("structured_pruning", settings=("target",))
 def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """OTOv3 (HESSO) pruning of the MLP widths to a target, without training."""
     from edgeai_repro.compress.structured import prune
@@ -41,9 +42,9 @@ def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterat
         yield pruned
 
 
-@technique("filter_pruning")
+@technique("filter_pruning", settings=("plan", "ranking", "retraining"))
 def filter_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """Filters of a CIFAR network cut by a plan of `claims/training`, ranked within a layer; not retrained."""
+    """Filters of a CIFAR network cut by a plan of `claims/training`, ranked within a layer; not retrained here."""
     from edgeai_repro.claims.recipe_files import read_plan
     from edgeai_repro.compress.filter_pruning import prune_filters
     from edgeai_repro.networks.resnet_cifar import ResNetCifar
@@ -53,10 +54,10 @@ def filter_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[n
         raise UserError(f"'filter_pruning' must be applied to a CIFAR network (got {type(model).__name__})")
     for setting in settings:
         rates = read_plan(str(setting["plan"])).layer_rates()
-        yield prune_filters(model, rates, ranking=cast("Ranking", setting.get("ranking", "l1")))
+        yield prune_filters(model, rates, ranking=cast("Ranking", setting["ranking"]))
 
 
-@technique("combined", base="structured_pruning")
+@technique("combined", base="structured_pruning", settings=("target",))
 def combined(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """OTOv3 structured pruning, then dynamic quantization of what is left."""
     yield from dynamic_quantization(model, settings)

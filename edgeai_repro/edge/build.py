@@ -221,8 +221,8 @@ def _write_split(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.uin
 
 
 def _trained(folder: Path) -> Source:
+    from edgeai_repro.evidence.trained_run import TrainedRun
     from edgeai_repro.training.grading import load
-    from edgeai_repro.training.trained_models import TrainedRun
 
     record = load_record(folder / RESULT)
     recipe = record.recipe

@@ -1,22 +1,30 @@
-"""What is timed against others: a model of a bundle in a runtime. No torch."""
+"""A contender: one model of the bundle in one runtime. Torch is imported only to run eager mode."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Variant
+from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, Variant
+from edgeai_repro.edge.runtime import prepare
 
 Runtime = Literal["onnxruntime", "eager"]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A model of the bundle in a runtime: what is timed against others."""
+    """One model of the bundle in one runtime, to be timed against others."""
 
     runtime: Runtime
     variant: Variant
+
+    @property
+    def technique(self) -> str:
+        """The technique of the model, as claims name it."""
+        return TECHNIQUE_OF_VARIANT[self.variant]
 
     def __str__(self) -> str:
         """Return its name in tables and test ids."""
@@ -24,12 +32,43 @@ class Contender:
 
 
 def needs_timing_of(claim: Claim, contender: Contender) -> bool:
-    """Tell whether a claim's verdict uses a contender's times."""
-    if not claim.deployed:
+    """Return whether the verdict on a claim uses the times of a contender."""
+    if METRICS[claim.metric].source != "deployed":
         return False
-    settings = claim.settings
     pairs = {
-        (claim.technique, str(settings.get("runtime", ["onnxruntime"])[0])),
-        (str(settings.get("baseline", [""])[0]), str(settings.get("baseline_runtime", [""])[0])),
+        (claim.technique, str(_first(claim, "runtime", "onnxruntime"))),
+        (str(_first(claim, "baseline")), str(_first(claim, "baseline_runtime"))),
     }
-    return (TECHNIQUE_OF_VARIANT[contender.variant], contender.runtime) in pairs
+    return (contender.technique, contender.runtime) in pairs
+
+
+def eager_runner(bundle: Bundle, variant: Variant) -> Callable[[], object]:
+    """Return a callable that runs a model of the bundle on one image in torch's eager mode.
+
+    The model has the architecture of the bundle's and random weights, which take the same time.
+    """
+    import torch
+
+    from edgeai_repro.compress.quantization import quantize
+    from edgeai_repro.networks import convnext
+
+    manifest, entry = bundle.manifest, bundle.model(variant)
+    model: torch.nn.Module = convnext.build(
+        manifest.model,
+        num_classes=manifest.num_classes,
+        stem_stride=manifest.stem_stride,
+        hidden_widths=entry.hidden_widths,
+    )
+    if variant in ("int8", "pruned-int8"):
+        model = quantize(model)
+    image = torch.from_numpy(prepare(bundle.probes()[:1], manifest.input))
+
+    @torch.inference_mode()
+    def run() -> object:
+        return model(image)
+
+    return run
+
+
+def _first(claim: Claim, condition: str, default: str = "") -> object:
+    return claim.conditions.get(condition, [default])[0]

@@ -1,31 +1,65 @@
-"""A bundle for one run, where none is given: with random weights, which are as fast as any."""
+"""Deployed models for a run without --bundle: a bundle with random weights, which take the same time as any."""
 
 from __future__ import annotations
 
 import atexit
 import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from edgeai_repro.claims.registry import Source
+from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.edge.bundle import Bundle
+from edgeai_repro.edge.deployed_models import NO_BUNDLE, require_real_processor
 from edgeai_repro.errors import MissingRequirement
+from edgeai_repro.evidence.measurement import Measured, Obstacle
+from edgeai_repro.measure.compressed_models import models_left_out
 
 NEEDED = ("onnx", "onnxruntime", "torch")
 
 
-@cache
-def make(model: str) -> Bundle:
-    """Write the bundle of a model into a folder that this process removes when it ends.
+class TemporaryDeployedModels:
+    """The source of deployed models for a run without --bundle.
 
-    Raises ConditionMissing where the packages that it takes aren't installed, as on an edge device.
+    It writes a bundle when the first claim needs one, and removes it at exit. `deploy` makes the source that
+    measures a bundle; `models` restricts the run. Claims about trained weights need a bundle from the user.
+    """
+
+    def __init__(self, deploy: Callable[[Bundle], Source], *, models: Sequence[str] | None = None) -> None:
+        self._deploy = deploy
+        self._models = models
+        self._deployed: Source | None = None
+
+    def measure(self, case: ClaimCase) -> Measured:
+        """Return the rows of a claim, or the obstacle if no bundle can be made here."""
+        if "weights" in case.claim.needs:
+            return Measured(obstacle=Obstacle("edge", NO_BUNDLE))
+        if self._deployed is None:
+            model = case.claim.models[0]
+            if self._models is not None and model not in self._models:
+                return Measured(obstacle=models_left_out(case.claim))
+            try:
+                require_real_processor()
+                self._deployed = self._deploy(make_bundle(model))
+            except MissingRequirement as missing:
+                return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
+        return self._deployed.measure(case)
+
+
+@cache
+def make_bundle(model: str) -> Bundle:
+    """Write the bundle of a model into a folder that this process removes at exit.
+
+    Raises MissingRequirement if the packages that it takes are not installed, as on an edge device.
     """
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise MissingRequirement(
             "edge",
-            f"no bundle is given, and none can be made without {', '.join(missing)}: where these are installed, "
-            f"`edgeai-repro bundle {model} -o DIR`; here --bundle DIR",
+            f"no bundle is given, and none can be made without {', '.join(missing)}; run `edgeai-repro bundle {model} "
+            "-o DIR` on a machine that has them, then add --bundle=DIR here",
         )
     from edgeai_repro.edge import build
 

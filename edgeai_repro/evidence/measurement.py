@@ -1,23 +1,28 @@
-"""What was measured: a value with its interval, where it comes from, and on what machine. No torch."""
+"""Measurements: a value with its interval, its origin, and the machine it was measured on. No torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveInt, model_validator
 
-AA_BAND = (0.95, 1.05)  # a thing that seems to differ from itself by more than 5 % shows the machine's noise
+from edgeai_repro.errors import Requirement
+
+AA_BAND = (0.95, 1.05)  # a network that seems to differ from itself by more than 5 % shows the machine's noise
 Setting = bool | int | FiniteFloat | str
+Settings = Mapping[str, Setting]
 
 
 class Frozen(BaseModel):
-    """The base of all data that travels between rooms: frozen, and strict about its keys."""
+    """The base of all data that travels between packages: frozen, and strict about its keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Interval(Frozen):
-    """A value and the interval in which it is believed to lie, in the unit of its metric."""
+    """A value and its interval, both in the unit of the metric."""
 
     value: FiniteFloat
     low: FiniteFloat
@@ -36,15 +41,20 @@ class Interval(Frozen):
 
 
 def aa_control_passes(ratio: Interval) -> bool:
-    """Tell whether the ratio of two timings of one and the same thing shows a machine quiet enough to judge on.
+    """Return whether an A/A control shows a machine that is quiet enough for timing.
 
-    The whole interval must lie in [0.95, 1.05]; else the run is too noisy, which is no failure.
+    `ratio` compares two timings of the same network. Its whole interval must lie in [0.95, 1.05].
     """
     return AA_BAND[0] <= ratio.low and ratio.high <= AA_BAND[1]
 
 
+def percent_saved(before: float, after: float) -> float:
+    """Return by how many percent `after` is less than `before`."""
+    return 100 * (before - after) / before
+
+
 class Curve(Frozen):
-    """What a trend is of: pairs of a value of the setting `over` and of a quantity in `unit`."""
+    """The data behind a trend: pairs of a value of the setting `over` and a quantity in `unit`."""
 
     over: str
     unit: str
@@ -52,17 +62,20 @@ class Curve(Frozen):
 
 
 class Measurement(Frozen):
-    """One row: what the common counters report of a compressed model, and the actual quantity behind it.
+    """One row: the reported and the actual quantity of one model, compressed in one way.
 
-    `reported` and `actual` are in the unit of the claim's metric; `actual` is None where the two can't differ.
-    `n` is the number of observations behind the value (images, samples; 1 for a count). `scale` is "full" only
-    where model and budget are the paper's. `control` is the A/A ratio measured beside a timing, `curve` what a
-    trend was found in.
+    `reported` is what common counters report; `actual` is what is stored or computed, None for a metric in which
+    the two can't differ. Both are in the metric's unit. `settings` were given to the technique, `conditions` to the
+    metric; `notes` are what the row adds for the reader. `n` is the number of observations behind the value
+    (images, samples; 1 for a count). `scale` is "full" if the model and its training budget are the paper's.
+    `control` is the ratio of the A/A control that was timed in the same run.
     """
 
     model: str
     technique: str
-    params: dict[str, Setting] = Field(default_factory=dict)
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    conditions: dict[str, Setting] = Field(default_factory=dict)
+    notes: dict[str, Setting] = Field(default_factory=dict)
     reported: Interval
     actual: Interval | None = None
     n: PositiveInt = 1
@@ -73,9 +86,37 @@ class Measurement(Frozen):
     control: Interval | None = None
     curve: Curve | None = None
 
+    @property
+    def details(self) -> dict[str, Setting]:
+        """The settings, conditions and notes together."""
+        return {**self.settings, **self.conditions, **self.notes}
+
+    def value_of(self, name: str) -> Setting | None:
+        """Return the value of a setting or condition, None if the row has no such one."""
+        return {**self.conditions, **self.settings}.get(name)
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A reason why a claim can't be judged here, and what the user can do about it.
+
+    `kind` is the requirement that is missing, or "noise" if the machine is too noisy for timing.
+    """
+
+    kind: Requirement | Literal["noise"]
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The rows of a claim, and the obstacle that keeps them from deciding it, if there is one."""
+
+    rows: tuple[Measurement, ...] = ()
+    obstacle: Obstacle | None = None
+
 
 class Environment(Frozen):
-    """The machine and the software that a run was made with; on an emulated processor no time is evidence."""
+    """The machine and the software of a run. Times from an emulated processor are no evidence."""
 
     python: str
     machine: str

@@ -1,7 +1,7 @@
-"""The lab: builds each model once, compresses it in every way that the claims ask for, and keeps the numbers.
+"""Measures claims on networks that are built, compressed and counted now. Torch is imported when one is built.
 
-Models are worked on one after another and let go: what stays is a `Profile` of each. So four ConvNeXts with all
-their compressed forms need little more memory than the largest of them.
+One network is worked on after the other, and only a `Profile` of each is kept. So four ConvNeXts with all their
+compressed forms need little more memory than the largest of them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, Settings
-from edgeai_repro.claims.schema import Claim
-from edgeai_repro.errors import MissingRequirement
-from edgeai_repro.evidence.measurement import Measurement
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
+from edgeai_repro.claims.schema import Claim, ClaimCase
+from edgeai_repro.evidence.measurement import Measured, Obstacle, Setting, Settings
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 if TYPE_CHECKING:
@@ -25,15 +24,16 @@ if TYPE_CHECKING:
 
     from edgeai_repro.measure.counts import Counts, Kind, Reported
 
-CLASSES = 10  # CIFAR-10's
-Plan = Mapping[str, Sequence[Settings]]
+CIFAR10_CLASSES = 10
+Plan = Mapping[str, Sequence[Settings]]  # the settings that a network is compressed with, by technique
+Key = tuple[str, str, tuple[tuple[str, Setting], ...]]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The numbers of one model: as common tools report them, and as they are.
+    """The numbers of one network: what common tools report, and what is actually stored and computed.
 
-    `state_dict_bytes` is the size of the saved file; `seconds` is what compressing and measuring took.
+    `state_dict_bytes` is the size of the saved file. `seconds` is the time that compressing and measuring took.
     """
 
     reported: Reported
@@ -44,10 +44,12 @@ class Profile:
 
 
 class CompressedModels:
-    """Measures claims. `claims` are those that will be asked for, so that each model is worked on just once.
+    """The source of measurements that need no training: it builds, compresses and counts each network once.
 
-    `models` restricts the run to some models; `resolution` is the input's side in pixels, of the ConvNeXts with
-    CIFAR-10's classes; all others are as published, for ImageNet. `seconds` adds up where the time goes, by step.
+    `claims` are those that will be measured, so that a network is compressed in all the ways that they need while
+    it is at hand. `models` restricts the run to some networks. `resolution` is the side of the input, in pixels, of
+    the ConvNeXts, which have CIFAR-10's classes; all other networks are as published for ImageNet. `seconds` adds
+    up the time of each step.
     """
 
     def __init__(
@@ -55,29 +57,28 @@ class CompressedModels:
     ) -> None:
         self.resolution = resolution
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._claims = [claim for claim in claims if not claim.needs]  # others are told of trained models
+        self._claims = claims
         self._models = models
-        self._profiles: dict[tuple[str, str, tuple[tuple[str, object], ...]], Profile] = {}
+        self._profiles: dict[Key, Profile] = {}
 
-    def measure(self, claim: Claim) -> list[Measurement]:
-        """Return the rows of a claim, of each of its models that this run admits.
-
-        Raises ConditionMissing, with the way to supply it, where something that the claim needs isn't here.
-        """
+    def measure(self, case: ClaimCase) -> Measured:
+        """Return the rows of a claim, for each of its models that the run is not restricted from."""
+        claim = case.claim
         models = self._selected(claim)
         if not models:
-            raise MissingRequirement("models", f"{', '.join(claim.models)} left out; run without --claims-models")
-        return [row for model in models for row in METRICS[claim.metric].measure(self, claim, model)]
+            return Measured(obstacle=models_left_out(claim))
+        function = COMPRESSED.functions[claim.metric]
+        return Measured(tuple(row for model in models for row in function(self, claim, model)))
 
     def profile(self, model: str, technique: str = UNCOMPRESSED, settings: Settings | None = None) -> Profile:
-        """Return the numbers of a model, compressed by a technique under its settings."""
+        """Return the numbers of a network, compressed by a technique under its settings."""
         key = _key(model, technique, settings or {})
         if key not in self._profiles:
             self._profile_all(model, {technique: [settings or {}]})
         return self._profiles[key]
 
     def by_kind(self, model: str) -> dict[Kind, Counts]:
-        """Return the actual counts of an uncompressed model by kind of layer."""
+        """Return the actual counts of an uncompressed network by kind of layer."""
         from edgeai_repro.measure import counts
 
         network = self._build(model)
@@ -85,7 +86,7 @@ class CompressedModels:
             return counts.by_kind(network, self._resolution(model))
 
     def build_on_meta(self, model: str, classes: int | None = None) -> nn.Module:
-        """Return an uncompressed model on the meta device: all its layers, and no memory for their values."""
+        """Return an uncompressed network on the meta device: all its layers, without memory for their values."""
         from edgeai_repro.networks import convnext
 
         with self._timed("build"):
@@ -98,20 +99,23 @@ class CompressedModels:
         named = [*claim.models, *claim.also_shown]
         return [model for model in named if self._models is None or model in self._models]
 
-    def _profile_all(self, model: str, asked: Plan) -> None:
+    def _profile_all(self, model: str, plan: Plan) -> None:
+        """Profile a network in every way of a plan, and of the claims that will be measured."""
         network = self._build(model)
         if _key(model, UNCOMPRESSED, {}) not in self._profiles:
             self._store_profile(model, UNCOMPRESSED, {}, network)
-        planned = [
-            {claim.technique: claim.settings_for(model)} for claim in self._claims if model in self._selected(claim)
+        plans = [plan] + [
+            {claim.technique: [settings for settings, _ in claim.variants_for(model)]}
+            for claim in self._claims
+            if model in self._selected(claim)
         ]
-        wanted = {
+        missing = {
             technique: [settings for settings in grid if _key(model, technique, settings) not in self._profiles]
-            for technique, grid in _union([asked, *planned]).items()
+            for technique, grid in _union(plans).items()
         }
-        self._apply_techniques(model, network, UNCOMPRESSED, wanted)
+        self._apply_techniques(model, network, UNCOMPRESSED, missing)
         del network
-        gc.collect()  # only_train_once's graph is cyclic and holds the model that it was traced from
+        gc.collect()  # only_train_once's graph is cyclic and holds the network that it was traced from
 
     def _build(self, model: str) -> nn.Module:
         from edgeai_repro.networks import convnext
@@ -120,10 +124,10 @@ class CompressedModels:
             build = convnext.build if model in CONVNEXT_VARIANTS else convnext.build_from_zoo
             return build(model, num_classes=_classes(model))
 
-    def _apply_techniques(self, model: str, network: nn.Module, base: str, wanted: Plan) -> None:
-        """Apply to a network every technique that starts from `base`, and to what comes out those that follow."""
+    def _apply_techniques(self, model: str, network: nn.Module, base: str, plan: Plan) -> None:
+        """Apply every technique that starts from `base` to a network, and to the results those that follow."""
         for name, technique in TECHNIQUES.items():
-            if technique.base != base or not (grid := _settings_incl_dependents(name, wanted)):
+            if technique.base != base or not (grid := _settings_incl_dependents(name, plan)):
                 continue
             compressed = technique.apply(network, grid)
             for settings in grid:
@@ -131,10 +135,9 @@ class CompressedModels:
                 with self._timed(name):
                     result = next(compressed)
                 self._store_profile(model, name, settings, result, start)
-                self._apply_techniques(
-                    model, result, name, {t: [s for s in wanted[t] if s == settings] for t in wanted}
-                )
-                del result  # before the next is made: a compressed Large is 0.8 GB
+                rest = {other: [one for one in plan[other] if one == settings] for other in plan}
+                self._apply_techniques(model, result, name, rest)
+                del result  # before the next one is made: a compressed Large has 0.8 GB
 
     def _store_profile(
         self, model: str, technique: str, settings: Settings, network: nn.Module, start: float | None = None
@@ -148,12 +151,11 @@ class CompressedModels:
         with self._timed("save"):
             stored = size.state_dict_bytes(network)
         with self._timed("deflate"):
-            deflated = size.deflated_bytes(network) if self._wants_deflated(model, technique) else None
+            deflated = size.deflated_bytes(network) if self._needs_deflated(model, technique) else None
         seconds = time.perf_counter() - start
-        profile = Profile(reported, actual, stored, deflated, seconds)
-        self._profiles[_key(model, technique, settings)] = profile
+        self._profiles[_key(model, technique, settings)] = Profile(reported, actual, stored, deflated, seconds)
 
-    def _wants_deflated(self, model: str, technique: str) -> bool:
+    def _needs_deflated(self, model: str, technique: str) -> bool:
         return any(
             METRICS[claim.metric].deflated and claim.technique == technique and model in self._selected(claim)
             for claim in self._claims
@@ -166,11 +168,19 @@ class CompressedModels:
         self.seconds[step] += time.perf_counter() - start
 
 
+COMPRESSED: MetricGroup[CompressedModels] = MetricGroup("compressed")
+
+
+def models_left_out(claim: Claim) -> Obstacle:
+    """Return the obstacle of a claim whose models the run is restricted from."""
+    return Obstacle("models", f"{', '.join(claim.models)} not in --claims-models; add it or drop the option")
+
+
 def _classes(model: str) -> int:
-    return CLASSES if model in CONVNEXT_VARIANTS else IMAGENET_CLASSES
+    return CIFAR10_CLASSES if model in CONVNEXT_VARIANTS else IMAGENET_CLASSES
 
 
-def _key(model: str, technique: str, settings: Settings) -> tuple[str, str, tuple[tuple[str, object], ...]]:
+def _key(model: str, technique: str, settings: Settings) -> Key:
     return model, technique, tuple(sorted(settings.items()))
 
 
@@ -183,9 +193,10 @@ def _union(plans: Sequence[Plan]) -> dict[str, list[Settings]]:
     return union
 
 
-def _settings_incl_dependents(technique: str, wanted: Plan) -> list[Settings]:
-    """Return the settings that a technique is wanted under, itself or for those that start from its result."""
-    followers = [name for name, other in TECHNIQUES.items() if other.base == technique]
-    return _union(
-        [{"": wanted.get(technique, [])}, *({"": _settings_incl_dependents(name, wanted)} for name in followers)]
-    )[""]
+def _settings_incl_dependents(technique: str, plan: Plan) -> list[Settings]:
+    """Return the settings that a plan has for a technique, or for a technique that starts from its result."""
+    grid = list(plan.get(technique, []))
+    for name, other in TECHNIQUES.items():
+        if other.base == technique:
+            grid += [settings for settings in _settings_incl_dependents(name, plan) if settings not in grid]
+    return grid

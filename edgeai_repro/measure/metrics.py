@@ -1,32 +1,32 @@
-"""The metrics that are counted: what common counters report of a compressed model, and what is there. No torch."""
+"""The metrics that are counted: what common counters report of a network, and what is there. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from functools import partial
 
-from edgeai_repro.claims.registry import Settings, metric
-from edgeai_repro.evidence.measurement import Curve, Interval, Measurement
-
-if TYPE_CHECKING:
-    from edgeai_repro.claims.schema import Claim
-    from edgeai_repro.measure.compressed_models import CompressedModels, Profile
+from edgeai_repro.claims import registry
+from edgeai_repro.claims.schema import Claim
+from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Setting, Settings, percent_saved
+from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels, Profile
 
 MEGA = 1e6
-Quantity = Callable[["Profile"], float]
+INT8_SAVES = 0.75  # of the four bytes of fp32, int8 keeps one
+Quantity = Callable[[Profile], float]
+metric = partial(registry.metric, group=COMPRESSED)
 
 
 @metric("size_reduction", unit="%")
-def size_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Bytes saved in the file of the state_dict, against the uncompressed model's."""
-    return _reductions(lab, claim, model, reported=lambda profile: profile.state_dict_bytes)
+def size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Bytes saved in the file of the state_dict, compared with the uncompressed model."""
+    return _reductions(models, claim, model, reported=lambda profile: profile.state_dict_bytes)
 
 
-@metric("params_reduction", unit="%", actual=True)
-def params_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("params_reduction", unit="%", has_actual=True)
+def params_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters saved: reported by parameters(), actual by the weights that are stored."""
     return _reductions(
-        lab,
+        models,
         claim,
         model,
         reported=lambda profile: profile.reported.parameters,
@@ -34,11 +34,11 @@ def params_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterato
     )
 
 
-@metric("macs_reduction", unit="%", actual=True)
-def macs_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("macs_reduction", unit="%", has_actual=True)
+def macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
     return _reductions(
-        lab,
+        models,
         claim,
         model,
         reported=lambda profile: profile.reported.macs,
@@ -46,38 +46,38 @@ def macs_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[
     )
 
 
-@metric("executed_macs_reduction", unit="%", actual=True)
-def executed_macs_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """As macs_reduction; beside it the share on zero weights, which only a runtime that skips them would save."""
-    dense = lab.profile(model).actual
-    for row in macs_reduction(lab, claim, model):
-        counts = lab.profile(model, claim.technique, row.params).actual
-        on_zeros = round(_saved(dense.macs, counts.nonzero_macs), 2)
-        yield row.model_copy(update={"params": {**row.params, "macs_on_zero_weights": on_zeros}})
+@metric("executed_macs_reduction", unit="%", has_actual=True)
+def executed_macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Multiply-accumulates saved, with a note of the share on zero weights, which most runtimes do not skip."""
+    dense = models.profile(model).actual
+    for row in macs_reduction(models, claim, model):
+        counts = models.profile(model, claim.technique, row.settings).actual
+        on_zeros = round(percent_saved(dense.macs, counts.nonzero_macs), 2)
+        yield row.model_copy(update={"notes": {**row.notes, "macs_on_zero_weights": on_zeros}})
 
 
 @metric("added_size_reduction", unit="points")
-def added_size_reduction(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Points of bytes saved by pruning and quantizing, beyond the better of the two alone."""
-    dense = lab.profile(model)
-    for settings in claim.settings_for(model):
+def added_size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Points of bytes that pruning and quantizing together save beyond the better of the two."""
+    dense = models.profile(model)
+    for settings, _ in claim.variants_for(model):
         parts = [
-            lab.profile(model, "structured_pruning", settings),
-            lab.profile(model, "dynamic_quantization"),
+            models.profile(model, "structured_pruning", settings),
+            models.profile(model, "dynamic_quantization"),
         ]
-        both = lab.profile(model, claim.technique, settings)
-        least = min(part.state_dict_bytes for part in parts)
-        added = 100 * (least - both.state_dict_bytes) / dense.state_dict_bytes
-        yield _row(claim, model, settings, added, seconds=both.seconds)
+        both = models.profile(model, claim.technique, settings)
+        smallest = min(part.state_dict_bytes for part in parts)
+        added = 100 * (smallest - both.state_dict_bytes) / dense.state_dict_bytes
+        yield _row(claim, model, added, settings=settings, seconds=both.seconds)
 
 
 @metric("compression_trend", unit="τ", deflated=True)
-def compression_trend(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+def compression_trend(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
     from edgeai_repro.evidence.statistics import kendall_trend
 
-    grid = claim.settings_for(model)
-    profiles = [lab.profile(model, claim.technique, settings) for settings in grid]
+    grid = [settings for settings, _ in claim.variants_for(model)]
+    profiles = [models.profile(model, claim.technique, settings) for settings in grid]
     sparsities = [float(settings["sparsity"]) for settings in grid]
     quantities: dict[str, tuple[str, Quantity]] = {
         "non-zero parameters": ("M", lambda profile: profile.actual.nonzero_parameters),
@@ -85,71 +85,130 @@ def compression_trend(lab: CompressedModels, claim: Claim, model: str) -> Iterat
         "dense bytes": ("MB", lambda profile: profile.state_dict_bytes),
     }
     for name, (unit, quantity) in quantities.items():
-        found = [quantity(profile) for profile in profiles]
-        tau = -kendall_trend(sparsities, found).tau
-        # "Dense bytes don't fall" is stated the other way round, so that 1 is always "as claimed".
-        value = 1 - abs(tau) if name == "dense bytes" else tau
+        values = [quantity(profile) for profile in profiles]
+        tau = -kendall_trend(sparsities, values).tau
+        # "Dense bytes do not fall" is turned round, so that 1 always means "as claimed".
+        reported = 1 - abs(tau) if name == "dense bytes" else tau
+        points = [(sparsity, value / MEGA) for sparsity, value in zip(sparsities, values, strict=True)]
         yield Measurement(
             model=model,
             technique=claim.technique,
-            params={"quantity": name},
-            reported=Interval.exact(value),
+            notes={"quantity": name},
+            reported=Interval.exact(reported),
             n=len(grid),
             seconds=sum(profile.seconds for profile in profiles),
-            curve=Curve(
-                over="sparsity",
-                unit=unit,
-                points=[(x, y / MEGA) for x, y in zip(sparsities, found, strict=True)],
-            ),
+            curve=Curve(over="sparsity", unit=unit, points=points),
         )
 
 
 @metric("imbalance", unit="%")
-def imbalance(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """The convolutions' share of the MACs, and the fully connected layers' share of the parameters."""
-    by_kind = lab.by_kind(model)
-    total = sum(by_kind.values(), type(by_kind["conv"])())
+def imbalance(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """The share of the MACs in convolutions, and the share of the parameters in fully connected layers."""
+    by_kind = models.by_kind(model)
     shares = {
-        "MACs in convolutions": by_kind["conv"].macs / total.macs,
-        "parameters in fully connected": by_kind["linear"].parameters / total.parameters,
+        "MACs in convolutions": by_kind["conv"].macs / sum(counts.macs for counts in by_kind.values()),
+        "parameters in fully connected": by_kind["linear"].parameters
+        / sum(counts.parameters for counts in by_kind.values()),
     }
     for name, share in shares.items():
-        yield _row(claim, model, {"share": name}, 100 * share, seconds=0.0)
+        yield _row(claim, model, 100 * share, notes={"share": name})
 
 
-def _reductions(
-    lab: CompressedModels, claim: Claim, model: str, *, reported: Quantity, actual: Quantity | None = None
-) -> Iterator[Measurement]:
-    dense = lab.profile(model)
-    for settings in claim.settings_for(model):
-        profile = lab.profile(model, claim.technique, settings)
+@metric("params", unit="M", conditions=("resolution", "classes"))
+def params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Millions of parameters of the uncompressed model, with the claim's number of classes."""
+    for _, conditions in claim.variants_for(model):
+        network = models.build_on_meta(model, int(conditions["classes"]))
+        millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+        yield _row(claim, model, millions, conditions=conditions)
+
+
+@metric("macs", unit="G", has_actual=True, conditions=("resolution", "classes"))
+def macs(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Billions of multiply-accumulates for one image: reported by thop, actual by the products of weights."""
+    from edgeai_repro.measure import counts
+
+    for _, conditions in claim.variants_for(model):
+        network, resolution = models.build_on_meta(model, int(conditions["classes"])), int(conditions["resolution"])
         yield _row(
             claim,
             model,
-            settings,
-            _saved(reported(dense), reported(profile)),
-            None if actual is None else _saved(actual(dense), actual(profile)),
-            seconds=profile.seconds,
+            counts.reported(network, resolution).macs / 1e9,
+            counts.actual(network, resolution).macs / 1e9,
+            conditions=conditions,
         )
 
 
-def _saved(before: float, after: float) -> float:
-    return 100 * (before - after) / before
+@metric("linear_share_params", unit="points")
+def linear_share_params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
+    savings = _linear_savings(models, claim, model)
+    yield _distance(claim, model, savings, abs(savings["reported_parameters_saved"] - savings["share_of_linear"]))
+
+
+@metric("linear_share_bytes", unit="points")
+def linear_share_bytes(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
+    savings = _linear_savings(models, claim, model)
+    yield _distance(claim, model, savings, abs(savings["bytes_saved"] - INT8_SAVES * savings["share_of_linear"]))
+
+
+def _linear_savings(models: CompressedModels, claim: Claim, model: str) -> dict[str, float]:
+    """Return the share of nn.Linear in a network and the savings of its quantization, all in percent."""
+    from edgeai_repro.measure import counts
+
+    dense, quantized = models.profile(model), models.profile(model, claim.technique)
+
+    def saved(quantity: Quantity) -> float:
+        return 100 * (1 - quantity(quantized) / quantity(dense))
+
+    return {
+        "share_of_linear": 100 * counts.linear_share(models.build_on_meta(model)),
+        "reported_parameters_saved": saved(lambda profile: profile.reported.parameters),
+        "reported_macs_saved": saved(lambda profile: profile.reported.macs),
+        "bytes_saved": saved(lambda profile: profile.state_dict_bytes),
+    }
+
+
+def _distance(claim: Claim, model: str, savings: dict[str, float], distance: float) -> Measurement:
+    notes: dict[str, Setting] = {name: round(value, 2) for name, value in savings.items()}
+    # Beyond nine digits, two quotients of the same counts differ.
+    return _row(claim, model, round(distance, 9), notes=notes)
+
+
+def _reductions(
+    models: CompressedModels, claim: Claim, model: str, *, reported: Quantity, actual: Quantity | None = None
+) -> Iterator[Measurement]:
+    dense = models.profile(model)
+    for settings, _ in claim.variants_for(model):
+        profile = models.profile(model, claim.technique, settings)
+        yield _row(
+            claim,
+            model,
+            percent_saved(reported(dense), reported(profile)),
+            None if actual is None else percent_saved(actual(dense), actual(profile)),
+            settings=settings,
+            seconds=profile.seconds,
+        )
 
 
 def _row(
     claim: Claim,
     model: str,
-    settings: Settings,
     reported: float,
     actual: float | None = None,
     *,
-    seconds: float,
+    settings: Settings | None = None,
+    conditions: Settings | None = None,
+    notes: Settings | None = None,
+    seconds: float = 0.0,
 ) -> Measurement:
     return Measurement(
         model=model,
         technique=claim.technique,
-        params=dict(settings),
+        settings=dict(settings or {}),
+        conditions=dict(conditions or {}),
+        notes=dict(notes or {}),
         reported=Interval.exact(reported),
         actual=None if actual is None else Interval.exact(actual),
         seconds=seconds,

@@ -1,7 +1,7 @@
 """The pytest plugin: options, marks, fixtures, and the verdicts at the end.
 
-A test that takes the fixture `verdict` (or `claim`) runs once for each claim of the claims folder, in anyone's
-repository. Measuring happens in fixtures, so what breaks there is pytest's *error*, never a verdict.
+A test that takes the fixture `verdict` (or `claim`) runs once for each claim of the claims folder, in any repository.
+Claims are measured in fixtures, so a failed measurement is pytest's *error*, never a verdict.
 """
 
 from __future__ import annotations
@@ -10,183 +10,220 @@ import contextlib
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import NoReturn
 
 import pytest
 
 from edgeai_repro import __version__
+from edgeai_repro.claims.registry import measured_on
+from edgeai_repro.claims.schema import Claim, ClaimCase, ImplicationCase, ImplicationSpec
 from edgeai_repro.devices.fingerprint import fingerprint
+from edgeai_repro.edge.contenders import Contender
+from edgeai_repro.edge.deployed_models import DeployedModels
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError, did_you_mean, one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.judge.verdict import Verdict
+from edgeai_repro.measure.latency.interleaved import Timing
+from edgeai_repro.measure.latency.threads import usable_cores
+from edgeai_repro.plugin import benchmark_replay
 from edgeai_repro.report import terminal
-from edgeai_repro.session import Session
+from edgeai_repro.report.document import ImplicationEntry
+from edgeai_repro.session import Options, Session
 
-if TYPE_CHECKING:
-    from edgeai_repro.claims.schema import Claim, ImplicationSpec
-    from edgeai_repro.edge.contenders import Contender
-    from edgeai_repro.measure.compressed_models import CompressedModels
-    from edgeai_repro.measure.latency.interleaved import Timing
-    from edgeai_repro.report.document import ImplicationEntry
-
-RUN = pytest.StashKey[Session | None]()
+SESSION = pytest.StashKey[Session | None]()
+CASE, IMPLICATION = "claim_case", "implication_case"  # the fixtures that are parametrized
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options, all under --claims."""
+    """Add the options."""
     group = parser.getgroup("claims", "claims of a paper")
     group.addoption(
-        "--claims-dir", type=Path, metavar="DIR", help="folder of claims files (default: ini, claims_dir)"
+        "--claims-dir", type=Path, metavar="DIR", help="folder of claims files (default: ini option claims_dir)"
     )
-    group.addoption("--claims-models", metavar="NAMES", help="restrict to these models, by names with commas")
+    group.addoption("--claims-models", metavar="NAMES", help="restrict the run to these models, comma-separated")
     group.addoption("--claims-json", type=Path, metavar="FILE", help="write the verdicts and all rows as JSON")
     group.addoption(
-        "--claims-require", metavar="NEEDS", help="fail, not skip, where one of data,weights,edge is missing"
+        "--claims-require", metavar="NEEDS", help="fail instead of skip if one of data,weights,edge is missing"
     )
     group.addoption(
         "--claims-report", type=Path, metavar="DIR", help="write report.html and report.md into a folder"
     )
     group.addoption(
-        "--bundle", type=Path, metavar="DIR", help="what is deployed: a folder that `edgeai-repro bundle` wrote"
+        "--bundle", type=Path, metavar="DIR", help="the deployed models: a folder written by `edgeai-repro bundle`"
     )
     group.addoption(
-        "--edge-threads", type=int, metavar="N", help="threads to time it with (default: one a usable core)"
+        "--edge-threads", type=int, metavar="N", help="threads used for timing (default: one per usable core)"
     )
     parser.addini("claims_dir", "folder of claims files, relative to the root folder", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read the claims before anything else runs; bad input ends the run with one line."""
+    """Read the claims before anything else runs; bad input ends the run with one line per mistake."""
     config.addinivalue_line("markers", "claims: judges what a paper says")
-    config.addinivalue_line("markers", "edge: needs an edge device or what is deployed on one")
+    config.addinivalue_line("markers", "edge: needs an edge device or a deployed model")
     folder = config.option.claims_dir or (config.rootpath / ini if (ini := config.getini("claims_dir")) else None)
-    options = {f"--claims-{name}": f"claims_{name}" for name in ("models", "json", "report", "require")}
-    options |= {"--bundle": "bundle", "--edge-threads": "edge_threads"}
-    given = [option for option, name in options.items() if config.getoption(name) is not None]
-    if given and folder is None:
-        raise pytest.UsageError(
-            f"{given[0]} must come with a claims folder (got none); add --claims-dir, or write "
-            f"{given[0]}=… in one word: else pytest may take its value for the path of tests"
-        )
+    if folder is None:
+        _refuse_options_without_claims(config)
+        config.stash[SESSION] = None
+        return
     try:
-        config.stash[RUN] = folder and Session.from_options(
+        config.stash[SESSION] = Session(
             folder,
-            models=config.option.claims_models,
-            required=config.option.claims_require,
-            json_path=config.option.claims_json,
-            report_folder=config.option.claims_report,
-            bundle=config.option.bundle,
-            threads=config.option.edge_threads,
+            Options.parse(
+                models=config.option.claims_models,
+                required=config.option.claims_require,
+                json_path=config.option.claims_json,
+                report_folder=config.option.claims_report,
+                bundle=config.option.bundle,
+                threads=config.option.edge_threads,
+            ),
         )
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
-    run = config.stash[RUN]
-    if run and config.pluginmanager.hasplugin("benchmark"):
+        raise pytest.UsageError(*str(error).splitlines()) from None
+    if config.pluginmanager.hasplugin("benchmark"):
         from edgeai_repro.plugin.benchmark_storage import DeviceBenchmarkStorage
 
-        store = DeviceBenchmarkStorage(config, fingerprint(run.edge.threads))
-        config.pluginmanager.register(store, "edgeai-benchmark-store")
+        threads = config.option.edge_threads or usable_cores()
+        storage = DeviceBenchmarkStorage(config, fingerprint(threads))
+        config.pluginmanager.register(storage, "edgeai-benchmark-store")
+
+
+def _refuse_options_without_claims(config: pytest.Config) -> None:
+    options = {f"--claims-{name}": f"claims_{name}" for name in ("models", "json", "report", "require")}
+    options |= {"--bundle": "bundle", "--edge-threads": "edge_threads"}
+    for option, name in options.items():
+        if config.getoption(name) is not None:
+            raise pytest.UsageError(
+                f"{option} needs a claims folder, which is missing; add --claims-dir=DIR, and write {option}=… with "
+                "an equals sign: otherwise pytest may take its value for a path of tests"
+            )
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Tell what is tested, with what, and what is here; a variable that nobody reads is flagged."""
-    run = config.stash[RUN]
+    """Report the claims, the versions and the machine; a variable that nobody reads is flagged."""
+    session = config.stash[SESSION]
     lines = []
-    if run is not None:
-        claims = ", ".join(f"{len(paper.claims)} claims of {paper.paper.id}" for paper in run.papers)
-        models = "all models" if run.models is None else ", ".join(run.models)
+    if session is not None:
+        claims = ", ".join(f"{len(paper.claims)} claims of {paper.paper.id}" for paper in session.papers)
+        models = "all models" if session.options.models is None else ", ".join(session.options.models)
         lines.append(f"edgeai-repro {__version__}: {claims}; {models}")
         if "claims" in config.option.markexpr:
-            lines += _conditions()
+            lines += _machine()
     for name, (value, known) in environment.variables().items():
         hint = "" if known else f" is unknown: {did_you_mean(name, environment.VARIABLES)}"
         lines.append(f"{name}={value}{hint}")
     return lines
 
 
-def _conditions() -> list[str]:
+def _machine() -> list[str]:
     with contextlib.suppress(ModuleNotFoundError):
-        import_module("torch")  # the run needs it in any case, and loaded it tells its threads and engine
-    here = environment.describe()
-    versions = ", ".join(f"{name} {version}" for name, version in here.versions.items() if name != "edgeai-repro")
-    engine = f"{here.threads} threads, engine {here.engine}" if here.engine else "without torch"
-    emulated = f", emulating {here.machine}: nothing is timed" if here.emulated else ""
-    return [versions, f"{here.cpu}, {here.cores} cores{emulated}; {engine}", environment.conditions()]
+        import_module("torch")  # the run needs it in any case, and reports its threads and engine once it is loaded
+    current = environment.describe()
+    versions = ", ".join(
+        f"{name} {version}" for name, version in current.versions.items() if name != "edgeai-repro"
+    )
+    engine = f"{current.threads} threads, engine {current.engine}" if current.engine else "without torch"
+    emulated = f", emulating {current.machine}: nothing is timed" if current.emulated else ""
+    return [versions, f"{current.cpu}, {current.cores} cores{emulated}; {engine}", environment.conditions()]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that takes `claim` or `implication` once for each, where there is a claims folder."""
-    run = metafunc.config.stash[RUN]
-    if run is not None:
-        for name, entries in (("claim", run.claims), ("implication", run.implication_specs)):
-            if name in metafunc.fixturenames:
-                named = [pytest.param(entry, id=full_name, marks=_marks(entry)) for full_name, entry in entries]
-                metafunc.parametrize(name, named, indirect=True)
-        if "contender" in metafunc.fixturenames:
-            contenders = [pytest.param(each, id=f"{run.edge.model}-{each}") for each in run.edge.contenders]
-            metafunc.parametrize("contender", contenders, indirect=True)
+    """Run each test that takes a claim, an implication or a contender once for each of them."""
+    session = metafunc.config.stash[SESSION]
+    if session is None:
+        return
+    if CASE in metafunc.fixturenames:
+        claims = [pytest.param(case, id=case.id, marks=_marks(case)) for case in session.cases]
+        metafunc.parametrize(CASE, claims, indirect=True)
+    if IMPLICATION in metafunc.fixturenames:
+        implications = [pytest.param(case, id=case.id) for case in session.implication_cases]
+        metafunc.parametrize(IMPLICATION, implications, indirect=True)
+    if "contender" in metafunc.fixturenames:
+        models = session.deployed
+        contenders = [] if models is None else [(models.model, contender) for contender in models.contenders]
+        named = [pytest.param(contender, id=f"{model}-{contender}") for model, contender in contenders]
+        metafunc.parametrize("contender", named, indirect=True)
 
 
-def _marks(entry: Claim | ImplicationSpec) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.edge] if getattr(entry, "deployed", False) else []
+def _marks(case: ClaimCase) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.edge] if measured_on(case.claim) == "deployed" else []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Announce the selected claims, so that each network is built only once."""
+    claims_session = session.config.stash[SESSION]
+    if claims_session is not None:
+        cases = [_judged_case(item) for item in session.items]
+        claims_session.plan([case for case in cases if case is not None])
+
+
+def _judged_case(item: pytest.Item) -> ClaimCase | None:
+    """Return the claim that a test judges, None if it judges none."""
+    if isinstance(item, pytest.Function) and "verdict" in item.fixturenames and hasattr(item, "callspec"):
+        case = item.callspec.params.get(CASE)
+        return case if isinstance(case, ClaimCase) else None
+    return None
 
 
 @pytest.fixture
-def claim(request: pytest.FixtureRequest) -> Claim:
-    """A claim of the claims folder; tests that take it run once for each."""
-    return cast("Claim", _parameter(request))
+def claim_case(request: pytest.FixtureRequest) -> ClaimCase:
+    """A claim of the claims folder, with its paper; tests that take it run once for each claim."""
+    _session(request)
+    case: ClaimCase = request.param
+    return case
 
 
 @pytest.fixture
-def implication(request: pytest.FixtureRequest) -> ImplicationSpec:
+def claim(claim_case: ClaimCase) -> Claim:
+    """A claim of the claims folder; tests that take it run once for each claim."""
+    return claim_case.claim
+
+
+@pytest.fixture
+def implication_case(request: pytest.FixtureRequest) -> ImplicationCase:
+    """An implication of the claims folder, with its paper; tests that take it run once for each."""
+    _session(request)
+    case: ImplicationCase = request.param
+    return case
+
+
+@pytest.fixture
+def implication(implication_case: ImplicationCase) -> ImplicationSpec:
     """An implication of the claims folder; tests that take it run once for each."""
-    return cast("ImplicationSpec", _parameter(request))
-
-
-@pytest.fixture(scope="session")
-def lab(request: pytest.FixtureRequest) -> CompressedModels:
-    """The lab, planned for the claims that were selected."""
-    from edgeai_repro.measure.compressed_models import CompressedModels
-
-    run = _run(request)
-    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    selected = [item.callspec.params["claim"] for item in items if "lab" in item.fixturenames]
-    planned = [claim for _, claim in run.claims if claim in selected and not claim.deployed]
-    lab = CompressedModels(planned, models=run.models)
-    run.seconds = lab.seconds
-    return lab
+    return implication_case.spec
 
 
 @pytest.fixture
-def verdict(request: pytest.FixtureRequest, claim: Claim, lab: CompressedModels) -> Verdict:
-    """Measure and judge a claim, once a run; the verdict also goes into the table and the file."""
-    run = _run(request)
-    name = next(name for name, known in run.claims if known is claim)
+def verdict(request: pytest.FixtureRequest, claim_case: ClaimCase) -> Verdict:
+    """Measure and judge a claim, once per run; the verdict also goes into the table and the file."""
     with _in_one_line():
-        return run.verdicts.get(name) or run.judge(name, lab)
+        return _session(request).judge(claim_case)
 
 
 @pytest.fixture
 def contender(request: pytest.FixtureRequest) -> Contender:
-    """A model of the bundle in a runtime; tests that take it run once for each."""
-    return cast("Contender", _parameter(request))
+    """A model of the bundle in a runtime; tests that take it run once for each contender."""
+    _session(request)
+    contender: Contender = request.param
+    return contender
 
 
 @pytest.fixture
 def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
-    """A contender's times, from the one interleaved run that verdicts rest on; pytest-benchmark has them too."""
-    from edgeai_repro.plugin import benchmark_replay
-
-    run = _run(request)
+    """The times of a contender, from the interleaved run that the verdicts rest on; pytest-benchmark gets them, too."""
+    session = _session(request)
+    models = session.deployed
+    if not isinstance(models, DeployedModels):
+        raise LookupError("contenders come from a bundle")
     with _in_one_line():
-        timing = run.edge.timings[contender]
-    benchmark_replay.replay_into(request, run, contender, timing)
+        timing = models.timings[contender]
+    benchmark_replay.replay_into(request, models, session.cases, contender, timing)
     return timing
 
 
 @contextlib.contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Show what a person can mend as pytest's error in one line, without a traceback; skip what can't be told."""
+    """Show errors that users can fix in one line, without a traceback; skip if a requirement is missing."""
     __tracebackhide__ = True
     try:
         yield
@@ -197,21 +234,19 @@ def _in_one_line() -> Iterator[None]:
 
 
 @pytest.fixture
-def implication_result(request: pytest.FixtureRequest, implication: ImplicationSpec) -> ImplicationEntry:
-    """Work out, by arithmetic alone, whether what claims imply of each other holds; it goes into the table too."""
-    run = _run(request)
-    name = next(name for name, known in run.implication_specs if known is implication)
-    return run.check_implication(name, implication)
+def implication_result(request: pytest.FixtureRequest, implication_case: ImplicationCase) -> ImplicationEntry:
+    """Check an implication by arithmetic; the result also goes into the table and the file."""
+    return _session(request).check_implication(implication_case)
 
 
 @pytest.fixture
 def report_outcome(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
     """Return the function that turns a verdict into pytest's outcome: passed, xfailed, skipped or failed."""
-    run = _run(request)
+    session = _session(request)
 
-    def settle(verdict: Verdict) -> None:
+    def report(verdict: Verdict) -> None:
         __tracebackhide__ = True
-        failure = run.failure_reason(verdict)
+        failure = session.failure_reason(verdict)
         if failure:
             pytest.fail(failure, pytrace=False)
         if verdict.verdict in ("artefact", "contradicted"):
@@ -219,27 +254,39 @@ def report_outcome(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
         if verdict.verdict in ("inconclusive", "not_testable"):
             pytest.skip(f"{verdict.verdict}: {verdict.reason}")
 
-    return settle
+    return report
+
+
+@pytest.fixture
+def settle() -> NoReturn:
+    """Refuse the former name of `report_outcome`."""
+    pytest.fail("the fixture 'settle' is now called 'report_outcome'; rename it", pytrace=False)
+
+
+@pytest.fixture
+def finding() -> NoReturn:
+    """Refuse the former name of `implication_result`."""
+    pytest.fail("the fixture 'finding' is now called 'implication_result'; rename it", pytrace=False)
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Note a claim that couldn't be measured, for the table and the file; pytest shows it as an error."""
-    run = item.config.stash.get(RUN, None)
+    """Record a claim whose measurement failed, for the table and the file; pytest shows it as an error."""
+    session = item.config.stash.get(SESSION, None)
     error = call.excinfo.value if call.excinfo and call.when == "setup" else None
-    if run is None or not hasattr(item, "callspec") or not isinstance(error, Exception | pytest.fail.Exception):
+    if session is None or not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
         return
-    for name, claim in run.claims:
-        if claim is item.callspec.params.get("claim"):
-            run.record_error(name, str(error) if isinstance(error, pytest.fail.Exception) else one_line(error))
+    case = item.callspec.params.get(CASE)
+    if isinstance(case, ClaimCase) and isinstance(error, Exception | pytest.fail.Exception):
+        session.record_error(case, str(error) if isinstance(error, pytest.fail.Exception) else one_line(error))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the files, also where tests failed or the run was interrupted."""
-    run = session.config.stash.get(RUN, None)
-    if run is None or session.config.option.collectonly:
+    """Write the files, even if tests failed or the run was interrupted."""
+    claims_session = session.config.stash.get(SESSION, None)
+    if claims_session is None or session.config.option.collectonly:
         return
     try:
-        run.write()
+        claims_session.write()
     except UserError as error:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
         session.config.get_terminal_writer().line(f"ERROR: {error}", red=True)
@@ -247,28 +294,26 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Show the table of verdicts."""
-    run = config.stash[RUN]
-    if run is None or not (run.verdicts or run.errors or run.implications):
+    session = config.stash[SESSION]
+    if session is None or session.results.is_empty:
         return
     terminalreporter.section("claims")
     screen = terminalreporter._tw
     width = screen.fullwidth if terminalreporter.isatty else None
-    terminalreporter.write(terminal.render(run.document(), colour=screen.hasmarkup, width=width))
-    for label, path in [("verdicts and rows", run.json_path), ("report", run.report_folder)]:
+    terminalreporter.write(terminal.render(session.document(), colour=screen.hasmarkup, width=width))
+    for label, path in [
+        ("verdicts and rows", session.options.json_path),
+        ("report", session.options.report_folder),
+    ]:
         if path is not None:
             terminalreporter.write_line(f"{label}: {path}")
 
 
-def _run(request: pytest.FixtureRequest) -> Session:
-    run = request.config.stash[RUN]
-    if run is None:
-        taken = f"a test takes {request.fixturename!r}"
+def _session(request: pytest.FixtureRequest) -> Session:
+    session = request.config.stash[SESSION]
+    if session is None:
         pytest.exit(
-            f"{taken}, but there is no claims folder; name one with --claims-dir", pytest.ExitCode.USAGE_ERROR
+            f"a test takes {request.fixturename!r}, but the claims folder is missing; name one with --claims-dir",
+            pytest.ExitCode.USAGE_ERROR,
         )
-    return run
-
-
-def _parameter(request: pytest.FixtureRequest) -> object:
-    _run(request)
-    return request.param
+    return session

@@ -91,7 +91,7 @@ def _check_timed(row: Measurement, path: Path, device: Device) -> None:
         raise UserError(f"{path}: must tell the file that was timed and the A/A control (got none); run it again")
     if row.model not in CONVNEXT_VARIANTS or row.technique != "combined":
         return  # for these there is no bound
-    target, resolution = float(row.params.get("target", 0.0)), int(row.params.get("resolution", 32))
+    target, resolution = float(row.details.get("target", 0.0)), int(row.details.get("resolution", 32))
     bound = estimate(device, CONVNEXT_VARIANTS[row.model], resolution, "pruned + int8", target=target).bound_ms
     if row.reported.value < bound:
         raise UserError(

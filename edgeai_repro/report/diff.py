@@ -113,9 +113,9 @@ def _by_place(claim: ClaimEntry) -> dict[str, Measurement]:
 def _place(claim: ClaimEntry, row: Measurement) -> str:
     """Name a row by its model and technique, and by those parameters that tell it from others of the model."""
     own = [other for other in claim.rows if other.model == row.model and other.technique == row.technique]
-    telling = [name for name in row.params if len({other.params.get(name) for other in own}) > 1]
+    telling = [name for name in row.details if len({other.details.get(name) for other in own}) > 1]
     technique = "" if row.technique == claim.technique else row.technique
-    parts = [row.model, technique, *(f"{cells.humanize(name)} {row.params[name]}" for name in telling)]
+    parts = [row.model, technique, *(f"{cells.humanize(name)} {row.details[name]}" for name in telling)]
     return ", ".join(filter(None, parts))
 
 

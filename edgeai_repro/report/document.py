@@ -16,11 +16,12 @@ from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Requirement
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
 from edgeai_repro.files import parse_as, read_json, write_text
+from edgeai_repro.judge.choices import Choices
 from edgeai_repro.judge.rows import FlipMargin, VerdictName
-from edgeai_repro.judge.verdict import Choices, Verdict
+from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 LATENCY_RULE = "latency-feasible"  # the rule of `plausibility` that asks the roofline
 
 
@@ -45,6 +46,7 @@ class ClaimEntry(Frozen):
     unit: str
     technique: str
     source: str
+    printed: str
     paper_value: float
     band: BandEdges
     verdict: VerdictName
@@ -53,11 +55,11 @@ class ClaimEntry(Frozen):
     explanation: str
     flip_margin: FlipMargin | None
     choices: Choices | None
-    condition: Requirement | None
+    requirement: Requirement | None
     assumptions: list[str]
     row: int | None
     rows: list[Measurement]
-    kept: list[Measurement] = Field(default_factory=list)
+    accuracy_rows: list[Measurement] = Field(default_factory=list)
     locator: str = ""
     derivation: str = ""
     method: str = ""
@@ -116,7 +118,7 @@ class PaperEntry(Frozen):
 class Document(Frozen):
     """A run: where it was made, what it says of each paper, and where its seconds went, by step."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     environment: Environment
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)
@@ -158,6 +160,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         unit=METRICS[claim.metric].unit,
         technique=claim.technique,
         source=claim.source,
+        printed=claim.printed,
         paper_value=claim.value,
         band=BandEdges(low=low, high=high, side=claim.band.side),
         verdict=verdict.verdict,
@@ -166,11 +169,11 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         explanation="" if verdict.drifted else claim.expect.reason,
         flip_margin=verdict.flip_margin,
         choices=verdict.choices,
-        condition=verdict.condition,
+        requirement=verdict.requirement,
         assumptions=claim.assumes,
         row=None if verdict.row is None else verdict.rows.index(verdict.row),
         rows=list(verdict.rows),
-        kept=list(verdict.accuracy_rows),
+        accuracy_rows=list(verdict.accuracy_rows),
         locator=claim.locator,
         derivation=claim.band.derivation,
         method=_method(claim),
@@ -225,7 +228,7 @@ def _rooflines(
 ) -> Iterator[Roofline]:
     for spec in paper.implications:
         if spec.rule == LATENCY_RULE:
-            model, target = str(spec.parameters["model"]), float(spec.parameters["target"])
+            model, target = str(spec.given["model"]), float(spec.given["target"])
             yield Roofline(
                 claim=spec.claims["latency"],
                 model=model,

@@ -18,8 +18,8 @@ HEADINGS = ("network", *COLUMNS.values())
 def table(paper: PaperEntry) -> list[tuple[str, ...]]:
     """Return a line for each network that was measured, the one with the most nn.Linear last; none, no line."""
     found = [row for claim in paper.claims if claim.metric == METRIC for row in claim.rows]
-    rows = sorted({row.model: row for row in found}.values(), key=lambda row: float(row.params["share_of_linear"]))
-    return [(display_name(row.model), *(percent(row.params[name]) for name in COLUMNS)) for row in rows]
+    rows = sorted({row.model: row for row in found}.values(), key=lambda row: float(row.details["share_of_linear"]))
+    return [(display_name(row.model), *(percent(row.details[name]) for name in COLUMNS)) for row in rows]
 
 
 def percent(value: object) -> str:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from edgeai_repro.claims.registry import METRICS
-from edgeai_repro.claims.schema import Claim, Paper
+from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
 from edgeai_repro.judge.formatting import format_number
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM_PREFIX
@@ -28,18 +28,19 @@ RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is d
 WIDTH, LITERAL = 110, 115  # columns of a comment, and of a value that isn't broken into lines
 
 
-def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> str:
+def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
     """Return a script that shows a claim's number, and why it is or isn't one, for some of its models (None: all).
 
     Raises UserError for a model that the claim doesn't name, ConditionMissing where no short script could show it.
     """
+    claim = case.claim
     named = [*claim.models, *claim.also_shown]
     for model in models or ():
         if model not in named:
             raise UserError(f"--model must be one of the claim's (got {model!r}); {did_you_mean(model, named)}")
     body = _read(f"{claim.metric}--{claim.technique}")
     if body is None:
-        raise _no_script(paper, claim)
+        raise _no_script(case)
     chosen = list(models or claim.models)
     values = _values(claim, chosen)
     if "VARIANTS" not in values:
@@ -49,7 +50,7 @@ def script(paper: Paper, claim: Claim, models: Sequence[str] | None = None) -> s
     text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
     for name, value in values.items():
         text = re.sub(rf"\b{name}\b", _literal(value), text)
-    return "\n".join([*_heading(paper, claim), "", *_imports(text), "", text])
+    return "\n".join([*_heading(case), "", *_imports(text), "", text])
 
 
 def _literal(value: object) -> str:
@@ -58,9 +59,10 @@ def _literal(value: object) -> str:
     return textwrap.fill(text, LITERAL, subsequent_indent=8 * " ", break_long_words=False, break_on_hyphens=False)
 
 
-def _heading(paper: Paper, claim: Claim) -> Iterator[str]:
+def _heading(case: ClaimCase) -> Iterator[str]:
+    claim = case.claim
     unit = METRICS[claim.metric].unit
-    name = ", ".join(filter(None, [paper.full_name(claim), paper.paper.url]))
+    name = ", ".join(filter(None, [case.id, case.paper.paper.url]))
     for line in [
         f'{name}: "{claim.quote}"',
         f"The number is {format_number(claim.value, unit)}. {claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
@@ -80,10 +82,12 @@ def _values(claim: Claim, models: list[str]) -> Mapping[str, object]:
     """Return what a script may mention: models, the image's side and the classes, and the claim's settings."""
     convnexts = all(model in CONVNEXT_VARIANTS for model in models)
     side, classes = (CIFAR_RESOLUTION, CIFAR_CLASSES) if convnexts else (IMAGENET_RESOLUTION, IMAGENET_CLASSES)
-    values: dict[str, object] = {name.upper(): list(tried) for name, tried in claim.settings.items()}
+    values: dict[str, object] = {
+        name.upper(): list(tried) for name, tried in {**claim.settings, **claim.conditions}.items()
+    }
     values["MODELS"] = models
-    values["SIDE"] = claim.settings.get("resolution", [side])[0]
-    values["CLASSES"] = claim.settings.get("classes", [classes])[0]
+    values["SIDE"] = claim.conditions.get("resolution", [side])[0]
+    values["CLASSES"] = claim.conditions.get("classes", [classes])[0]
     if convnexts and not set(models) <= TORCHVISIONS:
         values["VARIANTS"] = {
             name: (CONVNEXT_VARIANTS[name].widths, CONVNEXT_VARIANTS[name].depths) for name in models
@@ -96,8 +100,8 @@ def _read(name: str) -> str | None:
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
-def _no_script(paper: Paper, claim: Claim) -> UserError | MissingRequirement:
-    name = paper.full_name(claim)
+def _no_script(case: ClaimCase) -> UserError | MissingRequirement:
+    name, claim = case.id, case.claim
     if claim.needs:
         rests = ", ".join(RESTS_ON[need] for need in claim.needs)
         return MissingRequirement(

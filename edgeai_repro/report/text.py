@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from edgeai_repro.claims.schema import MODELS
 from edgeai_repro.evidence.measurement import Interval, Measurement
 from edgeai_repro.judge.formatting import format_interval, format_number
 from edgeai_repro.judge.rows import VerdictName
+from edgeai_repro.networks.variants import NETWORKS
 from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, PaperEntry
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
@@ -55,7 +55,7 @@ def deciding_row(claim: ClaimEntry) -> Measurement | None:
 def drifted(claim: ClaimEntry) -> bool:
     """Tell whether a claim was decided, and otherwise than its file expects."""
     undecided = ("inconclusive", "error")
-    return claim.verdict != claim.expected and claim.condition is None and claim.verdict not in undecided
+    return claim.verdict != claim.expected and claim.requirement is None and claim.verdict not in undecided
 
 
 def humanize(name: str) -> str:
@@ -123,19 +123,19 @@ def representative_rows(claim: ClaimEntry) -> list[Measurement]:
     for row in claim.rows:
         if row.actual is not None:
             by_model.setdefault(row.model, []).append(row)
-    like = (deciding_row(claim) or claim.rows[0]).params.items() if claim.rows else ()
+    like = (deciding_row(claim) or claim.rows[0]).details.items() if claim.rows else ()
     ordered = [by_model[model] for model in by_size(by_model)]
-    return [max(rows, key=lambda row: len(like & row.params.items())) for rows in ordered]
+    return [max(rows, key=lambda row: len(like & row.details.items())) for rows in ordered]
 
 
 def by_size(models: Iterable[str]) -> list[str]:
     """Return models in the order in which they are known, which is by size, those that aren't known last."""
-    return sorted(models, key=lambda model: MODELS.index(model) if model in MODELS else len(MODELS))
+    return sorted(models, key=lambda model: NETWORKS.index(model) if model in NETWORKS else len(NETWORKS))
 
 
 def setting(row: Measurement) -> str:
     """Return a row's parameters in words."""
-    return ", ".join(f"{humanize(name)} {value}" for name, value in row.params.items())
+    return ", ".join(f"{humanize(name)} {value}" for name, value in row.details.items())
 
 
 def where(row: Measurement) -> str:
@@ -145,7 +145,7 @@ def where(row: Measurement) -> str:
 
 def contributed(measured: DeviceResult) -> str:
     """Return what a device measured: the technique, its threads, and the accuracy of the same file where known."""
-    said = [humanize(measured.technique), f"{measured.row.params.get('threads', '?')} threads"]
+    said = [humanize(measured.technique), f"{measured.row.details.get('threads', '?')} threads"]
     if measured.accuracy is not None:
         said.append(f"top-1 {format_interval(measured.accuracy.reported, '%')}")
     return ", ".join(said)
@@ -153,7 +153,7 @@ def contributed(measured: DeviceResult) -> str:
 
 def parameters(claim: ClaimEntry) -> list[str]:
     """Return the names of all parameters in a claim's rows, in the order of their first use."""
-    return list(dict.fromkeys(name for row in claim.rows for name in row.params))
+    return list(dict.fromkeys(name for row in claim.rows for name in row.details))
 
 
 def assumptions(paper: PaperEntry, claim: ClaimEntry) -> Iterator[tuple[str, str]]:

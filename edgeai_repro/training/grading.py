@@ -1,4 +1,4 @@
-"""Grading trained models live: weights from a run's folder, compressed as asked, on all test images."""
+"""Evaluates trained models live: the weights of a run's folder, compressed, on all test images."""
 
 from __future__ import annotations
 
@@ -8,41 +8,42 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, Settings
+from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.data.cifar import CIFAR10, load_split
+from edgeai_repro.evidence.measurement import Settings
+from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks import cifar, convnext
 from edgeai_repro.networks.variants import CIFAR_NETWORKS
 from edgeai_repro.training.initial_weights import read_weights
-from edgeai_repro.training.trained_models import TrainedRun
 
-STRUCTURED = "structured_pruning"  # by OTOv3 it is a way of training: cut afterwards, a model would be another
+STRUCTURED = "structured_pruning"  # part of the training with OTOv3: pruning a trained model gives another one
 
 
 class LiveEvaluator:
-    """Grades runs on the test images under `data`; each model once under each technique."""
+    """Evaluates runs on the test images under `data`; each model once under each technique."""
 
     def __init__(self, data: Path) -> None:
         self._split = load_split(data, "test")
-        self._graded: dict[tuple[str, str, tuple[tuple[str, object], ...]], NDArray[np.bool_]] = {}
+        self._correct: dict[tuple[str, str, tuple[tuple[str, object], ...]], NDArray[np.bool_]] = {}
 
     def __call__(self, run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
-        """Return which test images the model gets right, bool (n,); None where the run isn't of that technique."""
+        """Return which test images the model gets right, bool (n,); None if the run has another technique."""
         key = (run.record.weights_sha256, technique, tuple(sorted(settings.items())))
-        if key not in self._graded:
+        if key not in self._correct:
             model = _compressed(run, technique, settings)
             if model is None:
                 return None
             resolution = int(run.record.recipe["resolution"] or 32)
-            self._graded[key] = evaluate(model, self._split, resolution=resolution).correct
-        return self._graded[key]
+            self._correct[key] = evaluate(model, self._split, resolution=resolution).correct
+        return self._correct[key]
 
 
 def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Module | None:
-    """Return the run's model under a technique: as it was trained, or with what needs no training applied to it."""
+    """Return the model of a run as it was trained, or with a technique that needs no training applied to it."""
     recipe = run.record.recipe
     if recipe["dataset"] != CIFAR10.name:
         return None
@@ -59,7 +60,8 @@ def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Modul
         return load(run)
     if technique in (UNCOMPRESSED, STRUCTURED) or TECHNIQUES[technique].base != trained:
         return None
-    return next(TECHNIQUES[technique].apply(load(run), [settings]))
+    model: nn.Module = next(TECHNIQUES[technique].apply(load(run), [settings]))
+    return model
 
 
 def _filter_pruned(run: TrainedRun, technique: str, settings: Settings) -> nn.Module | None:
@@ -71,7 +73,7 @@ def _filter_pruned(run: TrainedRun, technique: str, settings: Settings) -> nn.Mo
 
 
 def load(run: TrainedRun) -> nn.Module:
-    """Rebuild a run's model. Raises UserError where its weights aren't those of its record."""
+    """Rebuild the model of a run. Raises UserError if its weights are not those of its record."""
     recipe = run.record.recipe
     weights, _ = read_weights(run.folder / WEIGHTS)
     if recipe["model"] in CIFAR_NETWORKS:

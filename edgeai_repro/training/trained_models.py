@@ -1,100 +1,61 @@
-"""Trained models, compared: runs of one model at one budget make a study, and a study answers accuracy claims.
+"""Answers accuracy claims from trained models. Runs that share a model and a budget may be compared.
 
-A study's runs differ only in how they were compressed, where they started, and the seed. What each model got right
-comes from its weights and the test images where they are here, else from the record of its run, which needs neither
-torch nor data.
+The runs of one group differ only in how they were compressed, in their start, and in the seed. Which test images a
+model gets right comes from its weights and the test images if they are here, otherwise from the record of its run,
+which needs neither torch nor data.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgeai_repro.claims.registry import METRICS, Settings
-from edgeai_repro.claims.schema import Claim, FullScale, Paper
+from edgeai_repro.claims.schema import Claim, ClaimCase, FullScale
 from edgeai_repro.errors import MissingRequirement
-from edgeai_repro.evidence.measurement import Measurement, Setting
+from edgeai_repro.evidence.measurement import Measured, Measurement, Obstacle, Setting, Settings
 from edgeai_repro.evidence.store import read_folder
-from edgeai_repro.evidence.training_record import RESULT, TrainingRecord, load_record
-from edgeai_repro.training.metrics import NotEvaluatedError
-from edgeai_repro.training.recipe import Recipe
+from edgeai_repro.evidence.trained_run import IMAGENET, SCRATCH, TrainedRun
+from edgeai_repro.evidence.training_record import RESULT, load_record
+from edgeai_repro.measure.compressed_models import models_left_out
+from edgeai_repro.training.metrics import TRAINED, Answer, NotEvaluatedError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NOT_COMPARED = (
-    *("structured", "unstructured", "seed", "init", "prune_from", "prune_until", "prune_periods"),
-    *("plan", "filters", "ranking"),
-)
-# What recipes of before these values existed stand for.
-ADDED = {entry.name: entry.default for entry in fields(Recipe) if entry.default is not MISSING}
-# A longer training could only do better by these metrics.
-BY_EFFORT = ("accuracy", "accuracy_change")
-SCRATCH, IMAGENET = "scratch", "imagenet"
-# Which test images a run's model gets right under a technique and its settings; None where that can't be told.
+# Metrics that a longer retraining could only raise.
+RAISED_BY_EFFORT = ("accuracy", "accuracy_change")
+# The test images that a run's model gets right under a technique and its settings, None if that is unknown.
 Evaluator = Callable[["TrainedRun", str, Settings], "NDArray[np.bool_] | None"]
 
 
 @dataclass(frozen=True)
-class TrainedRun:
-    """A training run: its name, where its files are, and its record."""
-
-    name: str
-    folder: Path
-    record: TrainingRecord
-
-    @property
-    def seed(self) -> int:
-        """The seed of weights, order and augmentation."""
-        return int(self.record.recipe["seed"] or 0)
-
-    @property
-    def init(self) -> str:
-        """Where it started: from "scratch", from those of "imagenet", or from other "weights"."""
-        init = str(self.record.recipe["init"])
-        return init if init in (SCRATCH, IMAGENET) else "weights"
-
-    @property
-    def is_finetuned(self) -> bool:
-        """Whether single weights were cut and the others trained on: a budget beyond that of the dense model."""
-        return self.record.recipe["unstructured"] is not None
-
-    @property
-    def comparison_key(self) -> tuple[Any, ...]:
-        """What all runs of a study share: the recipe but for what is varied, and the data."""
-        values = {**ADDED, **self.record.recipe}
-        recipe = sorted((name, value) for name, value in values.items() if name not in NOT_COMPARED)
-        return *recipe, self.is_finetuned, *sorted(self.record.data_sha256.items())
-
-
-@dataclass(frozen=True)
-class Study:
-    """Comparable runs, and how they are graded: "live" from weights, or as "recorded"."""
+class ComparableRuns:
+    """Runs that may be compared, and how they are evaluated: "live" from their weights, or as "recorded"."""
 
     runs: Sequence[TrainedRun]
     source: Literal["live", "recorded"]
-    grade: Evaluator
+    evaluate: Evaluator
 
     @property
     def model(self) -> str:
-        """The model that all its runs are of."""
-        return str(self.runs[0].record.recipe["model"])
+        """The model of all the runs."""
+        return str(self.runs[0].recipe["model"])
 
     def rows(self, claim: Claim, full: FullScale) -> list[Measurement]:
-        """Return a claim's rows by this study, none where it lacks what the claim asks for."""
+        """Return the rows of a claim, none if the runs lack something that the claim needs."""
         return self.full_scale_rows(claim, full) or self.reduced_scale_rows(claim, full)
 
     def full_scale_rows(self, claim: Claim, full: FullScale) -> list[Measurement]:
-        """Return a claim's rows if they count as the paper's scale, else none.
+        """Return the rows of a claim if they count as the paper's scale, else none.
 
-        Those of a shorter retraining count if they lie inside of the band of a one-sided claim all the same.
+        Rows of a shorter retraining count if they lie inside the band of a one-sided claim all the same.
         """
-        is_full = self.is_full(claim, full)
+        is_full = self.is_full_scale(claim, full)
         if not is_full and not self._lacks_only_effort(claim, full):
             return []
         rows = self._measured(claim, full, is_full=True)
@@ -102,233 +63,193 @@ class Study:
         return rows if is_full or inside else []
 
     def reduced_scale_rows(self, claim: Claim, full: FullScale) -> list[Measurement]:
-        """Return a claim's rows if they do not count as the paper's scale, else none."""
-        if self.is_full(claim, full) or self.full_scale_rows(claim, full):
+        """Return the rows of a claim if they do not count as the paper's scale, else none."""
+        if self.is_full_scale(claim, full) or self.full_scale_rows(claim, full):
             return []
         return self._measured(claim, full, is_full=False)
 
     def _measured(self, claim: Claim, full: FullScale, *, is_full: bool) -> list[Measurement]:
-        recipe = self.runs[0].record.recipe
         settings = claim.settings if is_full else self._recorded_settings(claim)
-        asked = claim.model_copy(update={"settings": settings, "choice": None})
-        reading = self._reading(full if is_full else None)
-        budget: dict[str, Setting] = {"epochs": int(recipe["epochs"] or 0)}
-        if self.runs[0].is_finetuned:
-            budget = {"finetuned": f"{recipe['epochs']} epoch{'s' if recipe['epochs'] != 1 else ''}"}
-        rows = []
-        for row in METRICS[claim.metric].measure(reading, asked, str(recipe["model"])):
-            used = reading.taken()
-            noted = {
-                "params": {**row.params, **budget, "seeds": len({run.seed for run in used})},
-                "source": self.source,
-                "scale": "full" if is_full else "reduced",
-                "evidence": ", ".join(run.name for run in used),
-                "seconds": sum(run.record.seconds for run in used),
-            }
-            rows.append(row.model_copy(update=noted))
-        return rows
+        claim = claim.model_copy(update={"settings": settings, "choice": None})
+        selector = self._selector(full if is_full else None)
+        scale = "full" if is_full else "reduced"
+        return [
+            row.model_copy(update={"source": self.source, "scale": scale})
+            for row in TRAINED.functions[claim.metric](selector, claim, self.model)
+        ]
 
-    def is_full(self, claim: Claim, full: FullScale) -> bool:
-        """Tell whether the study is at the scale of the paper: a model of the claim, trained as asked or longer."""
-        return self._is_of_the_paper(claim, full) and int(self.runs[0].record.recipe["epochs"] or 0) >= full.epochs
-
-    def _lacks_only_effort(self, claim: Claim, full: FullScale) -> bool:
-        """Tell whether only epochs of retraining are missing, for a claim that more of them could only support.
-
-        Training a dense model shorter, too, would flatter a change of accuracy; so only filters that were cut from
-        trained weights count, which are compared with these weights.
-        """
-        one_sided = claim.band.side == "at_least" and claim.metric in BY_EFFORT
-        retrained = all(run.record.recipe.get("filters") is not None for run in self.runs)
-        return one_sided and retrained and self._is_of_the_paper(claim, full)
-
-    def _is_of_the_paper(self, claim: Claim, full: FullScale) -> bool:
-        recipe: Mapping[str, Any] = self.runs[0].record.recipe
-        return (
-            recipe["model"] in claim.models
-            and any(run.init == full.init for run in self.runs)
-            and recipe["resolution"] >= full.resolution
-            and recipe["stem_stride"] == full.stem_stride
+    def is_full_scale(self, claim: Claim, full: FullScale) -> bool:
+        """Return whether a run has a model of the claim and at least the paper's budget."""
+        return self.model in claim.models and any(
+            full.covers({**run.recipe, "init": run.init}) for run in self.runs
         )
 
+    def _lacks_only_effort(self, claim: Claim, full: FullScale) -> bool:
+        """Return whether only epochs of retraining are missing, for a claim that more of them could only support.
+
+        Training a dense model shorter, too, would flatter a change of accuracy. So all runs must have cut filters
+        from trained weights, and are compared with these.
+        """
+        one_sided = claim.band.side == "at_least" and claim.metric in RAISED_BY_EFFORT
+        retrained = all(run.is_retrained for run in self.runs)
+        return one_sided and retrained and self.is_full_scale(claim, full.model_copy(update={"epochs": 1}))
+
     def _recorded_settings(self, claim: Claim) -> dict[str, list[Setting]]:
-        """Return the claim's settings, with what was recorded in the place of what should be measured."""
+        """Return the claim's settings, with the recorded values in place of those that should be measured."""
         recorded: defaultdict[str, set[float]] = defaultdict(set)
         for run in self.runs:
             for evaluation in run.record.evaluations:
                 if evaluation.technique == claim.technique:
                     for name, value in evaluation.params.items():
-                        if not isinstance(value, str):  # a name is never in the place of another
+                        if not isinstance(value, str):  # another name is no other amount
                             recorded[name].add(value)
         return {
             name: [*sorted(recorded[name])] if name in recorded else values
             for name, values in claim.settings.items()
         }
 
-    def _reading(self, full: FullScale | None) -> _Reading:
-        """Return the answers of runs that started as the paper's; below full scale from scratch, where some did."""
-        starts = {run.init for run in self.runs}
-        wanted = [full.init, IMAGENET] if full else [IMAGENET]
-        pretrained = next((start for start in wanted if start in starts - {SCRATCH}), "weights")
+    def _selector(self, full: FullScale | None) -> RunSelector:
+        """Return the selector of the runs that started as the paper's; below full scale, from scratch if any did."""
+        inits = {run.init for run in self.runs}
+        preferred = [full.init, IMAGENET] if full else [IMAGENET]
+        pretrained = next((init for init in preferred if init in inits - {SCRATCH}), "weights")
         if full:
-            return _Reading(self, full.init, pretrained)
-        return _Reading(self, SCRATCH if SCRATCH in starts else pretrained, pretrained)
+            return RunSelector(self, full.init, pretrained)
+        return RunSelector(self, SCRATCH if SCRATCH in inits else pretrained, pretrained)
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """Answers accuracy metrics as a lab does, by the runs that started in one way, and notes which ones."""
+class RunSelector:
+    """Answers accuracy metrics from those runs that started in one way."""
 
-    study: Study
-    started: str
+    group: ComparableRuns
+    init: str
     pretrained: str
-    answers: list[dict[int, TrainedRun]] = field(default_factory=list)
 
-    def correct(self, model: str, technique: str, settings: Settings) -> dict[int, NDArray[np.bool_]]:
-        """Return which test images were right, bool (n,), by seed. Raises UntoldError if no run tells.
+    def correct(self, model: str, technique: str, settings: Settings, init: str | None = None) -> Answer:
+        """Return which test images were right, by seed. Raises NotEvaluatedError if no run matches.
 
-        Of two runs with one seed, which differ in when they pruned, the worse counts.
+        If two runs have the same seed, because they pruned at different times, the worse one counts.
         """
-        params = {name: value for name, value in settings.items() if name != "init"}
-        starts = {SCRATCH: SCRATCH, "pretrained": self.pretrained}
-        started = starts.get(str(settings.get("init")), self.started)
-        found: dict[int, NDArray[np.bool_]] = {}
-        by: dict[int, TrainedRun] = {}
-        for run in self.study.runs:
-            graded = self.study.grade(run, technique, params) if run.init == started else None
-            if graded is not None and (run.seed not in found or graded.sum() < found[run.seed].sum()):
-                found[run.seed], by[run.seed] = graded, run
-        if not found:
-            self.answers.clear()
-            raise NotEvaluatedError(f"{technique} {params} of {model}")
-        self.answers.append(by)
-        return found
-
-    def taken(self) -> list[TrainedRun]:
-        """Return the runs behind a row that was just made: of each answer those with the seeds that all have."""
-        seeds = set.intersection(*(set(by) for by in self.answers))
-        used = {by[seed].name: by[seed] for by in self.answers for seed in sorted(seeds)}
-        self.answers.clear()
-        return list(used.values())
+        wanted = {None: self.init, SCRATCH: SCRATCH, "pretrained": self.pretrained}[init]
+        by_seed: dict[int, NDArray[np.bool_]] = {}
+        runs: dict[int, TrainedRun] = {}
+        for run in self.group.runs:
+            correct = self.group.evaluate(run, technique, settings) if run.init == wanted else None
+            if correct is not None and (run.seed not in by_seed or correct.sum() < by_seed[run.seed].sum()):
+                by_seed[run.seed], runs[run.seed] = correct, run
+        if not by_seed:
+            raise NotEvaluatedError(f"{technique} {settings} of {model}")
+        return Answer(by_seed, runs)
 
 
 class TrainedModels:
-    """All studies at hand: live ones of the models under `EDGEAI_ARTEFACTS`, and recorded ones of a folder.
+    """The source of accuracy rows: live runs under `EDGEAI_MODELS`, and recorded runs of an evidence folder.
 
-    `models` are those that the run is restricted to (None: all): studies of others are left out.
+    `models` are those that the run of the claims is restricted to (None: all). With `recorded_only`, nothing is
+    evaluated live.
     """
 
-    def __init__(self, evidence: Path, *, models: Sequence[str] | None = None) -> None:
+    def __init__(self, evidence: Path, *, models: Sequence[str] | None = None, recorded_only: bool = False) -> None:
         self._evidence = evidence
         self._models = models
+        self._recorded_only = recorded_only
 
     def check(self) -> None:
-        """Read the evidence. Raises UserError where a file was altered: better before anything runs than after."""
+        """Read the evidence, before anything is measured. Raises UserError if a file was changed."""
         _ = self.recorded
 
     @cached_property
-    def recorded(self) -> list[Study]:
-        """The recorded studies. Raises UserError where a file of the evidence was altered."""
-        return self._selected(recorded_studies(self._evidence))
+    def recorded(self) -> list[ComparableRuns]:
+        """The recorded runs, in groups. Raises UserError if a file of the evidence was changed."""
+        return self._selected(recorded_runs(self._evidence))
 
     @cached_property
-    def live(self) -> list[Study]:
-        """The live studies. Raises ConditionMissing where there are no data."""
+    def live(self) -> list[ComparableRuns]:
+        """The live runs, in groups. Raises MissingRequirement if there are no data."""
+        if self._recorded_only:
+            return []
         from edgeai_repro.compress.saved_models import default_root
         from edgeai_repro.data.cifar import data_folder
 
-        return self._selected(live_studies(default_root(), data_folder()))
+        return self._selected(live_runs(default_root(), data_folder()))
 
-    def rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
-        """Return a claim's rows at full scale, live or else recorded, and those beside it.
-
-        Raises ConditionMissing if there are none at full scale, or the run admits none of the claim's models.
-        """
-        self._check_models(claim)
+    def measure(self, case: ClaimCase) -> Measured:
+        """Return the rows of a claim at full scale, live or else recorded, and its recorded rows at reduced scale."""
+        reduced = tuple(_rows(self.recorded, case, at_full_scale=False))
+        named = {*case.claim.models, *case.claim.also_shown}
+        if self._models is not None and named.isdisjoint(self._models):
+            return Measured(reduced, models_left_out(case.claim))
+        obstacle = _no_weights(case)
         try:
-            if rows := _full_scale_rows(self.live, claim, paper):
-                return [*rows, *self.reduced_scale_rows(claim, paper)]
+            full = _rows(self.live, case, at_full_scale=True)
         except MissingRequirement as missing:
-            if not _full_scale_rows(self.recorded, claim, paper):
-                raise missing from None
-        return self.recorded_rows(claim, paper)
+            full, obstacle = [], Obstacle(missing.requirement, missing.remedy)
+        full = full or _rows(self.recorded, case, at_full_scale=True)
+        return Measured((*full, *reduced), None if full else obstacle)
 
-    def recorded_rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
-        """Return a claim's recorded rows. Raises ConditionMissing if there are none at full scale."""
-        if rows := _full_scale_rows(self.recorded, claim, paper):
-            return [*rows, *self.reduced_scale_rows(claim, paper)]
-        assert paper.full_scale is not None, "checked where the claims were read"
-        raise MissingRequirement("weights", _how_to_train(claim, paper.full_scale))
-
-    def _selected(self, studies: Sequence[Study]) -> list[Study]:
-        return [study for study in studies if self._models is None or study.model in self._models]
-
-    def _check_models(self, claim: Claim) -> None:
-        named = [*claim.models, *claim.also_shown]
-        if self._models is not None and not set(named) & set(self._models):
-            raise MissingRequirement("models", f"{', '.join(claim.models)} left out; run without --claims-models")
-
-    def reduced_scale_rows(self, claim: Claim, paper: Paper) -> list[Measurement]:
-        """Return what was recorded of a claim at reduced scale: findings beside it."""
-        if "weights" not in claim.needs or "edge" in claim.needs:
-            return []
-        return _rows(self.recorded, claim, paper, at_full_scale=False)
+    def _selected(self, groups: Sequence[ComparableRuns]) -> list[ComparableRuns]:
+        return [group for group in groups if self._models is None or group.model in self._models]
 
 
-def _full_scale_rows(studies: Iterable[Study], claim: Claim, paper: Paper) -> list[Measurement]:
-    return _rows(studies, claim, paper, at_full_scale=True)
-
-
-def _rows(studies: Iterable[Study], claim: Claim, paper: Paper, *, at_full_scale: bool) -> list[Measurement]:
-    full = paper.full_scale
-    assert full is not None, "checked where the claims were read"
-    rows_of = Study.full_scale_rows if at_full_scale else Study.reduced_scale_rows
-    return [row for study in studies for row in rows_of(study, claim, full)]
-
-
-def _how_to_train(claim: Claim, full: FullScale) -> str:
-    """Return which network is missing, and the command that trains it."""
-    model = claim.models[0]
-    if plans := claim.settings.get("plan"):
-        return (
-            f"no {model} retrained for {full.epochs} epochs after {plans[0]} is here, and none for fewer epochs "
-            f"that holds the claim; train it dense by `edgeai-repro train {model} --recipe li2017-train`, then by "
-            f"`edgeai-repro train {model} --recipe li2017-retrain --plan {plans[0]} --init weights.safetensors`"
-        )
-    pruned = " or ".join(map(str, claim.settings.get("target", [])))
-    both = f", dense and with --structured {pruned}," if pruned else ""
-    sweep = " --sweep" if "sparsity" in claim.settings else ""
-    return (
-        f"no {model} trained at full scale is here; train it{both} by "
-        f"`edgeai-repro train {model} --init {full.init} --epochs {full.epochs}{sweep}`"
-    )
-
-
-def recorded(run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
-    """Grade by a run's record."""
+def recorded_evaluation(run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
+    """Return the recorded correctness of a run, None if its record has no such evaluation."""
     for evaluation in run.record.evaluations:
         if (evaluation.technique, evaluation.params) == (technique, settings):
             return evaluation.bits()
     return None
 
 
-def recorded_studies(folder: Path) -> list[Study]:
-    """Return the studies of an evidence folder. Raises UserError where one of its files isn't what was listed."""
+def recorded_runs(folder: Path) -> list[ComparableRuns]:
+    """Return the runs of an evidence folder, in groups. Raises UserError if one of its files was changed."""
     runs = [TrainedRun(name, folder, record) for name, record in read_folder(folder).items()]
-    return _studies(runs, "recorded", recorded)
+    return _groups(runs, "recorded", recorded_evaluation)
 
 
-def live_studies(root: Path, data: Path) -> list[Study]:
-    """Return the studies of the trained models under `root`, graded on the test images under `data`."""
-    from edgeai_repro.training.grading import LiveEvaluator
-
+def live_runs(root: Path, data: Path) -> list[ComparableRuns]:
+    """Return the runs under `root`, in groups, to be evaluated on the test images under `data`."""
     folders = sorted(path.parent for path in root.glob(f"*/{RESULT}"))
     runs = [TrainedRun(folder.name, folder, load_record(folder / RESULT)) for folder in folders]
-    return _studies(runs, "live", LiveEvaluator(data)) if runs else []
+    if not runs:
+        return []
+    from edgeai_repro.training.grading import LiveEvaluator
+
+    return _groups(runs, "live", LiveEvaluator(data))
 
 
-def _studies(runs: Sequence[TrainedRun], source: Literal["live", "recorded"], grade: Evaluator) -> list[Study]:
-    by_recipe: defaultdict[Any, list[TrainedRun]] = defaultdict(list)
+def _rows(groups: Iterable[ComparableRuns], case: ClaimCase, *, at_full_scale: bool) -> list[Measurement]:
+    full = case.paper.full_scale
+    if full is None:
+        raise ValueError(f"{case.id}: 'full_scale' of the paper is missing")
+    rows_of = ComparableRuns.full_scale_rows if at_full_scale else ComparableRuns.reduced_scale_rows
+    return [row for group in groups for row in rows_of(group, case.claim, full)]
+
+
+def _no_weights(case: ClaimCase) -> Obstacle:
+    """Return the obstacle of a claim without trained models at full scale, with the command that trains them."""
+    claim, full = case.claim, case.paper.full_scale
+    model = claim.models[0]
+    if full and (plans := claim.settings.get("plan")):
+        return Obstacle(
+            "weights",
+            f"no {model} that was retrained for {full.epochs} epochs after {plans[0]} is here, and none for fewer "
+            f"epochs that supports the claim; train it with `edgeai-repro train {model} --recipe li2017-train`, "
+            f"then `edgeai-repro train {model} --recipe li2017-retrain --plan {plans[0]} --init weights.safetensors`",
+        )
+    pruned = " or ".join(map(str, claim.settings.get("target", [])))
+    both = f", dense and with --structured {pruned}," if pruned else ""
+    sweep = " --sweep" if "sparsity" in claim.settings else ""
+    scale = f" --init {full.init} --epochs {full.epochs}" if full else ""
+    return Obstacle(
+        "weights",
+        f"no {model} trained at full scale is here; train it{both} with `edgeai-repro train {model}{scale}{sweep}`",
+    )
+
+
+def _groups(
+    runs: Sequence[TrainedRun], source: Literal["live", "recorded"], evaluate: Evaluator
+) -> list[ComparableRuns]:
+    by_key: defaultdict[Any, list[TrainedRun]] = defaultdict(list)
     for run in runs:
-        by_recipe[run.comparison_key].append(run)
-    return [Study(group, source, grade) for group in by_recipe.values()]
+        by_key[run.comparison_key].append(run)
+    return [ComparableRuns(group, source, evaluate) for group in by_key.values()]

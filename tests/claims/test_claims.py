@@ -1,4 +1,4 @@
-"""The paper's claims, each measured on this machine and judged."""
+"""The claims of the papers, each measured on this machine and judged."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from edgeai_repro.judge.verdict import Verdict
 
 
 @pytest.mark.claims
-def test_claim(verdict: Verdict, settle: Callable[[Verdict], None]) -> None:
+def test_claim(verdict: Verdict, report_outcome: Callable[[Verdict], None]) -> None:
     """A claim gets the verdict that its file expects; drift in either direction fails."""
-    settle(verdict)
+    report_outcome(verdict)

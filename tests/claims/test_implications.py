@@ -1,4 +1,4 @@
-"""What the paper's claims say of each other, by arithmetic on its numbers alone."""
+"""What the claims of a paper imply of each other, by arithmetic on its numbers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from edgeai_repro.report.document import ImplicationEntry
 
 
 @pytest.mark.claims
-def test_implication(implication: ImplicationSpec, finding: ImplicationEntry) -> None:
+def test_implication(implication: ImplicationSpec, implication_result: ImplicationEntry) -> None:
     """An implication holds, or fails to, as the claims file expects."""
-    assert finding.holds == implication.expect, (
-        f"holds={finding.holds}, but should be expected {implication.expect}"
+    assert implication_result.holds == implication.expect, (
+        f"holds={implication_result.holds}, but should be {implication.expect} [{implication.id}]"
     )

@@ -198,7 +198,7 @@ class TestMade:
 
         result.assert_outcomes(skipped=3)
         entry = document.read(device.path / "out.json").papers[0].claims[0]
-        assert entry.condition == "edge"
+        assert entry.requirement == "edge"
         assert "none can be made without onnx" in entry.reason
         assert "--bundle DIR" in entry.reason
 

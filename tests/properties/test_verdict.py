@@ -76,7 +76,7 @@ def _completions(asked: Claim, rows: Sequence[Measurement], actual: bool) -> Ite
     missing = [(m, params) for m in asked.models if m not in here for params in asked.settings_for(m)]
     outcomes = list(product(UNSEEN, UNSEEN if actual else [None]))
     for chosen in product(outcomes, repeat=len(missing)):
-        added = [row(r, lo, model=m, params=p) for (m, p), (r, lo) in zip(missing, chosen, strict=True)]
+        added = [row(r, lo, model=m, settings=p) for (m, p), (r, lo) in zip(missing, chosen, strict=True)]
         yield [*rows, *added]
 
 
@@ -113,7 +113,7 @@ def rows_of(
                 (value - reported, value + reported),
                 (behind[0] - behind[1], behind[0] + behind[1]) if actual else None,
                 model=model,
-                params=params,
+                settings=params,
                 control=noise and Interval(value=1.0, low=noise[0], high=noise[1]),
             )
         )

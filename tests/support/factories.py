@@ -1,14 +1,16 @@
-"""Claims, rows and claims files for tests: whole ones, of which a test states only what it is about."""
+"""Claims, rows and claims files for tests: complete defaults; a test overrides only what matters to it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
 
-from edgeai_repro.claims.schema import Claim
-from edgeai_repro.evidence.measurement import Interval, Measurement, Setting
+from edgeai_repro.claims.schema import Claim, ClaimCase, Paper
+from edgeai_repro.evidence.measurement import Interval, Measured, Measurement
+from edgeai_repro.judge.choices import AccuracyCheck
+from edgeai_repro.judge.verdict import Verdict, judge
 
 PAPER = {"id": "paper", "title": "A Paper", "authors": "A. Author", "year": 2024, "url": "https://example.org"}
 
@@ -20,6 +22,7 @@ def claim_entry(**fields: Any) -> dict[str, Any]:
         "quote": "it is 10 % smaller",
         "source": "abstract",
         "locator": "sentence 1",
+        "printed": "10 %",
         "metric": "params_reduction",
         "technique": "dynamic_quantization",
         "models": ["convnext_tiny"],
@@ -36,9 +39,15 @@ def claim(**fields: Any) -> Claim:
     return Claim.model_validate(claim_entry(**fields))
 
 
+def case(claim: Claim, **fields: Any) -> ClaimCase:
+    """Return a claim with a paper that contains it only; `fields` replace or add to the paper's."""
+    paper = Paper.model_validate(paper_entry(claim.model_dump(), **fields))
+    return ClaimCase(paper, claim)
+
+
 def paper_entry(*claims: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """Return a claims file's document with the given claims; `fields` replace or add."""
-    return {"paper": PAPER, "claims": list(claims or [claim_entry()]), **fields}
+    return {"schema_version": 2, "paper": PAPER, "claims": list(claims or [claim_entry()]), **fields}
 
 
 def paper_yaml(*claims: dict[str, Any], **fields: Any) -> str:
@@ -51,18 +60,21 @@ def row(
     actual: float | Sequence[float] | None = None,
     *,
     model: str = "convnext_tiny",
-    params: dict[str, Setting] | None = None,
     **fields: Any,
 ) -> Measurement:
     """Return a measurement; an interval is one number (exact), or low and high with the value in the middle."""
     return Measurement(
         model=model,
         technique="dynamic_quantization",
-        params=params or {},
         reported=interval(reported),
         actual=None if actual is None else interval(actual),
         **fields,
     )
+
+
+def judged(claim: Claim, rows: Iterable[Measurement], check: AccuracyCheck | None = None) -> Verdict:
+    """Return the verdict on a claim by its rows."""
+    return judge(claim, Measured(tuple(rows)), check)
 
 
 def interval(given: float | Sequence[float]) -> Interval:

@@ -7,11 +7,11 @@ from typing import Any
 
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.devices.spec import load_devices
-from edgeai_repro.evidence.measurement import Environment
-from edgeai_repro.judge.verdict import judge, not_testable
+from edgeai_repro.evidence.measurement import Environment, Measured, Obstacle
+from edgeai_repro.judge.verdict import judge
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document, ImplicationEntry
-from tests.support.factories import PAPER, claim, claim_entry, paper_entry, row
+from tests.support.factories import PAPER, claim, claim_entry, judged, paper_entry, row
 
 HERE = Environment(python="3.11", machine="x86_64", cpu="a <cpu>", cores=2, threads=2, engine="x86", versions={})
 DEVICES = Path(__file__).parents[2] / "claims"
@@ -21,7 +21,7 @@ IMPLICATION = {
     "id": "fast-enough",
     "rule": "latency-feasible",
     "claims": {"latency": "fast"},
-    "parameters": {"model": "convnext_small", "target": 0.8},
+    "given": {"model": "convnext_small", "target": 0.8},
     "expect": True,
 }
 TARGETS = {"target": [0.5, 0.7, 0.8]}
@@ -32,9 +32,9 @@ def networks() -> Document:
     columns = ("share_of_linear", "reported_parameters_saved", "reported_macs_saved", "bytes_saved")
     told = {"convnext_tiny": (93.14, 93.14, 93.24, 69.7), "resnet50": (8.02, 8.02, 0.05, 5.99)}
     reach = claim(metric="linear_share_bytes", models=list(told), quantifier="every")
-    rows = [row(0.2, model=name, params=dict(zip(columns, said, strict=True))) for name, said in told.items()]
+    rows = [row(0.2, model=name, notes=dict(zip(columns, said, strict=True))) for name, said in told.items()]
     read = Paper.model_validate(paper_entry())
-    return Document(environment=HERE, papers=[document.paper_entry(read, [judge(reach, rows)], [])])
+    return Document(environment=HERE, papers=[document.paper_entry(read, [judged(reach, rows)], [])])
 
 
 def run(*, hostile: str = HOSTILE, latency: tuple[float, float] | None = None, **paper: Any) -> Document:
@@ -45,20 +45,20 @@ def run(*, hostile: str = HOSTILE, latency: tuple[float, float] | None = None, *
 
     choice = {"name": "target", "default": 0.8, "swept_on": ["convnext_tiny"]}
     at = zip((8.0, 10.0, 10.5), TARGETS["target"], strict=True)
-    swept = [row(value, value - 0.5, params={"target": target}) for value, target in at]
+    swept = [row(value, value - 0.5, settings={"target": target}) for value, target in at]
     fast = claim(**LATENCY, needs=["edge"], models=["convnext_small"])
     best = claim(
         id="artefact-claim", models=["convnext_tiny", "convnext_small"], quantifier="up_to", assumes=["how"]
     )
     verdicts = [
-        judge(expecting("reproduced-claim", "reproduced", quote=hostile), [row(10.0, 9.5)]),
-        judge(expecting("swept-claim", "attainable", settings=TARGETS, choice=choice), swept),
-        judge(best, [row(10.5, 0.0), row(9.5, 0.0, model="convnext_small")]),
-        judge(expecting("contradicted-claim", "contradicted"), [row(12.25, evidence="evidence/a.json")]),
-        judge(expecting("inconclusive-claim", "reproduced"), [row((8.5, 9.5))]),
-        judge(fast, [row(latency, model="convnext_small")])
+        judged(expecting("reproduced-claim", "reproduced", quote=hostile, source="ours"), [row(10.0, 9.5)]),
+        judged(expecting("swept-claim", "attainable", settings=TARGETS, choice=choice), swept),
+        judged(best, [row(10.5, 0.0), row(9.5, 0.0, model="convnext_small")]),
+        judged(expecting("contradicted-claim", "contradicted"), [row(12.25, evidence="evidence/a.json")]),
+        judged(expecting("inconclusive-claim", "reproduced"), [row((8.5, 9.5))]),
+        judged(fast, [row(latency, model="convnext_small")])
         if latency
-        else not_testable(fast, "edge", "this is no edge device; set EDGEAI_DEVICE"),
+        else judge(fast, Measured(obstacle=Obstacle("edge", "this is no edge device; set EDGEAI_DEVICE"))),
     ]
     unstated = [{"id": "how", "what": "how it was counted", "assumed": f"by hand {hostile}"}]
     entries = [claim_entry(**LATENCY)]

@@ -110,7 +110,7 @@ def test_an_unset_variable_is_a_missing_condition(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(MissingRequirement, match="set EDGEAI_DATA to a folder") as caught:
         cifar.data_folder()
 
-    assert caught.value.condition == "data"
+    assert caught.value.requirement == "data"
 
 
 def test_a_variable_that_names_no_folder_is_a_missing_condition(

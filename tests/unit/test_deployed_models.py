@@ -92,7 +92,7 @@ class TestTiming:
         assert {each.runtime for each in lab.contenders} == {"onnxruntime"}
         with pytest.raises(MissingRequirement, match="torch isn't installed") as missing:
             lab.rows(asked("speedup", settings=settings), None)
-        assert missing.value.condition == "torch"
+        assert missing.value.requirement == "torch"
 
     def test_asleep(self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where OpenMP's threads are told to fall asleep, eager mode isn't timed with several."""
@@ -138,7 +138,7 @@ class TestTiming:
 
         with pytest.raises(MissingRequirement, match="this processor is emulated") as missing:
             lab.rows(asked(metric, settings=SPEEDUP if metric == "speedup" else {"target": [0.8]}), None)
-        assert (missing.value.condition, missing.value.rows) == ("edge", ())
+        assert (missing.value.requirement, missing.value.rows) == ("edge", ())
 
     def test_emulated_without_a_bundle(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On an emulated processor no bundle is made either: it would be for timing alone."""
@@ -211,7 +211,7 @@ class TestLatency:
         with pytest.raises(MissingRequirement, match="milliseconds are judged on an edge device alone") as missing:
             DeployedModels(loaded, named=named, devices=list(DEVICES.values()), threads=2).rows(asked(), None)
 
-        assert missing.value.condition == "edge"
+        assert missing.value.requirement == "edge"
         assert [row.reported.value for row in missing.value.rows] == [1.5]
         assert "with 2 threads: 1.5 ms" in missing.value.remedy
         assert "the roofline: " in missing.value.remedy
@@ -281,7 +281,7 @@ class TestAccuracy:
         """Random weights are not evaluated at all."""
         with pytest.raises(MissingRequirement, match="has random weights") as missing:
             DeployedModels(loaded, threads=1).rows(self.ASKED, FULL)
-        assert missing.value.condition == "weights"
+        assert missing.value.requirement == "weights"
 
     def test_no_images(self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without test images, in the bundle or under EDGEAI_DATA, the data are missing."""
@@ -290,7 +290,7 @@ class TestAccuracy:
 
         with pytest.raises(MissingRequirement, match="--with-test-split") as missing:
             DeployedModels(trained, threads=1).rows(self.ASKED, FULL)
-        assert missing.value.condition == "data"
+        assert missing.value.requirement == "data"
 
 
 class TestRefused:
@@ -300,7 +300,7 @@ class TestRefused:
         """Without a bundle the way to one is told."""
         with pytest.raises(MissingRequirement, match="--bundle DIR") as missing:
             DeployedModels().rows(asked(), None)
-        assert missing.value.condition == "edge"
+        assert missing.value.requirement == "edge"
 
     @pytest.mark.parametrize(
         ("models", "restricted", "complaint"),
@@ -315,7 +315,7 @@ class TestRefused:
         """A bundle of a model that isn't asked for, or that the run leaves out, settles nothing."""
         with pytest.raises(MissingRequirement, match=complaint) as missing:
             DeployedModels(loaded, models=restricted).rows(asked(models=models), None)
-        assert missing.value.condition == "models"
+        assert missing.value.requirement == "models"
 
     def test_another_target(self, loaded: Bundle) -> None:
         """A bundle that was pruned to another target than the claim's settles nothing."""

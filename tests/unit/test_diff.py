@@ -22,7 +22,7 @@ def run(value: float, actual: float | None = None, *, torch: str = "2.15.0", sec
     """Return a run of one claim of 10 ± 1 that was measured as given."""
     from edgeai_repro.claims.schema import Paper
 
-    rows = [row(value, actual, params={"target": 0.8}, seconds=seconds), row(3.0, model="convnext_small")]
+    rows = [row(value, actual, settings={"target": 0.8}, seconds=seconds), row(3.0, model="convnext_small")]
     verdict = judge(claim(), rows)
     entry = document.paper_entry(Paper.model_validate(paper_entry()), [verdict], [])
     environment = reports.HERE.model_copy(update={"versions": {"torch": torch}})

@@ -74,7 +74,7 @@ def test_schema() -> None:
 
 def test_json() -> None:
     """A row is read from its JSON as it was, and the kinds of its parameters survive."""
-    measured = row((1.0, 2.0), 0.1 + 0.2, params={"bits": 8, "target": 0.8, "reading": "points", "dense": True})
+    measured = row((1.0, 2.0), 0.1 + 0.2, settings={"bits": 8, "target": 0.8, "reading": "points", "dense": True})
 
     again = Measurement.model_validate_json(measured.model_dump_json())
 

@@ -39,7 +39,7 @@ def _one_of_each() -> list[Verdict]:
         return claim(id=name, expect={"verdict": verdict, "reason": f"why {name}"}, **fields)
 
     values = (8.0, 10.0, 10.5)
-    swept = [row(value, params={"target": at}) for value, at in zip(values, TARGETS["target"], strict=True)]
+    swept = [row(value, settings={"target": at}) for value, at in zip(values, TARGETS["target"], strict=True)]
     return [
         judge(expecting("reproduced-claim", "reproduced"), [row(10.0, 9.5)]),
         judge(expecting("attainable-claim", "attainable", settings=TARGETS, choice=CHOICE), swept),

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -391,7 +391,7 @@ class TestTrainedModels:
         with pytest.raises(MissingRequirement, match="set EDGEAI_DATA to a folder") as missing:
             trained.rows(_change(), paper(claim_entry(**CHANGE)))
 
-        assert missing.value.condition == "data"
+        assert missing.value.requirement == "data"
         assert [row.evidence for row in trained.reduced_scale_rows(_change(), paper(claim_entry(**CHANGE)))] == [
             "c, d"
         ]
@@ -408,7 +408,7 @@ class TestTrainedModels:
         with pytest.raises(MissingRequirement) as missing:
             TrainedModels(tmp_path / "none").recorded_rows(claim(**fields), paper(claim_entry(**fields)))
 
-        assert missing.value.condition == "weights"
+        assert missing.value.requirement == "weights"
         assert command in missing.value.remedy
 
     @pytest.mark.parametrize(
@@ -435,7 +435,7 @@ class TestTrainedModels:
             MissingRequirement, match=r"^convnext_small left out; run without --claims-models$"
         ) as told:
             trained.rows(_change(), paper(claim_entry(**CHANGE)))
-        assert told.value.condition == condition
+        assert told.value.requirement == condition
 
     def test_edge(self, tmp_path: Path) -> None:
         """A claim of an edge device has no finding beside it in models that were trained elsewhere."""
@@ -501,45 +501,3 @@ print(run.verdicts["francy2024/maintained-accuracy"].verdict, "torch" in sys.mod
         )
 
         assert done.stdout == "reproduced False\n", done.stderr
-
-
-class TestEffort:
-    """A shorter retraining of cut filters counts in favour of a one-sided claim, and only so."""
-
-    CUT: ClassVar[dict[str, Any]] = {"plan": "a-plan", "ranking": "l1", "retraining": "finetuned"}
-
-    def _found(self, count: int, *, side: str = "at_least", epochs: int = 1, **recipe: Any) -> Measurement:
-        """Return the row of a retraining: of 1000 images the dense network has 900 right, the retrained `count`."""
-        cut = evaluated("filter_pruning", count, **self.CUT)
-        filters = {"filters": "2:0.5", "plan": "a-plan", **FULL, "epochs": epochs, **recipe}
-        band = {"rounding": 0.0, "tolerance": 3.0, "side": side, "derivation": "for the test"}
-        settings = {name: [value] for name, value in self.CUT.items()}
-        asked = _change(technique="filter_pruning", settings=settings, band=band)
-        (found,) = _rows(asked, short=record(evaluated("none", 900), cut, **filters))
-        return found
-
-    def test_inside_counts(self) -> None:
-        """One epoch instead of 30 and still inside of the band: the paper's budget could only do better."""
-        found = self._found(895)
-
-        assert found.scale == "full"
-        assert found.params["epochs"] == 1
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            {"count": 850},
-            {"side": "both"},
-            {"model": "convnext_tiny"},
-            {"init": "scratch"},
-            {"filters": None},
-        ],
-        ids=lambda other: next(iter(other)),
-    )
-    def test_nothing_else_counts(self, other: dict[str, Any]) -> None:
-        """Outside of the band, a two-sided claim, another network or start, or a dense model trained as short."""
-        assert self._found(**{"count": 895, **other}).scale == "reduced"
-
-    def test_the_full_budget_counts_against_the_claim(self) -> None:
-        """With the paper's epochs a row outside of the band is full scale."""
-        assert self._found(850, epochs=30).scale == "full"

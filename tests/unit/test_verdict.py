@@ -37,7 +37,7 @@ def _free(**fields: Any) -> Claim:
 def _swept(*reported: Any, actual: Any = None, model: str = TINY) -> list[Measurement]:
     targets = (0.5, 0.7, 0.8)
     return [
-        row(value, actual, model=model, params={"target": t}) for value, t in zip(reported, targets, strict=True)
+        row(value, actual, model=model, settings={"target": t}) for value, t in zip(reported, targets, strict=True)
     ]
 
 
@@ -120,7 +120,7 @@ class TestModels:
         found = judge(asked, [row(value, model=TINY)])
 
         assert expected == found.verdict
-        assert (found.condition == "models") == (expected == "not_testable")
+        assert (found.requirement == "models") == (expected == "not_testable")
 
     def test_restricted_says_what_to_do(self) -> None:
         """A claim that the restriction leaves open names the models left out and the option."""
@@ -164,7 +164,7 @@ class TestModels:
 
     def test_settings(self) -> None:
         """Of several settings without a free choice, the best counts for 'up_to' and the worst otherwise."""
-        rows = [row(value, params={"sparsity": value / 20}) for value in (10.0, 12.0)]
+        rows = [row(value, settings={"sparsity": value / 20}) for value in (10.0, 12.0)]
         of_every = claim(quantifier="every", band=_band("at_most"), settings={"sparsity": [0.5, 0.6]})
 
         assert judge(of_every, rows).verdict == "contradicted"
@@ -224,14 +224,14 @@ class TestChoice:
         asked = _free(models=[TINY, SMALL], quantifier="every")
         rows = _swept(10.0, 10.0, 10.0)
 
-        assert judge(asked, [*rows, row(10.0, model=SMALL, params={"target": 0.8})]).verdict == "reproduced"
-        assert judge(asked, [*rows, row(8.0, model=SMALL, params={"target": 0.8})]).verdict == "attainable"
+        assert judge(asked, [*rows, row(10.0, model=SMALL, settings={"target": 0.8})]).verdict == "reproduced"
+        assert judge(asked, [*rows, row(8.0, model=SMALL, settings={"target": 0.8})]).verdict == "attainable"
 
     def test_untried(self) -> None:
         """Where no model that sweeps is here, the claim stays open and says which values were not tried."""
         asked = _free(models=[TINY, SMALL], quantifier="up_to", band=_band("at_least"))
 
-        found = judge(asked, [row(10.0, model=SMALL, params={"target": 0.8})])
+        found = judge(asked, [row(10.0, model=SMALL, settings={"target": 0.8})])
 
         assert (found.verdict, found.condition) == ("not_testable", "models")
         assert found.reason == "target 0.5, 0.7 not tried; run without --claims-models"
@@ -254,7 +254,7 @@ class TestAccuracyKept:
     ROWS = _swept(8.0, 10.0, 10.5)  # so that 0.7 and 0.8 hold
 
     def _judge(self, *changes: tuple[float, Any], scale: str = "full") -> Verdict:
-        rows = (row(change, params={"target": target}, scale=scale) for target, change in changes)
+        rows = (row(change, settings={"target": target}, scale=scale) for target, change in changes)
         return judge(_free(), self.ROWS, AccuracyCheck(self.MAINTAINED, tuple(rows)))
 
     @pytest.mark.parametrize(
@@ -429,7 +429,7 @@ class TestMargin:
         """Where the values of a choice are names, one step away is any other."""
         choice = {"name": "reading", "default": "points", "swept_on": [TINY]}
         asked = claim(settings={"reading": ["points", "relative"]}, choice=choice)
-        rows = [row(10.0, params={"reading": "points"}), row(8.0, params={"reading": "relative"})]
+        rows = [row(10.0, settings={"reading": "points"}), row(8.0, settings={"reading": "relative"})]
 
         margin = judge(asked, rows).flip_margin
 

@@ -2,8 +2,8 @@
 
 Two things are slow there on a CPU (observed with torch 2.15 and oneDNN on two Zen 3 cores, batch 128): the gradient
 of the weights (512 channels on 4 × 4 pixels take 159 ms, nine matrix products 95 ms), and taps that only meet
-padding (on 2 × 2 pixels more than half of them: 145 ms for all three passes). Both go without a change to the model's
-weights or names. Results differ by rounding only.
+padding (on 2 × 2 pixels more than half of them: 145 ms for all three passes). Both go without a change to the
+model's weights or names. Results differ by rounding only.
 """
 
 from __future__ import annotations

@@ -157,9 +157,9 @@ def sweeps(paper: PaperEntry) -> Plot | None:
 
 def _curve(axes: Axes, claim: ClaimEntry, model: str, setting: str, index: int) -> None:
     colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
-    rows = [row for row in claim.rows if row.model == model and _number(row.params.get(setting))]
-    rows.sort(key=lambda row: float(row.params[setting]))
-    x = [float(row.params[setting]) for row in rows]
+    rows = [row for row in claim.rows if row.model == model and _number(row.details.get(setting))]
+    rows.sort(key=lambda row: float(row.details[setting]))
+    x = [float(row.details[setting]) for row in rows]
     axes.vlines(x, [row.reported.low for row in rows], [row.reported.high for row in rows], colour, linewidth=1.2)
     axes.plot(x, [row.reported.value for row in rows], "-", color=colour, marker=marker, markersize=4.6)
     if actual := [row.actual.value for row in rows if row.actual]:
@@ -170,7 +170,7 @@ def _swept(claim: ClaimEntry) -> str | None:
     """Return the setting of which one model has the most numbers, each once, where they are enough for a curve."""
 
     def values(name: str) -> int:
-        places = Counter((row.model, row.params[name]) for row in claim.rows if _number(row.params.get(name)))
+        places = Counter((row.model, row.details[name]) for row in claim.rows if _number(row.details.get(name)))
         alone = max(places.values(), default=0) == 1  # else something varies beside it
         return max(Counter(model for model, _ in places).values(), default=0) if alone else 0
 

@@ -88,7 +88,7 @@ def _devices(axes: Axes, roofline: Roofline, first: int) -> list[tuple[str, bool
                     axes.plot([row.bound_ms, row.expected_ms], [y, y], color=colour, linewidth=1.4)
                     axes.plot(row.expected_ms, y, "o", color=colour, markersize=4.4)
             for each in roofline.measured:
-                if (each.device, each.row.params.get("resolution")) == (device, resolution):
+                if (each.device, each.row.details.get("resolution")) == (device, resolution):
                     _time(axes, each.row.reported, first + len(labels))
             labels.append((f"{resolution} × {resolution}", False))
     return labels

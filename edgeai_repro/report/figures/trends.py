@@ -59,7 +59,7 @@ def _curves(paper: PaperEntry) -> Iterator[tuple[str, Curve]]:
     rows = [(claim, row) for claim in paper.claims for row in claim.rows if row.curve and row.curve.points]
     several = len({row.model for _, row in rows}) > 1
     for claim, row in rows:
-        quantity = str(row.params.get("quantity", cells.humanize(claim.metric).removesuffix(" trend")))
+        quantity = str(row.details.get("quantity", cells.humanize(claim.metric).removesuffix(" trend")))
         assert row.curve is not None, "chosen above"
         yield f"{quantity}, {row.model}" if several else quantity, row.curve
 
