@@ -234,7 +234,7 @@ def _no_weights(case: ClaimCase) -> Obstacle:
             "weights",
             f"no {model} that was retrained for {full.epochs} epochs after {plans[0]} is here, and none for fewer "
             f"epochs that supports the claim; train it with `edgeai-repro train {model} --recipe li2017-train`, "
-            f"then `edgeai-repro train {model} --recipe li2017-retrain --plan {plans[0]} --init weights.safetensors`",
+            f"then `edgeai-repro train {model} --recipe li2017-retrain --plan {plans[0]} --init FILE`",
         )
     pruned = " or ".join(map(str, claim.settings.get("target", [])))
     both = f", dense and with --structured {pruned}," if pruned else ""
