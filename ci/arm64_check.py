@@ -44,7 +44,7 @@ BATCH = 100  # images: dynamic quantization scales an activation by its batch, s
 REAL = "convnext_tiny"  # as large as the paper's smallest, with random weights
 ROOT = Path(__file__).parents[1]
 TRAINED, CLAIMS = ROOT / "evidence" / "models", ROOT / "claims"
-BUNDLES, ARTEFACTS = "bundles", "artefacts"
+BUNDLES, MODELS = "bundles", "models"
 USAGE = 2
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -172,12 +172,14 @@ def prepare(folder: Annotated[Path, typer.Argument(help="a new folder")]) -> Non
     from edgeai_repro.edge import build
 
     real = build.read_source(REAL)
-    saved_models.save(real.network, REAL, "none", root=folder / ARTEFACTS)
+    saved_models.save(real.network, REAL, "none", root=folder / MODELS)
     build.build(real, folder / BUNDLES / f"{REAL}-random", target=build.TARGET, test_split=False)
     (trained,) = TRAINED.iterdir()
     described = saved_models.read(trained)
     network = dequantize(saved_models.load(trained))
-    fp32 = saved_models.save(network, described.model, "structured_pruning", described.params, root=folder / "fp32")
+    fp32 = saved_models.save(
+        network, described.model, "structured_pruning", described.settings, root=folder / "fp32"
+    )
     build.build(
         build.read_source(str(fp32)),
         folder / BUNDLES / f"{described.model}-trained",
@@ -219,7 +221,7 @@ def eager(folder: Folder, out: Output, images: Images = 1000) -> None:
     # torch 2.10 to 2.15 say so once of qnnpack, which quantizes activations to 8 bits where x86's engine takes 7.
     warnings.filterwarnings("ignore", "Currently, qnnpack incorrectly ignores reduce_range", UserWarning)
     taken = _test_images(images)
-    (real,), (trained,) = (folder / ARTEFACTS).iterdir(), TRAINED.iterdir()
+    (real,), (trained,) = (folder / MODELS).iterdir(), TRAINED.iterdir()
     dense = saved_models.load(real)
     found = [_profile(dense, f"{REAL}-random", "fp32")]
     for engine in ENGINES.get(platform.machine(), ()):

@@ -159,7 +159,8 @@ class Session:
 
     def check_implication(self, case: ImplicationCase) -> ImplicationEntry:
         """Check an implication by the numbers of its paper and the known devices."""
-        finding = check(case, list(self._devices.values()))
+        claims = {claim.id: claim for claim in case.paper.claims}
+        finding = check(case.spec, claims, list(self._devices.values()))
         entry = ImplicationEntry(id=case.spec.id, holds=finding.holds, text=finding.text)
         self.results.implications[case.id] = entry
         return entry

@@ -1,4 +1,4 @@
-"""Whose model is audited: a name of torchvision's or timm's, an artefact's folder, or a function in a file."""
+"""Whose model is audited: a name of torchvision's or timm's, the folder of a saved model, or a function in a file."""
 
 from __future__ import annotations
 
@@ -30,14 +30,16 @@ def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> Subject:
     """Return the model that a text means; what comes from a name has that many classes and random weights.
 
     `timm:NAME` takes timm's where torchvision has one of that name too. Raises UserError, in one line, for a name
-    that nobody has, a broken artefact, and a function that isn't there, fails, or returns no nn.Module.
+    that nobody has, a broken saved model, and a function that isn't there, fails, or returns no nn.Module.
     """
     path, _, function = text.rpartition(":")
     if path.endswith(".py"):
         return Subject(text, "a function", _called(Path(path), function), IMAGENET_RESOLUTION)
     if Path(text).is_dir():
-        artefact = saved_models.read(Path(text))
-        return Subject(artefact.folder, "an artefact", saved_models.load(Path(text)), artefact.resolution)
+        folder = Path(text).resolve()
+        return Subject(
+            folder.name, "a saved model", saved_models.load(folder), saved_models.read(folder).resolution
+        )
     if text in CONVNEXT_VARIANTS:
         source = "torchvision's ConvNeXt, random weights"
         return Subject(text, source, convnext.build(text, num_classes=classes), IMAGENET_RESOLUTION)
@@ -59,7 +61,7 @@ def _from_timm(text: str, torchvisions: list[str], classes: int) -> Subject:
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "give the path of a module.py:function that returns one"
         raise UserError(
-            f"'model' must be a name of torchvision's or timm's, an artefact's folder, an ONNX file or "
+            f"'model' must be a name of torchvision's or timm's, the folder of a saved model, an ONNX file or "
             f"module.py:function (got {text!r}); {hint}"
         )
     model: Any = convnext.build_from_zoo(f"{TIMM_PREFIX}{name}", num_classes=classes)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgeai_repro.claims.schema import Claim, ImplicationCase, ImplicationSpec
+from edgeai_repro.claims.schema import Claim, ImplicationSpec
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import did_you_mean
@@ -176,10 +176,9 @@ RULES: dict[str, Rule] = {
 }
 
 
-def check(case: ImplicationCase, devices: Sequence[Device] = ()) -> ImplicationFinding:
-    """Apply the rule of an implication to the numbers of its paper's claims."""
-    spec = case.spec
-    numbers = {role: Number.of(case.paper.claim(claim_id)) for role, claim_id in spec.claims.items()}
+def check(spec: ImplicationSpec, claims: Mapping[str, Claim], devices: Sequence[Device] = ()) -> ImplicationFinding:
+    """Apply the rule of an implication to the numbers of claims, given by id."""
+    numbers = {role: Number.of(claims[claim_id]) for role, claim_id in spec.claims.items()}
     holds, text = RULES[spec.rule].apply(numbers, spec.given, devices)
     return ImplicationFinding(spec.id, holds, text)
 

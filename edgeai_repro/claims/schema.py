@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -10,44 +9,25 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
 
+from edgeai_repro.claims.band import Band
 from edgeai_repro.evidence.measurement import Frozen, Setting
 
 SCHEMA_VERSION: Literal[2] = 2
-Side = Literal["both", "at_least", "at_most"]
 Need = Literal["data", "weights", "edge"]
 Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
 ClaimSource = Literal["abstract", "summary", "table", "figure", "readme", "tutorial", "ours"]
-Width = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+_List = Annotated[list[Setting], Field(min_length=1)]
 # A list of values to measure; a single value may be written without brackets.
 Values = Annotated[
-    list[Setting], Field(min_length=1), BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    _List,
+    BeforeValidator(
+        lambda value: value if isinstance(value, list) else [value], json_schema_input_type=_List | Setting
+    ),
 ]
 Variant = tuple[
     dict[str, Setting], dict[str, Setting]
 ]  # the settings of the technique, the conditions of the metric
-
-
-class Band(Frozen):
-    """The distance that a measurement may have from the paper's value, in the metric's unit, by its parts."""
-
-    rounding: Width = Field(0.0, description="what the printed digits allow")
-    sampling: Width = Field(0.0, description="the paper's own error on the images that it was measured on")
-    tolerance: Width = Field(0.0, description="granted for another framework version or counter, with its reason")
-    interpretation: Width = Field(0.0, description="how a word without a number is read")
-    side: Side = "both"
-    derivation: str = Field(min_length=1)
-
-    @property
-    def width(self) -> float:
-        """The sum of the parts."""
-        return self.rounding + self.sampling + self.tolerance + self.interpretation
-
-    def edges(self, value: float) -> tuple[float, float]:
-        """Return the ends of the band around `value`; the open end of a one-sided band is infinite."""
-        low = -math.inf if self.side == "at_most" else value - self.width
-        high = math.inf if self.side == "at_least" else value + self.width
-        return low, high
 
 
 class Expectation(Frozen):

@@ -14,7 +14,7 @@ def audit(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="a name of torchvision's or timm's (timm:NAME takes timm's), an artefact's folder, an ONNX file, "
+            help="a name of torchvision's or timm's (timm:NAME takes timm's), the folder of a saved model, an ONNX file, "
             "or module.py:function that returns an nn.Module",
         ),
     ],

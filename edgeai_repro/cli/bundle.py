@@ -11,7 +11,8 @@ import typer
 
 def bundle(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="an artefact's or training run's folder, or convnext_small, …")
+        str,
+        typer.Argument(metavar="SOURCE", help="the folder of a saved model or training run, or convnext_small, …"),
     ],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to make.")],
     dense: Annotated[

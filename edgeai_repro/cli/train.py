@@ -47,7 +47,7 @@ def train(
     dataset: Annotated[str, typer.Option(help="cifar10 or cifar100_pool.")] = "cifar10",
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
     sweep: Annotated[bool, typer.Option(help="Evaluate unstructured sparsities of 10 to 90 % too.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: under EDGEAI_ARTEFACTS).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: under EDGEAI_MODELS).")] = None,
 ) -> None:
     """Train a network on the data that EDGEAI_DATA names; a run that was stopped goes on where it was.
 
@@ -99,7 +99,7 @@ def train(
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="an artefact, folder with artefact.json")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder of a saved model, with model.json")],
 ) -> None:
     """Evaluate a saved model on CIFAR-10's test images: top-1 with Wilson's 95 % interval.
 
@@ -110,8 +110,10 @@ def evaluate(
     from edgeai_repro.evidence.statistics import wilson
     from edgeai_repro.measure.accuracy import evaluate as grade
 
-    artefact = saved_models.read(folder)
+    saved = saved_models.read(folder)
     model = saved_models.load(folder)
-    found = grade(model, load_split(data_folder(), "test"), resolution=artefact.resolution)
+    found = grade(model, load_split(data_folder(), "test"), resolution=saved.resolution)
     top1 = wilson(found.successes, len(found.correct))
-    typer.echo(f"{artefact.folder}: {top1.value:.2f} % [{top1.low:.2f}, {top1.high:.2f}] of {len(found.correct)}")
+    typer.echo(
+        f"{folder.resolve().name}: {top1.value:.2f} % [{top1.low:.2f}, {top1.high:.2f}] of {len(found.correct)}"
+    )

@@ -1,1 +1,1 @@
-"""The techniques that the paper applies: structured and unstructured pruning, dynamic quantization."""
+"""The techniques of the paper: structured pruning, unstructured pruning and dynamic quantization."""

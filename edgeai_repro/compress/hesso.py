@@ -1,8 +1,8 @@
-"""HESSO, OTOv3's optimizer, with the cost of AdamW: chooses as the library does, and can be resumed.
+"""HESSO, the optimizer of OTOv3, at the cost of AdamW and with a state that can be saved and resumed.
 
 Source: Chen et al., *HESSO: Towards Automatic Efficient and User Friendly Any Neural Network Training and Pruning*
-(arXiv 2409.09085), as `only_train_once` 3.0.1 implements it. Its plan and its saliency scores are taken from the
-library; the library's step, which measures every group at every step, is replaced.
+(arXiv 2409.09085), as `only_train_once` 3.0.1 implements it. The pruning plan and the saliency scores are the
+library's. The optimizer step is ours: the library's own measures every group at every step.
 """
 
 from __future__ import annotations
@@ -17,34 +17,36 @@ from edgeai_repro.errors import UserError
 
 
 def select_redundant_groups(
-    saliency: Tensor, count: int, sizes: Sequence[int], listed: Tensor, pruned: Tensor
+    saliency: Tensor, count: int, sizes: Sequence[int], selected: Tensor, pruned: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Choose the `count` least salient groups that were not listed before.
+    """Return masks of the groups to select next, and of those among them to prune.
 
-    All tensors are (groups,), layer after layer as `sizes` tells; `listed` marks the groups chosen so far, `pruned`
-    those that are zero. Returns two masks: the chosen, and those of them that are to be pruned; a layer's last
-    channel is chosen but kept. Where more than `count` qualify, the first ones are taken: so does the library.
+    All tensors are (groups,), one layer after the other; `sizes` are the groups per layer. `selected` marks the
+    groups of earlier periods, `pruned` those that are zero already. The `count` least salient groups that are not
+    `selected` yet are selected. All of them are pruned except the last channel of a layer, which is kept.
+
+    If more than `count` groups qualify, the first ones are selected, as in the library.
     """
-    ranked = torch.topk(-saliency, int(listed.sum()) + count).indices
-    chosen = torch.zeros_like(listed)
-    chosen[ranked] = True
-    chosen &= ~listed
-    chosen[chosen.nonzero()[count:]] = False
-    active = chosen.clone()
-    for layer, gone in zip(torch.split(active, list(sizes)), torch.split(pruned, list(sizes)), strict=True):
-        room = len(layer) - int(gone.sum()) - 1
+    ranked = torch.topk(-saliency, int(selected.sum()) + count).indices
+    new = torch.zeros_like(selected)
+    new[ranked] = True
+    new &= ~selected
+    new[new.nonzero()[count:]] = False
+    shrinking = new.clone()
+    for layer, zero in zip(torch.split(shrinking, list(sizes)), torch.split(pruned, list(sizes)), strict=True):
+        room = len(layer) - int(zero.sum()) - 1
         layer[layer.nonzero()[room:]] = False
-    return chosen, active
+    return new, shrinking
 
 
-class _Lazy(Mapping[str, Tensor]):
-    """Values made when they are read: the directions of all groups at once would take half a model's memory."""
+class _LazyMapping(Mapping[str, Tensor]):
+    """Computes a tensor per parameter on access. All of them at once would take half of the model's memory."""
 
-    def __init__(self, parameters: dict[str, nn.Parameter], make: Callable[[nn.Parameter], Tensor]) -> None:
-        self._parameters, self._make = parameters, make
+    def __init__(self, parameters: dict[str, nn.Parameter], compute: Callable[[nn.Parameter], Tensor]) -> None:
+        self._parameters, self._compute = parameters, compute
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._make(self._parameters[name])
+        return self._compute(self._parameters[name])
 
     def __contains__(self, name: object) -> bool:
         return name in self._parameters
@@ -57,14 +59,15 @@ class _Lazy(Mapping[str, Tensor]):
 
 
 class Hesso(torch.optim.AdamW):
-    """AdamW that drives the least salient groups of weights to zero, period by period, while it trains.
+    """AdamW that drives the least salient groups of weights to zero in several periods while it trains.
 
-    `planner` is the library's HESSO over the prunable groups (`otov3.plan`); learning rate, weight decay and
-    momenta are read from it. From `start_pruning_step` on, each period of `pruning_steps // pruning_periods` steps
-    chooses its share of groups and shrinks them linearly to zero; what is zero stays zero, and training may go on.
+    `planner` is the library's HESSO over the prunable groups (`otov3_compat.make_planner`); it gives the learning
+    rate, the weight decay and the momenta. From `start_pruning_step` on, each period of
+    `pruning_steps // pruning_periods` steps selects its share of the groups and shrinks them linearly to zero. They
+    stay zero when training goes on.
 
-    The update is torch's fused AdamW with the library's start: moments begin at the first gradient, not at zero.
-    Scores are computed only at the steps that choose, and every parameter is updated once a step.
+    The update is torch's fused AdamW, but the moments start at the first gradient, as in the library, and not at
+    zero. Scores are computed only when a period starts, and every parameter is updated once per step.
     """
 
     def __init__(self, params: Iterable[nn.Parameter], planner: Any) -> None:
@@ -89,25 +92,20 @@ class Hesso(torch.optim.AdamW):
         self._steps = 0
         self._period = 0
         self._target: int = planner.target_num_redundant_groups
-        self._listed = torch.zeros(sum(self._sizes), dtype=torch.bool, device=settings["params"][0].device)
-        self._active = self._listed.clone()
-        self._pruned = self._listed.clone()
-
-    @property
-    def group_sparsity(self) -> float:
-        """The share of the groups that are pruned by now, 0 to 1."""
-        return float(self._pruned.float().mean())
+        self._selected = torch.zeros(sum(self._sizes), dtype=torch.bool, device=settings["params"][0].device)
+        self._shrinking = self._selected.clone()
+        self._pruned = self._selected.clone()
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters once, then shrink or clear the redundant groups. Returns the closure's loss."""
+        """Update all parameters, then shrink the selected groups. Return the loss of `closure`."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         self._steps += 1
         self._begin_moments()
-        if self._is_choice_due():
+        if self._is_period_due():
             self._start_period()
         super().step()
         self._shrink()
@@ -115,14 +113,15 @@ class Hesso(torch.optim.AdamW):
 
     @torch.no_grad()
     def saliency(self) -> Tensor:
-        """Return every group's score under the gradients at hand, (groups,): the lowest are pruned first.
+        """Return the score of every group, (groups,), from the current gradients; the lowest are pruned first.
 
-        Call it between `backward()` and `step()`; it changes nothing that the step depends on.
+        Call it between `backward()` and `step()`. It has no effect on the step.
         """
         self._begin_moments()
         for group in self._groups:
             named = zip(group["p_names"], group["params"], strict=True)
-            group["grad_variant"] = _Lazy({name: p for name, p in named if p.grad is not None}, self._direction)
+            with_gradient = {name: parameter for name, parameter in named if parameter.grad is not None}
+            group["grad_variant"] = _LazyMapping(with_gradient, self._direction)
             if not group["grad_variant"]:
                 raise RuntimeError("HESSO scores groups by their gradients: call backward() before step()")
         self._planner.compute_importance_scores()
@@ -140,7 +139,7 @@ class Hesso(torch.optim.AdamW):
                     self.state[parameter] = {"step": step, "exp_avg": first, "exp_avg_sq": first * first}
 
     def _direction(self, parameter: nn.Parameter) -> Tensor:
-        """Return the direction, of unit learning rate, in which the coming step moves the parameter."""
+        """Return the next update of a parameter, for a learning rate of 1."""
         assert parameter.grad is not None
         state, (beta1, beta2) = self.state[parameter], self.defaults["betas"]
         count = float(state["step"]) + 1
@@ -150,26 +149,26 @@ class Hesso(torch.optim.AdamW):
         direction: Tensor = first.div_(spread)
         return direction
 
-    def _is_choice_due(self) -> bool:
-        since = self._steps - self._plan["start"]
-        if since < 0 or self._period == len(self._plan["redundant"]) or (since - 1) % self._plan["length"]:
+    def _is_period_due(self) -> bool:
+        elapsed = self._steps - self._plan["start"]
+        if elapsed < 0 or self._period == len(self._plan["redundant"]) or (elapsed - 1) % self._plan["length"]:
             return False
-        zero: int = self._planner.compute_group_sparsity_param_norm()[2]
-        return zero < self._target
+        zero_groups: int = self._planner.compute_group_sparsity_param_norm()[2]
+        return zero_groups < self._target
 
     def _start_period(self) -> None:
-        self._commit()
+        self._end_period()
         count = self._plan["redundant"][self._period]
-        chosen, self._active = select_redundant_groups(
-            self.saliency(), count, self._sizes, self._listed, self._pruned
+        new, self._shrinking = select_redundant_groups(
+            self.saliency(), count, self._sizes, self._selected, self._pruned
         )
-        self._listed |= chosen
-        self._target -= int(chosen.sum()) - int(self._active.sum())
+        self._selected |= new
+        self._target -= int(new.sum()) - int(self._shrinking.sum())
         self._period += 1
 
-    def _commit(self) -> None:
-        self._pruned |= self._active
-        self._active = torch.zeros_like(self._active)
+    def _end_period(self) -> None:
+        self._pruned |= self._shrinking
+        self._shrinking = torch.zeros_like(self._shrinking)
 
     def _shrink(self) -> None:
         if self._period == 0:
@@ -177,40 +176,40 @@ class Hesso(torch.optim.AdamW):
         length = self._plan["length"]
         elapsed = (self._steps - self._plan["start"]) % length
         factor = torch.ones(len(self._pruned), device=self._pruned.device)
-        factor[self._active] = (length - elapsed - 1) / (length - elapsed)
+        factor[self._shrinking] = (length - elapsed - 1) / (length - elapsed)
         factor[self._pruned] = 0.0
         for group, rows in zip(self._groups, torch.split(factor, self._sizes), strict=True):
             for parameter in group["params"]:
                 parameter.mul_(rows.view(-1, *[1] * (parameter.dim() - 1)))
         if elapsed == length - 1:
-            self._commit()
+            self._end_period()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a resumed run needs, AdamW's moments and the pruning's progress; no pickled class."""
-        progress = {
+        """Return the moments of AdamW and the progress of the pruning, as plain values and tensors."""
+        progress = {  # the keys are those of checkpoints of version 0.1
             "plan": self._plan,
             "steps": self._steps,
             "period": self._period,
             "target": self._target,
-            "listed": self._listed.clone(),
-            "active": self._active.clone(),
+            "listed": self._selected.clone(),
+            "active": self._shrinking.clone(),
             "pruned": self._pruned.clone(),
         }
         return {**super().state_dict(), "pruning": progress}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken. Raises UserError if that was another model or another plan."""
+        """Continue from a saved state. Raises UserError if it is of another model or another pruning plan."""
         progress = state_dict.get("pruning", {})
         if progress.get("plan") != self._plan:
             raise UserError(
                 f"'state_dict' must be of the same model and pruning plan (got {_summary(progress.get('plan'))}, "
-                f"not {_summary(self._plan)}); resume with the settings that it was saved under"
+                f"not {_summary(self._plan)}); resume with the settings of the interrupted run"
             )
         super().load_state_dict(state_dict)
         self._steps, self._period, self._target = progress["steps"], progress["period"], progress["target"]
         device = self._pruned.device
-        self._listed = progress["listed"].to(device, copy=True)
-        self._active = progress["active"].to(device, copy=True)
+        self._selected = progress["listed"].to(device, copy=True)
+        self._shrinking = progress["active"].to(device, copy=True)
         self._pruned = progress["pruned"].to(device, copy=True)
 
 

@@ -1,16 +1,16 @@
-"""The library `only_train_once` 3.0.1 (OTOv3) on today's torch: every mend that it needs, and none that stays.
+"""Runs the library `only_train_once` 3.0.1 (OTOv3) on current torch. Every patch is undone afterwards.
 
-What it needs, as observed on torch 2.10 to 2.15:
+The library needs, as observed on torch 2.10 to 2.15:
 
 - `torch.onnx._globals` and `torch.onnx._optimize_graph`, which moved with the TorchScript exporter;
-- the module `imp`, gone in Python 3.12, deprecated before, and never used by it;
-- its own folder on `sys.path`, for `graph` and `operation` as top-level modules (it appends the folder itself,
-  which is too late where a user has modules of these names);
-- the ONNX opset 16, under which GELU falls into operators that its dependency graph knows;
-- somebody who takes care of its printing, and of the `eval()` that it leaves the model in.
+- the module `imp`, which Python 3.12 removed; the library imports it, but does not use it;
+- its own folder on `sys.path`, so that it can import `graph` and `operation` as top-level modules. It appends the
+  folder itself, which is too late for users who have modules of these names;
+- the ONNX opset 16, under which GELU is exported as operators that its dependency graph knows;
+- a place for its output, and a caller that restores train mode, because it leaves the model in `eval()`.
 
-Two more of its faults are met elsewhere: `identify_redundant_groups` calls `.cuda()` and LayerNorm parameters are
-updated twice a step, so `hesso.Hesso` does both itself.
+Two more faults are handled by `hesso.Hesso`: `identify_redundant_groups` calls `.cuda()`, and the library's step
+updates the parameters of LayerNorm twice.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from edgeai_repro.errors import UserError
 
 _LOG = logging.getLogger(__name__)
 _OPSET = 16
-_EXPORTER_HOMES = ("torch.onnx._internal.torchscript_exporter", "torch.onnx")  # from 2.9 on, before
-_TOP_LEVEL = ("graph", "operation", "imp")  # what the library imports under names that are not its own
+_EXPORTER_PACKAGES = ("torch.onnx._internal.torchscript_exporter", "torch.onnx")  # torch 2.9 and later, earlier
+_TOP_LEVEL = ("graph", "operation", "imp")  # modules that the library imports from outside of its package
 
 
 def _exporter() -> tuple[Any, Any]:
-    """Return the TorchScript exporter's `GLOBALS` and its `_optimize_graph`, wherever this torch keeps them."""
-    for home in _EXPORTER_HOMES:
+    """Return `GLOBALS` and `_optimize_graph` of the TorchScript exporter."""
+    for package in _EXPORTER_PACKAGES:
         try:
-            shared = importlib.import_module(f"{home}._globals")
-            utils = importlib.import_module(f"{home}.utils")
+            shared = importlib.import_module(f"{package}._globals")
+            utils = importlib.import_module(f"{package}.utils")
             return shared.GLOBALS, utils._optimize_graph
         except (ImportError, AttributeError):
             continue
@@ -53,7 +53,7 @@ def _exporter() -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def patched_torch() -> Iterator[None]:
-    """Give the library the torch that it expects and a place to print to (the log); put all back afterwards."""
+    """Patch torch as the library needs it and send its output to the log. Undo the patches afterwards."""
     shared, optimize_graph = _exporter()
     opset, before = shared.export_onnx_opset_version, vars(torch.onnx).get("_optimize_graph")
     torch.onnx._optimize_graph = optimize_graph  # type: ignore[attr-defined]
@@ -77,12 +77,12 @@ def _is_library_module(name: str) -> bool:
 
 @contextlib.contextmanager
 def _importable() -> Iterator[None]:
-    """Let the library's import statements find what they name; put `sys.path` and `sys.modules` back afterwards."""
+    """Make the library's import statements work. Restore `sys.path` and `sys.modules` afterwards."""
     spec = importlib.util.find_spec("only_train_once")
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("structured pruning needs only_train_once 3.0.1; pip install 'edgeai-repro[torch]'")
     path = list(sys.path)
-    theirs = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_library_module(name)}
+    users_modules = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_library_module(name)}
     shared = ModuleType("torch.onnx._globals")
     shared.GLOBALS = _exporter()[0]  # type: ignore[attr-defined]
     sys.modules |= {"torch.onnx._globals": shared, "imp": ModuleType("imp")}
@@ -93,7 +93,7 @@ def _importable() -> Iterator[None]:
         sys.path[:] = path
         for name in [name for name in sys.modules if _is_library_module(name)]:
             del sys.modules[name]
-        sys.modules.update(theirs)
+        sys.modules.update(users_modules)
 
 
 def _load() -> tuple[Any, Any]:
@@ -106,19 +106,19 @@ OTO, HESSO = _load()
 
 
 def trace_graph(model: nn.Module, images: Tensor) -> Any:
-    """Return the library's `OTO` over `model`, traced with `images` (N, 3, H, W); each module keeps its mode.
+    """Return the library's `OTO` of `model`, traced with `images` (N, 3, H, W). Each module keeps its mode.
 
-    Raises UserError for a model that the library or torch's tracer can't follow.
+    Raises UserError for a model that the library or torch can't trace.
     """
     modes = {module: module.training for module in model.modules()}
     try:
         with patched_torch():
             return OTO(model, images)
-    except Exception as error:  # the two of them raise almost anything, bare ValueErrors and assertions included
+    except Exception as error:  # the library and torch raise errors of many types, even AssertionError
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
         raise UserError(
             f"'model' must be one that only_train_once can trace on images of {tuple(images.shape)} (got {cause}); "
-            "build it with models.build()"
+            "build it with networks.convnext.build()"
         ) from error
     finally:
         for module, mode in modes.items():
@@ -126,11 +126,11 @@ def trace_graph(model: nn.Module, images: Tensor) -> Any:
 
 
 def prunable_groups(oto: Any) -> list[dict[str, Any]]:
-    """Return the library's parameter groups that may be pruned, made anew, in its own order."""
+    """Return new copies of the library's prunable parameter groups, in its own order."""
     return [group for group in oto._graph.get_param_groups() if group["is_prunable"] and not group["is_auxiliary"]]
 
 
 def make_planner(oto: Any, **settings: Any) -> Any:
-    """Return the library's own HESSO over the prunable groups: for its plan and its scores, not to be stepped."""
+    """Return the library's HESSO over the prunable groups. Use its plan and its scores; do not call `step()`."""
     with patched_torch():
         return HESSO(params=prunable_groups(oto), variant="adamw", **settings)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class Source:
     @property
     def stem_stride(self) -> int:
         """The stride of the stem."""
-        return int(cast(Any, self.network).features[0][0].stride[0])
+        return convnext.stem_stride(self.network)
 
     @property
     def shape(self) -> str:
@@ -68,11 +68,11 @@ class Source:
     @property
     def num_classes(self) -> int:
         """The number of logits."""
-        return int(cast(Any, self.network).classifier[2].out_features)
+        return convnext.num_classes(self.network)
 
 
 def read_source(given: str) -> Source:
-    """Return the model of an artefact's folder, of a training run's, or of a known name with random weights.
+    """Return the model of the folder of a saved model or training run, or of a known name with random weights.
 
     Raises UserError, in one line, for anything else, and for a model that is quantized already.
     """
@@ -80,10 +80,10 @@ def read_source(given: str) -> Source:
     if (folder / RESULT).is_file():
         return _trained(folder)
     if folder.is_dir():
-        return _artefact(folder)
+        return _saved(folder)
     if given not in CONVNEXT_VARIANTS:
         raise UserError(
-            f"'source' must be a model, an artefact's folder or a training run's (got {given!r}); "
+            f"'source' must be a model, or the folder of a saved model or training run (got {given!r}); "
             f"{did_you_mean(given, CONVNEXT_VARIANTS)}"
         )
     return _random(given)
@@ -240,18 +240,18 @@ def _trained(folder: Path) -> Source:
     )
 
 
-def _artefact(folder: Path) -> Source:
+def _saved(folder: Path) -> Source:
     described = saved_models.read(folder)
     if described.engine is not None or described.technique not in (UNCOMPRESSED, "structured_pruning"):
         raise UserError(
             f"{folder}: must hold fp32 weights, dense or structurally pruned (got {described.technique}); "
-            "name the artefact that it was made from"
+            "name the model that it was made from"
         )
     return Source(
         name=described.model,
         network=saved_models.load(folder),
         technique=described.technique,
-        params={name: value for name, value in described.params.items() if value is not None},
+        params={name: value for name, value in described.settings.items() if value is not None},
         resolution=described.resolution,
         origin=Origin(sha256=described.weights_sha256),
     )

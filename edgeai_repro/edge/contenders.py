@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Literal
 
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, Variant
 from edgeai_repro.edge.runtime import prepare
+from edgeai_repro.evidence import environment
 
 Runtime = Literal["onnxruntime", "eager"]
 
@@ -25,6 +27,13 @@ class Contender:
     def technique(self) -> str:
         """The technique of the model, as claims name it."""
         return TECHNIQUE_OF_VARIANT[self.variant]
+
+    @property
+    def engine(self) -> str:
+        """The runtime and its version."""
+        if self.runtime == "onnxruntime":
+            return f"onnxruntime {version('onnxruntime')}"
+        return f"torch {version('torch')}, {environment.describe().engine}"
 
     def __str__(self) -> str:
         """Return its name in tables and test ids."""

@@ -6,10 +6,8 @@ timed is the one that is evaluated, and its file must be the manifest's before a
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import cast, get_args
 
@@ -18,25 +16,22 @@ from numpy.typing import NDArray
 
 from edgeai_repro.claims.registry import METRICS, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase, FullScale
-from edgeai_repro.devices.roofline import estimates
 from edgeai_repro.devices.spec import Device
+from edgeai_repro.edge.absolute_latency import not_an_edge_device
 from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, ModelEntry, Variant
 from edgeai_repro.edge.contenders import Contender, Runtime, eager_runner, needs_timing_of
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError, did_you_mean
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Measured, Measurement, Obstacle, Setting, Settings
-from edgeai_repro.judge.formatting import format_interval, format_number
 from edgeai_repro.measure.compressed_models import models_left_out
 from edgeai_repro.measure.latency.interleaved import PLAN, Plan, Timing, time_interleaved
 from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
 from edgeai_repro.measure.latency.throttling import governor
-from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.training.metrics import TRAINED, Answer
 
 NO_BUNDLE = "no bundle is given; write one with `edgeai-repro bundle convnext_small -o DIR`, then add --bundle=DIR"
 NO_TORCH = "eager mode can't be timed because torch isn't installed; pip install 'edgeai-repro[torch]'"
-ROOFLINE_VARIANT = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
 Timer = Callable[[dict[str, Callable[[], object]], Plan], dict[str, Timing]]
 
 
@@ -97,7 +92,10 @@ class DeployedModels:
             return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
         except TooNoisyError as noise:
             return Measured(obstacle=Obstacle("noise", str(noise)))
-        return Measured(rows, self._why_not_absolute(claim, rows))
+        if METRICS[claim.metric].unit != "ms" or (self.named is not None and self.named.kind == "edge"):
+            return Measured(rows)
+        target = float(self.bundle.model(self._variant(claim.technique)).params.get("target", 0.0))
+        return Measured(rows, not_an_edge_device(claim, rows, self.bundle, target, self.named, self._devices))
 
     def _rows(self, claim: Claim, full: FullScale | None) -> tuple[Measurement, ...]:
         # The accuracy of a deployed model is a metric of trained models: both can answer it.
@@ -207,48 +205,6 @@ class DeployedModels:
             deployed.check_unchanged()
         seed = (entry.origin.recipe or {}).get("seed")
         return Answer({int(seed or 0): self._correct[variant]})
-
-    def engine(self, contender: Contender) -> str:
-        """Return the runtime of a contender and its version."""
-        if contender.runtime == "onnxruntime":
-            return f"onnxruntime {version('onnxruntime')}"
-        return f"torch {version('torch')}, {environment.describe().engine}"
-
-    def _why_not_absolute(self, claim: Claim, rows: Sequence[Measurement]) -> Obstacle | None:
-        """Return the obstacle of a claim on milliseconds, unless this is a named edge device."""
-        is_edge = self.named is not None and self.named.kind == "edge"
-        if METRICS[claim.metric].unit != "ms" or is_edge:
-            return None
-        cpu = f"{environment.describe().cpu} ({platform.machine()})"
-        measured = "; ".join(
-            f"measured on {cpu} with {self.threads} threads: {format_interval(row.reported, 'ms')}" for row in rows
-        )
-        device = f"names {self.named.key}, which isn't one" if self.named else "isn't set"
-        reasons = [
-            f"absolute latency is judged on edge devices only, and EDGEAI_DEVICE {device}",
-            measured,
-            self._roofline(claim),
-        ]
-        return Obstacle("edge", "; ".join(filter(None, reasons)))
-
-    def _roofline(self, claim: Claim) -> str:
-        variant = ROOFLINE_VARIANT.get(claim.technique)
-        edge_devices = [device for device in self._devices if device.kind == "edge"]
-        if variant is None or not edge_devices:
-            return ""
-        rows = estimates(
-            edge_devices,
-            CONVNEXT_VARIANTS[self.model],
-            target=float(self.bundle.model(self._variant(claim.technique)).params.get("target", 0.0)),
-            resolutions=(self.bundle.manifest.input.shape[3],),
-        )
-        bounds = [
-            f"{row.device} at least {format_number(row.bound_ms, 'ms')}"
-            + ("" if row.expected_ms is None else f", expected {format_number(row.expected_ms, 'ms')}")
-            for row in rows
-            if row.variant == variant
-        ]
-        return f"the roofline: {'; '.join(bounds)}"
 
     def _variant(self, technique: str) -> Variant:
         for variant, known in TECHNIQUE_OF_VARIANT.items():

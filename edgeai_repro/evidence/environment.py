@@ -24,7 +24,7 @@ PACKAGES = (
 )
 VARIABLES = {
     "EDGEAI_DATA": "the folder that holds CIFAR-10",
-    "EDGEAI_ARTEFACTS": "the folder of trained and compressed models",
+    "EDGEAI_MODELS": "the folder of trained and compressed models",
     "EDGEAI_DEVICE": "the edge device that this is, by its key in devices.yaml",
 }
 

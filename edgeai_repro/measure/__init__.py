@@ -1,1 +1,1 @@
-"""What is measured of a model: size, counts, accuracy, latency."""
+"""Measurements of a model: size, counts, accuracy and latency."""

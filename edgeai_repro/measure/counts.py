@@ -1,8 +1,8 @@
-"""Counting parameters and work twice: as common tools report them, and as they are.
+"""Parameters and MACs, counted twice: as common tools report them, and as they actually are.
 
-The tools are `parameters()` and thop; both look past weights that quantization has packed. The actual counter
-knows each layer that multiplies weights by activations, asks at run time how often a weight is used, and takes
-packed weights for what they are.
+The tools are `parameters()` and thop. Both miss weights that quantization has packed. The actual counter knows each
+kind of layer that multiplies weights by activations. It observes how often the model uses each weight when it runs,
+and unpacks packed weights.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Kind = Literal["conv", "linear", "attention", "other"]
 
 @dataclass(frozen=True)
 class Reported:
-    """What `sum(p.numel() for p in model.parameters())` and thop say, the MACs for one image."""
+    """The parameters by `sum(p.numel() for p in model.parameters())`, and thop's MACs for one image."""
 
     parameters: int
     macs: int
@@ -33,13 +33,13 @@ class Reported:
 
 @dataclass(frozen=True)
 class Counts:
-    """What is stored and computed; work is for one image.
+    """The values that a model actually stores, and its computation for one image.
 
-    `parameters` are all learnt values, packed or not, each once however many layers share it; `nonzero_parameters`
-    those whose stored value, dequantized, isn't 0. `macs` are multiply-accumulates of weights with activations
-    (padding included, biases not) and, in attention, of activations with each other; in `nonzero_macs` a weight of
-    0 takes none. `bit_operations` are MACs × bits of a weight × bits of an activation: 32 × 32 in fp32, 8 × 8 in
-    dynamically quantized layers.
+    `parameters` are all learned values, packed or not, each counted once even if several layers share it.
+    `nonzero_parameters` are those whose stored value, dequantized, is not 0. `macs` are multiply-accumulates of
+    weights with activations (including padding, excluding biases) and, in attention, of activations with each
+    other; `nonzero_macs` excludes those of weights that are 0. `bit_operations` are MACs × bits of a weight × bits
+    of an activation: 32 × 32 in fp32, 8 × 8 in dynamically quantized layers.
     """
 
     parameters: int = 0
@@ -49,7 +49,7 @@ class Counts:
     bit_operations: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        """Return the sums, quantity by quantity."""
+        """Return the sum of each quantity."""
         return Counts(
             self.parameters + other.parameters,
             self.nonzero_parameters + other.nonzero_parameters,
@@ -59,50 +59,66 @@ class Counts:
         )
 
 
-def reported(model: nn.Module, resolution: int = 32) -> Reported:
-    """Count as a practitioner does, for an RGB image of that many pixels a side; `model` isn't changed."""
-    with warnings.catch_warnings():
-        # thop 0.1.1 imports distutils, which Python 3.12 dropped (setuptools brings it back).
-        warnings.filterwarnings("ignore", "distutils Version classes are deprecated", DeprecationWarning)
-        warnings.filterwarnings("ignore", "The distutils package is deprecated", DeprecationWarning)
-        import thop
+def count(model: nn.Module, resolution: int = 32) -> tuple[Reported, Counts]:
+    """Return the reported and the actual counts for an RGB image of `resolution` × `resolution` pixels."""
+    clone, image = clone_sharing_tensors(model), _image(model, resolution)
+    return _reported(clone, image), sum(_by_kind(clone, image).values(), Counts())
 
-    # On a copy, for thop leaves its buffers total_ops and total_params behind, and they would be saved as well.
-    macs, _ = thop.profile(clone_sharing_tensors(model), (_image(model, resolution),), verbose=False)
-    return Reported(sum(parameter.numel() for parameter in model.parameters()), int(macs))
+
+def reported(model: nn.Module, resolution: int = 32) -> Reported:
+    """Return the counts of common tools for an RGB image of `resolution` × `resolution` pixels."""
+    return _reported(clone_sharing_tensors(model), _image(model, resolution))
 
 
 def actual(model: nn.Module, resolution: int = 32) -> Counts:
-    """Count what `model` holds and what it computes for an RGB image of that many pixels a side."""
+    """Return the actual counts for an RGB image of `resolution` × `resolution` pixels."""
     return sum(by_kind(model, resolution).values(), Counts())
 
 
+def by_kind(model: nn.Module, resolution: int = 32) -> dict[Kind, Counts]:
+    """Return the actual counts by kind of layer; norms, layer scale and all other parameters are "other"."""
+    return _by_kind(clone_sharing_tensors(model), _image(model, resolution))
+
+
 def stored(model: nn.Module) -> Counts:
-    """Count what `model` holds, without running it: parameters and those that aren't 0; no work."""
-    values = [values for values in _stored(clone_sharing_tensors(model)) if not values.seen]
+    """Return the parameters that a model stores, and those that are not 0, without running it; the work is 0."""
+    values = [values for values in _stored(clone_sharing_tensors(model)) if not values.counted_before]
     return Counts(sum(value.size for value in values), sum(value.nonzero for value in values))
 
 
 def linear_share(model: nn.Module) -> float:
-    """Return the share of the parameters that stand in layers of the very type nn.Linear, 0 to 1.
+    """Return the share of the parameters that are in layers of exactly the type nn.Linear, 0 to 1.
 
-    Those are what torch's dynamic quantization replaces; attention's projections are of types of their own.
+    torch's dynamic quantization replaces these layers only; the projections of attention have types of their own.
     """
     layers = {module: None for module in model.modules() if type(module) is nn.Linear}
     inside = {id(parameter): parameter.numel() for layer in layers for parameter in layer.parameters()}
     return sum(inside.values()) / sum(parameter.numel() for parameter in model.parameters())
 
 
-def by_kind(model: nn.Module, resolution: int = 32) -> dict[Kind, Counts]:
-    """Return the actual counts by kind of layer; norms, layer scale and all other parameters are "other"."""
-    twin = clone_sharing_tensors(model).eval()
-    stored = list(_stored(twin))
+def _reported(clone: nn.Module, image: Tensor) -> Reported:
+    """Count with the tools. Changes `clone`: thop leaves its buffers total_ops and total_params in it."""
+    with warnings.catch_warnings():
+        # thop 0.1.1 imports distutils, which Python 3.12 dropped (setuptools brings it back).
+        warnings.filterwarnings("ignore", "distutils Version classes are deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The distutils package is deprecated", DeprecationWarning)
+        import thop
+
+    parameters = sum(parameter.numel() for parameter in clone.parameters())
+    macs, _ = thop.profile(clone, (image,), verbose=False)
+    return Reported(parameters, int(macs))
+
+
+def _by_kind(clone: nn.Module, image: Tensor) -> dict[Kind, Counts]:
+    """Count by kind of layer. Changes `clone`: its mode, and hooks on its layers."""
+    clone.eval()
+    stored = list(_stored(clone))
     sizes = {(id(values.owner), values.name): values for values in stored}
     counts: dict[Kind, Counts] = {"conv": Counts(), "linear": Counts(), "attention": Counts(), "other": Counts()}
     for values in stored:
-        if not values.seen:
+        if not values.counted_before:
             counts[_kind(values.owner)] += Counts(values.size, values.nonzero)
-    for use in _uses(twin, resolution):
+    for use in _uses(clone, image):
         bits = 8 * 8 if isinstance(use.owner, DynamicLinear) else 32 * 32
         size, nonzero = 1, 1
         if use.weight:
@@ -114,32 +130,32 @@ def by_kind(model: nn.Module, resolution: int = 32) -> dict[Kind, Counts]:
 
 @dataclass(frozen=True)
 class _Stored:
-    """A layer's own parameter, packed or not, and whether an earlier layer has shown it already."""
+    """A parameter of a layer, packed or not; `counted_before` if it was yielded for an earlier layer too."""
 
     owner: nn.Module
     name: str
     size: int
     nonzero: int
-    seen: bool
+    counted_before: bool
 
 
 def _stored(model: nn.Module) -> Iterator[_Stored]:
     nonzeros: dict[int, int] = {}
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            seen = id(parameter) in nonzeros
-            if not seen:
+            counted_before = id(parameter) in nonzeros
+            if not counted_before:
                 nonzeros[id(parameter)] = _count_nonzero(parameter.detach())
-            yield _Stored(module, name, parameter.numel(), nonzeros[id(parameter)], seen)
+            yield _Stored(module, name, parameter.numel(), nonzeros[id(parameter)], counted_before)
         if isinstance(module, DynamicLinear):
-            weight_and_bias = module._weight_bias()  # type: ignore[no-untyped-call]  # unpacks, which takes its time
+            weight_and_bias = module._weight_bias()  # type: ignore[no-untyped-call]  # slow, because it unpacks
             for name, tensor in zip(("weight", "bias"), weight_and_bias, strict=True):
                 if tensor is not None:
-                    yield _Stored(module, name, tensor.numel(), _count_nonzero(tensor.detach()), seen=False)
+                    yield _Stored(module, name, tensor.numel(), _count_nonzero(tensor.detach()), False)
 
 
 def _count_nonzero(tensor: Tensor) -> int:
-    """Count the values that aren't 0; a quantized one is 0 where it equals its zero point, on meta it isn't."""
+    """Count the values that are not 0. A quantized value is 0 if it equals its zero point; on meta none is 0."""
     if tensor.is_meta:
         return tensor.numel()
     if not tensor.is_quantized:
@@ -151,15 +167,18 @@ def _count_nonzero(tensor: Tensor) -> int:
 
 @dataclass(frozen=True)
 class _Use:
-    """Each element of the owner's weight of that name is multiplied so many times; without a name, so many MACs."""
+    """One call of a layer: each element of its `weight` is multiplied `times` times.
+
+    If `weight` is None, `times` is the number of MACs itself.
+    """
 
     owner: nn.Module
     weight: str | None
     times: int
 
 
-def _uses(model: nn.Module, resolution: int) -> list[_Use]:
-    """Run the model on one image and note each use of a weight, in the order of execution."""
+def _uses(model: nn.Module, image: Tensor) -> list[_Use]:
+    """Run the model on an image; return each use of a weight, in the order of execution."""
     uses: list[_Use] = []
     for module in model.modules():
         for layer, rule in RULES.items():
@@ -167,12 +186,12 @@ def _uses(model: nn.Module, resolution: int) -> list[_Use]:
                 module.register_forward_hook(lambda *call, rule=rule: uses.extend(rule(*call)))
                 break
     with torch.inference_mode():
-        model(_image(model, resolution))
+        model(image)
     return uses
 
 
 def _image(model: nn.Module, resolution: int) -> Tensor:
-    """Return an image where the model is; what has no parameters, quantized layers alone, is on the CPU."""
+    """Return a random image on the device of the model: meta, or the CPU, which quantized layers need."""
     on_meta = any(parameter.is_meta for parameter in model.parameters())
     return random_images(1, resolution).to("meta") if on_meta else random_images(1, resolution)
 
@@ -201,7 +220,7 @@ def _self_attention(layer: nn.MultiheadAttention, inputs: tuple[Tensor, ...], ou
 
 
 RULES: dict[type[nn.Module], Callable[..., Iterator[_Use]]] = {
-    _ConvTransposeNd: _transposed_conv,  # before _ConvNd, which it derives from
+    _ConvTransposeNd: _transposed_conv,  # before its base class _ConvNd
     _ConvNd: _conv,
     nn.Linear: _linear,
     DynamicLinear: _linear,

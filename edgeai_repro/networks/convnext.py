@@ -1,20 +1,21 @@
-"""ConvNeXt as torch modules: torchvision's code, built without the seconds that its initialisation takes."""
+"""ConvNeXt as torch modules: torchvision's code, without the seconds that its initialization takes."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torchvision.models import get_model
 from torchvision.models.convnext import CNBlock, CNBlockConfig, ConvNeXt
 
+from edgeai_repro.errors import UserError
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX, Architecture
 
-WEIGHT_STD = 0.02  # torchvision's trunc_normal_(std=0.02), cut at ± 2 absolute, is this normal distribution
+WEIGHT_STD = 0.02  # torchvision uses trunc_normal_(std=0.02, a=-2, b=2), which never reaches its bounds
 LAYER_SCALE = 1e-6
 M = TypeVar("M", bound=nn.Module)
 
@@ -29,16 +30,20 @@ def build(
 ) -> ConvNeXt:
     """Build torchvision's ConvNeXt `name` in eval mode.
 
-    The weights follow torchvision's initial distribution under `seed`; with `seed=None` they are left
-    uninitialised, for a `state_dict` to fill. `hidden_widths` gives each block's MLP width where it was pruned;
-    `stem_stride` is the stem's stride and kernel size. Input is (N, 3, H, W), H and W multiples of
-    `8 * stem_stride`; output (N, num_classes) logits. Raises KeyError for an unknown name.
+    The weights follow torchvision's initial distribution under `seed`. With `seed=None` they are uninitialized; a
+    `state_dict` must fill them. `hidden_widths` are the MLP widths of a pruned network, one per block.
+    `stem_stride` is the stride and the kernel size of the stem.
+
+    The input is (N, 3, H, W), with H and W multiples of `8 * stem_stride`; the output is logits (N, num_classes).
+    Raises KeyError for an unknown name and ValueError for a wrong number of widths.
     """
     architecture = CONVNEXT_VARIANTS[name]
     with torch.device("meta"):
-        model = _skeleton(architecture, num_classes, stem_stride)
+        model = _construct(architecture, num_classes, stem_stride)
         if hidden_widths is not None:
-            resize_hidden(model, hidden_widths)
+            for block, width in zip(blocks(model), hidden_widths, strict=True):
+                dim = mlp(block)[0].in_features
+                set_mlp(block, nn.Linear(dim, width), nn.Linear(width, dim))
     model.to_empty(device="cpu")
     if seed is not None:
         initialise(model, seed)
@@ -46,66 +51,47 @@ def build(
 
 
 def build_on_meta(name: str, *, num_classes: int = 10) -> nn.Module:
-    """Build a ConvNeXt, or any other of torchvision's or timm's models, on the meta device, in eval mode.
+    """Build a ConvNeXt, or any network of torchvision or timm, on the meta device, in eval mode.
 
-    It has layers and shapes and no values: what is counted by shapes alone takes a fraction of a second.
+    It has layers and shapes, but no values. Counting its parameters and MACs takes a fraction of a second.
     """
     with torch.device("meta"):
         architecture = CONVNEXT_VARIANTS.get(name)
-        model = _skeleton(architecture, num_classes, 4) if architecture else _published(name, num_classes)
-    return model.eval()
-
-
-def build_timm(name: str, *, num_classes: int = 10, seed: int | None = 0) -> nn.Module:
-    """Build timm's implementation of the ConvNeXt `name`, with Linear layers in its MLPs, in eval mode.
-
-    The second source: the same layers as `build`, and the same parameters in the same order, under other names and
-    with layer scales of shape (C,) for torchvision's (C, 1, 1).
-    """
-    import timm  # here, for it takes seconds
-
-    architecture = CONVNEXT_VARIANTS[name]
-    with torch.device("meta"):
-        model = timm.create_model(
-            name, num_classes=num_classes, conv_mlp=False, depths=architecture.depths, dims=architecture.widths
-        )
-    model.to_empty(device="cpu")
-    if seed is not None:
-        initialise(model, seed)
+        model = _construct(architecture, num_classes, 4) if architecture else _from_zoo(name, num_classes)
     return model.eval()
 
 
 def build_from_zoo(name: str, *, num_classes: int = 10, seed: int = 0) -> nn.Module:
-    """Build any of torchvision's classification models, or timm's `timm:NAME`, as its own code does under `seed`.
+    """Build a classification network of torchvision, or timm's with `timm:NAME`, with random weights.
 
-    It comes in eval mode, with random weights.
+    The library's own code initializes it under `seed`. It is in eval mode.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _published(name, num_classes)
+        model = _from_zoo(name, num_classes)
     return model.eval()
 
 
-def _published(name: str, num_classes: int) -> nn.Module:
+def _from_zoo(name: str, num_classes: int) -> nn.Module:
     if name.startswith(TIMM_PREFIX):
-        import timm  # here, for it takes seconds
+        import timm  # not at the top, because the import takes seconds
 
         return timm.create_model(name.removeprefix(TIMM_PREFIX), num_classes=num_classes)
     return cast(nn.Module, get_model(name, weights=None, num_classes=num_classes))
 
 
-def _skeleton(architecture: Architecture, num_classes: int, stem_stride: int) -> ConvNeXt:
-    followers = [*architecture.widths[1:], None]
+def _construct(architecture: Architecture, num_classes: int, stem_stride: int) -> ConvNeXt:
+    following = [*architecture.dims[1:], None]
     model = ConvNeXt(
         [
-            CNBlockConfig(width, follower, depth)
-            for width, follower, depth in zip(architecture.widths, followers, architecture.depths, strict=True)
+            CNBlockConfig(dim, next_dim, depth)
+            for dim, next_dim, depth in zip(architecture.dims, following, architecture.depths, strict=True)
         ],
-        stochastic_depth_prob=architecture.stochastic_depth,
+        stochastic_depth_prob=architecture.drop_path_rate,
         num_classes=num_classes,
     )
     if stem_stride != 4:
-        model.features[0][0] = nn.Conv2d(3, architecture.widths[0], stem_stride, stem_stride)
+        model.features[0][0] = nn.Conv2d(3, architecture.dims[0], stem_stride, stem_stride)
     return model
 
 
@@ -114,33 +100,45 @@ def blocks(model: nn.Module) -> list[CNBlock]:
     return [module for module in model.modules() if isinstance(module, CNBlock)]
 
 
+def mlp(block: CNBlock) -> tuple[nn.Linear, nn.Linear]:
+    """Return the two Linear layers of a block's MLP: (expand, reduce). GELU stands between them."""
+    return cast(nn.Linear, block.block[3]), cast(nn.Linear, block.block[5])
+
+
+def set_mlp(block: CNBlock, expand: nn.Linear, reduce: nn.Linear) -> None:
+    """Replace the two Linear layers of a block's MLP."""
+    block.block[3], block.block[5] = expand, reduce
+
+
 def hidden_widths(model: nn.Module) -> tuple[int, ...]:
-    """Return each block's MLP width, in the order of the blocks; a quantized model answers too."""
-    return tuple(int(block.block[3].out_features) for block in blocks(model))
+    """Return the MLP width of each block, in the order of the blocks. The model may be quantized."""
+    return tuple(int(mlp(block)[0].out_features) for block in blocks(model))
 
 
-def resize_hidden(model: ConvNeXt, widths: Sequence[int]) -> None:
-    """Give each block new, uninitialised MLP layers of the given widths. Raises ValueError on a wrong count."""
-    for block, width in zip(blocks(model), widths, strict=True):
-        channels = cast(int, block.block[3].in_features)
-        block.block[3] = nn.Linear(channels, width)
-        block.block[5] = nn.Linear(width, channels)
+def stem_stride(model: nn.Module) -> int:
+    """Return the stride of a ConvNeXt's stem."""
+    return int(cast(Any, model).features[0][0].stride[0])
+
+
+def num_classes(model: nn.Module) -> int:
+    """Return the number of logits of a ConvNeXt. The model may be quantized."""
+    return int(cast(Any, model).classifier[2].out_features)
 
 
 def initialise(model: nn.Module, seed: int) -> None:
     """Fill all parameters as torchvision's constructor does: normal weights, zero biases, layer scale 1e-6.
 
-    Each weight has a generator of its own, so that threads share the work and the values don't depend on them.
+    Each layer has its own generator, so that threads can share the work without an effect on the values.
     """
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
 
-    def draw(layer: nn.Conv2d | nn.Linear, own: int) -> None:
-        layer.weight.detach().normal_(0.0, WEIGHT_STD, generator=torch.Generator().manual_seed(own))
+    def draw(layer: nn.Conv2d | nn.Linear, layer_seed: int) -> None:
+        layer.weight.detach().normal_(0.0, WEIGHT_STD, generator=torch.Generator().manual_seed(layer_seed))
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         list(pool.map(draw, layers, draw_seeds(seed, len(layers))))
     for name, parameter in model.named_parameters():
-        if name.endswith(("layer_scale", "gamma")):  # torchvision's and timm's name of it
+        if name.endswith(("layer_scale", "gamma")):  # its names in torchvision and timm
             parameter.detach().fill_(LAYER_SCALE)
         elif name.endswith("bias"):
             parameter.detach().zero_()
@@ -150,16 +148,17 @@ def initialise(model: nn.Module, seed: int) -> None:
 
 def draw_seeds(seed: int, count: int) -> list[int]:
     """Return `count` seeds drawn under `seed`."""
-    drawn: list[int] = torch.randint(2**32, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
-    return drawn
+    seeds: list[int] = torch.randint(2**32, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
+    return seeds
 
 
 def clone_sharing_tensors(model: M) -> M:
-    """Return a new tree of modules over the same tensors: parameters, buffers and packed int8 weights.
+    """Return new modules over the same tensors: parameters, buffers and packed int8 weights.
 
-    Layers can be replaced and buffers added in it without a trace in `model`, at no cost in memory; but a value
-    written in place is seen by both.
+    Replacing a layer of the clone, or adding a buffer to it, does not change `model`. The clone takes no memory for
+    values, so a value that is changed in place changes in both.
     """
+    # deepcopy does not copy an object whose id is in its memo; it takes the entry.
     memo: dict[int, object] = {id(buffer): buffer.detach() for buffer in model.buffers()}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(parameter.detach(), parameter.requires_grad)
@@ -169,7 +168,34 @@ def clone_sharing_tensors(model: M) -> M:
     return copy.deepcopy(model, memo)
 
 
+def drop_hidden_channels(model: ConvNeXt, redundant: Sequence[Tensor | None]) -> ConvNeXt:
+    """Return a copy of `model` without the redundant hidden channels of each block, bool (channels,) or None."""
+    smaller = clone_sharing_tensors(model)  # copied only after the large layers are replaced
+    for number, (block, mask) in enumerate(zip(blocks(smaller), redundant, strict=True)):
+        if mask is None:
+            continue
+        kept = (~mask).nonzero().flatten()
+        if not len(kept):
+            raise UserError(
+                f"'model' must keep a hidden channel in every layer (got none in block {number}); "
+                "prune to a lower target"
+            )
+        expand, reduce = mlp(block)
+        set_mlp(
+            block,
+            _linear(expand.weight.index_select(0, kept), expand.bias.index_select(0, kept)),
+            _linear(reduce.weight.index_select(1, kept), reduce.bias),
+        )
+    return copy.deepcopy(smaller).eval()
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+    layer.weight, layer.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+    return layer
+
+
 def random_images(count: int, resolution: int = 32, seed: int = 0) -> Tensor:
-    """Return generated images, float32 (count, 3, resolution, resolution), standard normal."""
+    """Return random images from a standard normal distribution, float32 (count, 3, resolution, resolution)."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(count, 3, resolution, resolution, generator=generator)

@@ -1,7 +1,7 @@
-"""ConvNeXt on paper: its variants, and what they hold and compute in closed form. No torch.
+"""The variants of ConvNeXt, with their parameters and MACs in closed form. No torch.
 
-Widths and depths are those of Liu et al., *A ConvNet for the 2020s* (arXiv 2201.03545, section 2.7);
-`convnext_atto` is timm's row of that name, with Linear instead of 1 × 1 convolution MLPs.
+Dims and depths are those of Liu et al., *A ConvNet for the 2020s* (arXiv 2201.03545, section 2.7). `convnext_atto`
+has the dims and depths of timm's model of that name, but its MLPs are Linear layers instead of 1 × 1 convolutions.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ DEPTHWISE_KERNEL = 7
 
 @dataclass(frozen=True)
 class Architecture:
-    """A ConvNeXt variant: the channels and the number of blocks of its four stages."""
+    """A ConvNeXt variant: the channels (`dims`) and the number of blocks (`depths`) of its four stages."""
 
-    widths: tuple[int, int, int, int]
+    dims: tuple[int, int, int, int]
     depths: tuple[int, int, int, int]
-    stochastic_depth: float
+    drop_path_rate: float
 
     @property
     def hidden_widths(self) -> tuple[int, ...]:
-        """The unpruned MLP widths, one a block, in the order of the blocks."""
+        """The MLP width of each block before pruning, in the order of the blocks."""
         return tuple(
-            MLP_RATIO * width for width, depth in zip(self.widths, self.depths, strict=True) for _ in range(depth)
+            MLP_RATIO * dim for dim, depth in zip(self.dims, self.depths, strict=True) for _ in range(depth)
         )
 
 
@@ -39,10 +39,10 @@ CONVNEXT_VARIANTS = {
     "convnext_large": Architecture((192, 384, 768, 1536), (3, 3, 27, 3), 0.5),
     "convnext_xlarge": Architecture((256, 512, 1024, 2048), (3, 3, 27, 3), 0.5),
 }
-TIMM_PREFIX = "timm:"  # before a name of timm's
-# Others that claims can name, by torchvision's names or timm's, with what people call them, in the order of their
-# size; built as published, for ImageNet. timm's `convnext_tiny_hnf` is ConvNeXt-Tiny with `conv_mlp`: its MLPs are
-# 1 × 1 convolutions, which compute what nn.Linear does (and its head norms before it pools).
+TIMM_PREFIX = "timm:"  # marks a name of timm's
+# Display names of other networks that claims can name, in order of size. They are built as published, for ImageNet.
+# timm's `convnext_tiny_hnf` is ConvNeXt-Tiny with `conv_mlp`: its MLPs are 1 × 1 convolutions, which compute the
+# same as nn.Linear, and its head applies the norm before the pooling.
 OTHER_NETWORKS = {
     "efficientnet_b0": "EfficientNet-B0",
     "mobilenet_v3_large": "MobileNetV3-Large",
@@ -60,20 +60,19 @@ IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
 
 
 def display_name(name: str) -> str:
-    """Return what people call a model, a name that isn't known as it is."""
-    return (
-        f"ConvNeXt-{name.removeprefix('convnext_').capitalize()}"
-        if name in CONVNEXT_VARIANTS
-        else OTHER_NETWORKS.get(name, name)
-    )
+    """Return the display name of a model; an unknown name is returned unchanged."""
+    if name in CONVNEXT_VARIANTS:
+        return f"ConvNeXt-{name.removeprefix('convnext_').capitalize()}"
+    return OTHER_NETWORKS.get(name, name)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's weights and work for one image.
+    """The parameters and the MACs of one layer, for one image.
 
-    `weights` are what quantization may pack, `others` its biases, norm and scale parameters; `macs` are
-    multiply-accumulates of the weights (0 for norms and layer scale, which accumulate nothing).
+    `weights` are the parameters that quantization may pack, `others` the biases and the parameters of norms and
+    layer scale. `macs` are multiply-accumulates of the weights: 0 for norms and layer scale, which accumulate
+    nothing.
     """
 
     name: str
@@ -84,7 +83,7 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """Weights and all other parameters."""
+        """The number of all parameters, weights and others."""
         return self.weights + self.others
 
 
@@ -98,32 +97,32 @@ def layers(
 ) -> Iterator[Layer]:
     """Yield the layers of a ConvNeXt in the order of execution.
 
-    `resolution` is the input's height and width in pixels, `hidden_widths` the MLP width of each block where it
-    was pruned. Raises ValueError if there is not one hidden width a block.
+    `resolution` is the height and width of the input in pixels. `hidden_widths` are the MLP widths of a pruned
+    network, one per block. Raises ValueError if their number is not that of the blocks.
     """
     hidden = tuple(architecture.hidden_widths if hidden_widths is None else hidden_widths)
     if len(hidden) != sum(architecture.depths):
-        raise ValueError(f"'hidden_widths' must be one a block, {sum(architecture.depths)} (got {len(hidden)})")
+        raise ValueError(f"'hidden_widths' must be one per block, {sum(architecture.depths)} (got {len(hidden)})")
     remaining = iter(hidden)
-    widths = architecture.widths
+    dims = architecture.dims
     side = resolution // stem_stride
-    stem = 3 * widths[0] * stem_stride**2
-    yield Layer("stem", "conv", stem, widths[0], stem * side**2)
-    yield Layer("stem.norm", "norm", 0, 2 * widths[0], 0)
-    for stage, (width, depth) in enumerate(zip(widths, architecture.depths, strict=True)):
+    stem = 3 * dims[0] * stem_stride**2
+    yield Layer("stem", "conv", stem, dims[0], stem * side**2)
+    yield Layer("stem.norm", "norm", 0, 2 * dims[0], 0)
+    for stage, (dim, depth) in enumerate(zip(dims, architecture.depths, strict=True)):
         if stage:
-            previous = widths[stage - 1]
+            previous = dims[stage - 1]
             side //= 2
             yield Layer(f"downsample{stage}.norm", "norm", 0, 2 * previous, 0)
-            weights = previous * width * 4
-            yield Layer(f"downsample{stage}", "conv", weights, width, weights * side**2)
+            weights = previous * dim * 4
+            yield Layer(f"downsample{stage}", "conv", weights, dim, weights * side**2)
         for block in range(depth):
-            name, inner = f"stage{stage}.{block}", next(remaining)
-            depthwise = width * DEPTHWISE_KERNEL**2
-            yield Layer(f"{name}.depthwise", "depthwise", depthwise, width, depthwise * side**2)
-            yield Layer(f"{name}.norm", "norm", 0, 2 * width, 0)
-            yield Layer(f"{name}.expand", "linear", width * inner, inner, width * inner * side**2)
-            yield Layer(f"{name}.reduce", "linear", inner * width, width, inner * width * side**2)
-            yield Layer(f"{name}.scale", "scale", 0, width, 0)
-    yield Layer("head.norm", "norm", 0, 2 * widths[-1], 0)
-    yield Layer("head", "linear", widths[-1] * num_classes, num_classes, widths[-1] * num_classes)
+            name, width = f"stage{stage}.{block}", next(remaining)
+            depthwise = dim * DEPTHWISE_KERNEL**2
+            yield Layer(f"{name}.depthwise", "depthwise", depthwise, dim, depthwise * side**2)
+            yield Layer(f"{name}.norm", "norm", 0, 2 * dim, 0)
+            yield Layer(f"{name}.expand", "linear", dim * width, width, dim * width * side**2)
+            yield Layer(f"{name}.reduce", "linear", width * dim, dim, width * dim * side**2)
+            yield Layer(f"{name}.scale", "scale", 0, dim, 0)
+    yield Layer("head.norm", "norm", 0, 2 * dims[-1], 0)
+    yield Layer("head", "linear", dims[-1] * num_classes, num_classes, dims[-1] * num_classes)

@@ -35,7 +35,7 @@ def replay_into(
         model=models.model,
         technique=contender.technique,
         sha256=models.sha256(contender),
-        engine=models.engine(contender),
+        engine=contender.engine,
         threads=models.threads,
         p90=timing.p90 / 1000,
         control=[control.low, control.high],

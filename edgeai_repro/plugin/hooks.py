@@ -7,31 +7,23 @@ Claims are measured in fixtures, so a failed measurement is pytest's *error*, ne
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from edgeai_repro import __version__
 from edgeai_repro.claims.registry import measured_on
-from edgeai_repro.claims.schema import Claim, ClaimCase, ImplicationCase, ImplicationSpec
+from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.devices.fingerprint import fingerprint
-from edgeai_repro.edge.contenders import Contender
-from edgeai_repro.edge.deployed_models import DeployedModels
-from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError, did_you_mean, one_line
+from edgeai_repro.errors import UserError, did_you_mean, one_line
 from edgeai_repro.evidence import environment
-from edgeai_repro.judge.verdict import Verdict
-from edgeai_repro.measure.latency.interleaved import Timing
 from edgeai_repro.measure.latency.threads import usable_cores
-from edgeai_repro.plugin import benchmark_replay
+from edgeai_repro.plugin.fixtures import CASE, IMPLICATION, SESSION
 from edgeai_repro.report import terminal
-from edgeai_repro.report.document import ImplicationEntry
 from edgeai_repro.session import Options, Session
 
-SESSION = pytest.StashKey[Session | None]()
-CASE, IMPLICATION = "claim_case", "implication_case"  # the fixtures that are parametrized
+pytest_plugins = ["edgeai_repro.plugin.fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -165,110 +157,6 @@ def _judged_case(item: pytest.Item) -> ClaimCase | None:
     return None
 
 
-@pytest.fixture
-def claim_case(request: pytest.FixtureRequest) -> ClaimCase:
-    """A claim of the claims folder, with its paper; tests that take it run once for each claim."""
-    _session(request)
-    case: ClaimCase = request.param
-    return case
-
-
-@pytest.fixture
-def claim(claim_case: ClaimCase) -> Claim:
-    """A claim of the claims folder; tests that take it run once for each claim."""
-    return claim_case.claim
-
-
-@pytest.fixture
-def implication_case(request: pytest.FixtureRequest) -> ImplicationCase:
-    """An implication of the claims folder, with its paper; tests that take it run once for each."""
-    _session(request)
-    case: ImplicationCase = request.param
-    return case
-
-
-@pytest.fixture
-def implication(implication_case: ImplicationCase) -> ImplicationSpec:
-    """An implication of the claims folder; tests that take it run once for each."""
-    return implication_case.spec
-
-
-@pytest.fixture
-def verdict(request: pytest.FixtureRequest, claim_case: ClaimCase) -> Verdict:
-    """Measure and judge a claim, once per run; the verdict also goes into the table and the file."""
-    with _in_one_line():
-        return _session(request).judge(claim_case)
-
-
-@pytest.fixture
-def contender(request: pytest.FixtureRequest) -> Contender:
-    """A model of the bundle in a runtime; tests that take it run once for each contender."""
-    _session(request)
-    contender: Contender = request.param
-    return contender
-
-
-@pytest.fixture
-def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
-    """The times of a contender, from the interleaved run that the verdicts rest on; pytest-benchmark gets them, too."""
-    session = _session(request)
-    models = session.deployed
-    if not isinstance(models, DeployedModels):
-        raise LookupError("contenders come from a bundle")
-    with _in_one_line():
-        timing = models.timings[contender]
-    benchmark_replay.replay_into(request, models, session.cases, contender, timing)
-    return timing
-
-
-@contextlib.contextmanager
-def _in_one_line() -> Iterator[None]:
-    """Show errors that users can fix in one line, without a traceback; skip if a requirement is missing."""
-    __tracebackhide__ = True
-    try:
-        yield
-    except (UserError, TooNoisyError) as error:
-        pytest.fail(str(error), pytrace=False)
-    except MissingRequirement as missing:
-        pytest.skip(missing.remedy)
-
-
-@pytest.fixture
-def implication_result(request: pytest.FixtureRequest, implication_case: ImplicationCase) -> ImplicationEntry:
-    """Check an implication by arithmetic; the result also goes into the table and the file."""
-    return _session(request).check_implication(implication_case)
-
-
-@pytest.fixture
-def report_outcome(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
-    """Return the function that turns a verdict into pytest's outcome: passed, xfailed, skipped or failed."""
-    session = _session(request)
-
-    def report(verdict: Verdict) -> None:
-        __tracebackhide__ = True
-        failure = session.failure_reason(verdict)
-        if failure:
-            pytest.fail(failure, pytrace=False)
-        if verdict.verdict in ("artefact", "contradicted"):
-            pytest.xfail(f"{verdict.verdict}: {verdict.claim.expect.reason}")
-        if verdict.verdict in ("inconclusive", "not_testable"):
-            pytest.skip(f"{verdict.verdict}: {verdict.reason}")
-
-    return report
-
-
-@pytest.fixture
-def settle() -> NoReturn:
-    """Refuse the former name of `report_outcome`."""
-    pytest.fail("the fixture 'settle' is now called 'report_outcome'; rename it", pytrace=False)
-
-
-@pytest.fixture
-def finding() -> NoReturn:
-    """Refuse the former name of `implication_result`."""
-    pytest.fail("the fixture 'finding' is now called 'implication_result'; rename it", pytrace=False)
-
-
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Record a claim whose measurement failed, for the table and the file; pytest shows it as an error."""
     session = item.config.stash.get(SESSION, None)
@@ -307,13 +195,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     ]:
         if path is not None:
             terminalreporter.write_line(f"{label}: {path}")
-
-
-def _session(request: pytest.FixtureRequest) -> Session:
-    session = request.config.stash[SESSION]
-    if session is None:
-        pytest.exit(
-            f"a test takes {request.fixturename!r}, but the claims folder is missing; name one with --claims-dir",
-            pytest.ExitCode.USAGE_ERROR,
-        )
-    return session

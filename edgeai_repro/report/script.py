@@ -90,7 +90,7 @@ def _values(claim: Claim, models: list[str]) -> Mapping[str, object]:
     values["CLASSES"] = claim.conditions.get("classes", [classes])[0]
     if convnexts and not set(models) <= TORCHVISIONS:
         values["VARIANTS"] = {
-            name: (CONVNEXT_VARIANTS[name].widths, CONVNEXT_VARIANTS[name].depths) for name in models
+            name: (CONVNEXT_VARIANTS[name].dims, CONVNEXT_VARIANTS[name].depths) for name in models
         }
     return values
 

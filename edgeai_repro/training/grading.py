@@ -91,7 +91,7 @@ def load(run: TrainedRun) -> nn.Module:
 
 
 def save_quantized(folder: Path, root: Path) -> Path:
-    """Save the model of a run's folder, dynamically quantized, as an artefact under `root`; return its folder.
+    """Save the model of a run's folder, dynamically quantized, as a saved model under `root`; return its folder.
 
     Raises UserError where the folder isn't a run's, or its weights aren't those of its record.
     """

@@ -42,7 +42,7 @@ BELOW = [
 def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """There are neither data nor trained models, so that records alone tell."""
     monkeypatch.delenv("EDGEAI_DATA", raising=False)
-    monkeypatch.setenv("EDGEAI_ARTEFACTS", str(tmp_path / "none"))
+    monkeypatch.setenv("EDGEAI_MODELS", str(tmp_path / "none"))
 
 
 @pytest.fixture

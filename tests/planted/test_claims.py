@@ -15,9 +15,10 @@ import pytest
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Choice, Claim, Decided
 from edgeai_repro.evidence.measurement import Interval, Measurement, Setting
-from edgeai_repro.judge.verdict import Verdict, judge
+from edgeai_repro.judge.verdict import Verdict
+from tests.support.factories import judged
 
-Settle = Callable[[Verdict], None]
+Report = Callable[[Verdict], None]
 Pick = Callable[[dict[str, Setting]], tuple[float, float]]  # settings to (reported, actual)
 SHOWN = {"reproduced": "passed", "attainable": "passed", "artefact": "xfailed", "contradicted": "xfailed"}
 
@@ -39,7 +40,7 @@ def _same(reported: float, actual: float) -> Pick:
     return lambda _: (reported, actual)
 
 
-def _at_recipe(choice: Choice, value: float, elsewhere: float) -> Pick:
+def _at_default(choice: Choice, value: float, elsewhere: float) -> Pick:
     """Give one value at our own value of a free choice, and another elsewhere."""
     return lambda settings: (value if settings[choice.name] == choice.default else elsewhere, value)
 
@@ -51,12 +52,15 @@ def _rows(claim: Claim, pick: Pick) -> list[Measurement]:
         Measurement(
             model=model,
             technique=claim.technique,
-            params=settings,
-            reported=Interval.exact(pick(settings)[0] if model in claim.models else elsewhere),
-            actual=Interval.exact(pick(settings)[1]) if METRICS[claim.metric].actual else None,
+            settings=settings,
+            conditions=conditions,
+            reported=Interval.exact(pick({**settings, **conditions})[0] if model in claim.models else elsewhere),
+            actual=Interval.exact(pick({**settings, **conditions})[1])
+            if METRICS[claim.metric].has_actual
+            else None,
         )
         for model in [*claim.models, *claim.also_shown]
-        for settings in claim.settings_for(model)
+        for settings, conditions in claim.variants_for(model)
     ]
 
 
@@ -69,16 +73,16 @@ def _planted(claim: Claim, verdict: str) -> Iterator[list[Measurement]]:
     for value in _beyond(claim):
         if verdict == "contradicted":
             yield _rows(claim, _same(value, fits))
-        if verdict == "artefact" and METRICS[claim.metric].actual:
+        if verdict == "artefact" and METRICS[claim.metric].has_actual:
             yield _rows(claim, _same(fits, value))
         if verdict == "attainable" and choice is not None:
-            yield _rows(claim, _at_recipe(choice, fits, elsewhere=value))
+            yield _rows(claim, _at_default(choice, fits, elsewhere=value))
 
 
-def _outcome(settle: Settle, verdict: Verdict) -> str:
-    """Return what pytest would show of a verdict, as the plugin settles it."""
+def _outcome(report_outcome: Report, verdict: Verdict) -> str:
+    """Return what pytest would show of a verdict, as the plugin reports it."""
     try:
-        settle(verdict)
+        report_outcome(verdict)
     except pytest.xfail.Exception:  # first, for it is a kind of failure too
         return "xfailed"
     except pytest.fail.Exception:
@@ -88,31 +92,31 @@ def _outcome(settle: Settle, verdict: Verdict) -> str:
     return "passed"
 
 
-def test_control(claim: Claim, settle: Settle) -> None:
+def test_rows_that_deserve_the_expected_verdict_get_it(claim: Claim, report_outcome: Report) -> None:
     """Rows that deserve what the claim's file expects settle as that, on either edge of the band."""
     expected = claim.expect.verdict
     controls = list(_planted(claim, expected))
 
     assert controls, f"{claim.id}: no rows could ever give {expected}"
     for rows in controls:
-        assert judge(claim, rows).verdict == expected
-        assert _outcome(settle, judge(claim, rows)) == SHOWN[expected]
+        assert judged(claim, rows).verdict == expected
+        assert _outcome(report_outcome, judged(claim, rows)) == SHOWN[expected]
 
 
-def test_planted(claim: Claim, settle: Settle) -> None:
+def test_rows_that_deserve_another_verdict_are_drift(claim: Claim, report_outcome: Report) -> None:
     """Rows that deserve any other verdict are drift, and fail."""
     others = [verdict for verdict in get_args(Decided) if verdict != claim.expect.verdict]
     planted = [(verdict, rows) for verdict in others for rows in _planted(claim, verdict)]
 
     assert planted, f"{claim.id}: no rows could ever be drift"
     for verdict, rows in planted:
-        assert judge(claim, rows).verdict == verdict
-        assert _outcome(settle, judge(claim, rows)) == "failed", f"{verdict} must be drift"
+        assert judged(claim, rows).verdict == verdict
+        assert _outcome(report_outcome, judged(claim, rows)) == "failed", f"{verdict} must be drift"
 
 
-def test_neighbours(claim: Claim, settle: Settle) -> None:
+def test_rows_of_other_models_decide_nothing(claim: Claim, report_outcome: Report) -> None:
     """Rows of models that the claim is not about settle nothing, however well they fit."""
     fitting = _rows(claim, _same(claim.value, claim.value))[0]
     elsewhere = fitting.model_copy(update={"model": "convnext_atto"})
 
-    assert _outcome(settle, judge(claim, [elsewhere])) == "skipped"
+    assert _outcome(report_outcome, judged(claim, [elsewhere])) == "skipped"

@@ -1,4 +1,4 @@
-"""The checks of counters and compressors notice a wrong one: each is shown planted ones, and a true one."""
+"""The checks of counters and pruners pass the right ones and notice planted wrong ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Counter = Callable[[nn.Module, int], Counts]
 
 @pytest.fixture
 def net() -> nn.Sequential:
-    """A strided, a grouped and dilated, and a depthwise convolution, a norm, a Linear; every second weight is 0."""
+    """Strided, grouped, dilated and depthwise convolutions, a norm and a Linear; half of the weights are 0."""
     torch.manual_seed(0)
     layers = [
         nn.Conv2d(3, 4, 3, stride=2, padding=1),
@@ -35,7 +35,7 @@ def net() -> nn.Sequential:
 
 
 def recount(macs: Callable[[nn.Module, torch.Tensor, torch.Tensor], float]) -> Counter:
-    """A counter with another rule for the MACs of a layer, of its input and its output."""
+    """Return a counter with another rule for the MACs of a layer, given its input and its output."""
 
     def counter(model: nn.Module, resolution: int) -> Counts:
         total = sum(
@@ -49,7 +49,7 @@ def recount(macs: Callable[[nn.Module, torch.Tensor, torch.Tensor], float]) -> C
 
 
 def change(**changes: Callable[[Counts], int]) -> Counter:
-    """A counter that gets single quantities wrong."""
+    """Return a counter in which single quantities are wrong."""
 
     def counter(model: nn.Module, resolution: int) -> Counts:
         counts = actual(model, resolution)
@@ -59,7 +59,7 @@ def change(**changes: Callable[[Counts], int]) -> Counter:
 
 
 def spatial(tensor: torch.Tensor) -> int:
-    """The pixels of an activation (N, C, H, W), or 1 for (N, C)."""
+    """Return the pixels of an activation (N, C, H, W), or 1 for (N, C)."""
     return tensor[0, 0].numel()
 
 
@@ -75,8 +75,8 @@ WRONG_COUNTERS = {
     "Linear left out": recount(
         lambda layer, _, output: isinstance(layer, nn.Conv2d) * spatial(output) * layer.weight.numel()
     ),
-    "zeros taken for weights": change(nonzero_macs=lambda counts: counts.macs),
-    "the mean sparsity for each layer's": change(
+    "zeros counted as nonzero MACs": change(nonzero_macs=lambda counts: counts.macs),
+    "one sparsity for all layers": change(
         nonzero_macs=lambda counts: round(counts.macs * counts.nonzero_parameters / counts.parameters)
     ),
     "zeros counted as parameters": change(nonzero_parameters=lambda counts: counts.parameters),
@@ -85,41 +85,41 @@ WRONG_COUNTERS = {
 }
 
 
-def test_the_true_counters_pass(net: nn.Sequential) -> None:
-    """Control: on the network of these tests, the project's own counters pass the check."""
+def test_the_right_counters_pass(net: nn.Sequential) -> None:
+    """Control: our own counters pass the check on the network of these tests."""
     assert_counters_agree(net, actual, reported)
 
 
 @pytest.mark.parametrize("mistake", WRONG_COUNTERS)
 def test_a_wrong_counter_is_caught(mistake: str, net: nn.Sequential) -> None:
-    """The check fails, and says what the counter got and should have."""
+    """The error has the wrong and the right value."""
     with pytest.raises(AssertionError, match=r"=|not "):
         assert_counters_agree(net, WRONG_COUNTERS[mistake], reported)
 
 
-def tools_of_another_net(model: nn.Module, resolution: int) -> Reported:
-    """What the tools would report for one MAC more."""
+def one_mac_too_many(model: nn.Module, resolution: int) -> Reported:
+    """Return reported counts with one more MAC."""
     return dataclasses.replace(reported(model, resolution), macs=reported(model, resolution).macs + 1)
 
 
 def profile_in_place(model: nn.Module, resolution: int) -> Reported:
-    """A profile that leaves thop's buffers in the model that it was given."""
+    """Return the reported counts, but leave a buffer of thop in the given model."""
     counts = reported(model, resolution)
     model[0].register_buffer("total_ops", torch.zeros(1))
     return counts
 
 
-@pytest.mark.parametrize("tools", [tools_of_another_net, profile_in_place])
+@pytest.mark.parametrize("tools", [one_mac_too_many, profile_in_place])
 def test_a_wrong_profile_is_caught(tools: Callable[[nn.Module, int], Reported], net: nn.Sequential) -> None:
-    """The check fails where thop's figure is off, or where the given model was changed."""
+    """The check fails if the count is wrong and if the given model has changed."""
     with pytest.raises(AssertionError, match="should be"):
         assert_counters_agree(net, actual, tools)
 
 
-def rewritten(rule: Callable[[torch.Tensor, float], torch.Tensor]) -> Callable[..., nn.Module]:
-    """A pruner that writes each weight anew by a rule of the weight and the sparsity."""
+def with_weights(rule: Callable[[torch.Tensor, float], torch.Tensor]) -> Callable[..., nn.Module]:
+    """Return a pruner that computes each new weight from the weight and the sparsity."""
 
-    def pruner(model: nn.Module, sparsity: float, **_: object) -> nn.Module:
+    def pruner(model: nn.Module, sparsity: float) -> nn.Module:
         pruned = clone_sharing_tensors(model)
         for weight in prunable(pruned):
             weight.data = rule(weight.detach(), sparsity)
@@ -128,51 +128,75 @@ def rewritten(rule: Callable[[torch.Tensor, float], torch.Tensor]) -> Callable[.
     return pruner
 
 
-def in_place(model: nn.Module, sparsity: float, **settings: object) -> nn.Module:
-    """A pruner that writes into the tensors that both models share."""
-    pruned = prune(model, sparsity, **settings)  # type: ignore[arg-type]
+def in_place(model: nn.Module, sparsity: float) -> nn.Module:
+    """Prune the given model itself."""
+    pruned = prune(model, sparsity)
     for given, weight in zip(prunable(model), prunable(pruned), strict=True):
         given.detach().copy_(weight.detach())
     return pruned
 
 
+def layer_by_layer(model: nn.Module, sparsity: float) -> nn.Module:
+    """Prune each layer to the sparsity, instead of all layers together."""
+    pruned = clone_sharing_tensors(model)
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            pruned.set_submodule(name, prune(layer, sparsity))
+    return pruned
+
+
+def at_random(model: nn.Module, sparsity: float) -> nn.Module:
+    """Prune the right number of weights, drawn at random."""
+    sizes = [weight.numel() for weight in prunable(model)]
+    mask = torch.ones(sum(sizes))
+    mask[torch.randperm(len(mask), generator=torch.Generator().manual_seed(0))[: round(sparsity * len(mask))]] = 0.0
+    pruned = clone_sharing_tensors(model)
+    for weight, part in zip(prunable(pruned), torch.split(mask, sizes), strict=True):
+        weight.data = weight.detach() * part.view(weight.shape)
+    return pruned
+
+
 WRONG_PRUNERS = {
-    "nothing pruned": lambda model, sparsity, **_: clone_sharing_tensors(model),
-    "one too few": lambda model, sparsity, **_: prune(model, sparsity - 1 / 300),
-    "each layer for all": lambda model, sparsity, **settings: prune(model, sparsity, scope="layer"),
-    "random for magnitude": lambda model, sparsity, **_: prune(model, sparsity, method="random"),
-    "the largest": rewritten(lambda weight, s: weight * (weight.abs() <= weight.abs().flatten().quantile(1 - s))),
-    "all of equal ones": rewritten(lambda weight, _: weight * (weight.abs() > 0.5)),
-    "the rest scaled up": lambda model, s, **_: rewritten(lambda weight, _: weight / (1 - s))(prune(model, s), s),
+    "nothing pruned": lambda model, sparsity: clone_sharing_tensors(model),
+    "one too few": lambda model, sparsity: prune(model, sparsity - 1 / 300),
+    "each layer by itself": layer_by_layer,
+    "random weights": at_random,
+    "the largest": with_weights(
+        lambda weight, s: weight * (weight.abs() <= weight.abs().flatten().quantile(1 - s))
+    ),
+    "all of several equal weights": with_weights(lambda weight, _: weight * (weight.abs() > 0.5)),
+    "other weights scaled up": lambda model, s: with_weights(lambda weight, _: weight / (1 - s))(
+        prune(model, s), s
+    ),
     "in place": in_place,
 }
 
 
 @pytest.fixture
 def uneven() -> nn.Sequential:
-    """Two layers of different spread, the second with weights of 0.5 in plenty."""
+    """Two layers of different spread, the second with many weights of 0.5."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(24, 8))
     net[2].weight.detach()[:4] = 0.5
     return net
 
 
-def test_the_true_pruner_passes(uneven: nn.Sequential) -> None:
-    """Control: on the network of these tests, the project's own pruner passes the check."""
-    assert_sparsity(uneven, 0.55, prune, scope="global")
+def test_the_right_pruner_passes(uneven: nn.Sequential) -> None:
+    """Control: our own pruner passes the check on the network of these tests."""
+    assert_sparsity(uneven, 0.55, prune)
 
 
 @pytest.mark.parametrize("mistake", WRONG_PRUNERS)
 def test_a_wrong_pruner_is_caught(mistake: str, uneven: nn.Sequential) -> None:
-    """The check fails, and says what should be."""
+    """The error states the right value."""
     with pytest.raises(AssertionError, match="should be"):
-        assert_sparsity(uneven, 0.55, WRONG_PRUNERS[mistake], scope="global")
+        assert_sparsity(uneven, 0.55, WRONG_PRUNERS[mistake])
 
 
-def test_what_the_tools_report_after_quantization_would_be_caught(net: nn.Sequential) -> None:
-    """A actual counter that asks parameters() is told apart from one that sees packed weights."""
+def test_a_counter_that_uses_parameters_would_be_caught(net: nn.Sequential) -> None:
+    """After quantization, parameters() lacks the packed weights, which the actual counter counts."""
     quantized = quantize(net)
-    blind = sum(parameter.numel() for parameter in quantized.parameters())
+    without_packed = sum(parameter.numel() for parameter in quantized.parameters())
 
     assert actual(quantized, 12).parameters == actual(net, 12).parameters
-    assert blind != actual(net, 12).parameters
+    assert without_packed != actual(net, 12).parameters

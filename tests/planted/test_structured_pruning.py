@@ -1,4 +1,4 @@
-"""The checkers of structured pruning, each shown a wrong value."""
+"""The checks of structured pruning notice a planted wrong value."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.support.helpers import (
 IMAGES = convnext.random_images(2)
 
 
-def test_one_wrong_channel_is_seen() -> None:
-    """assert_same_outputs fails where one channel more is zero in one of the networks."""
+def test_one_wrong_channel_is_noticed() -> None:
+    """assert_same_outputs fails if one more channel is zero in one of the networks."""
     model = small_convnext()
     zero_channels(model, 0.5)
     small = compressed(model)
@@ -35,28 +35,28 @@ def test_one_wrong_channel_is_seen() -> None:
         assert_same_outputs(small, model, IMAGES)
 
 
-def test_one_wrong_bias_is_seen() -> None:
-    """assert_same_outputs fails where a hidden bias was lost, as it would be by cutting weights alone."""
+def test_one_wrong_bias_is_noticed() -> None:
+    """assert_same_outputs fails if a hidden bias was lost, as if only weights were removed."""
     model = small_convnext()
     zero_channels(model, 0.5)
     small = compressed(model)
-    convnext.blocks(small)[0].block[3].bias.detach().zero_()
+    convnext.mlp(convnext.blocks(small)[0])[0].bias.detach().zero_()
 
     with pytest.raises(AssertionError, match="largest difference of the outputs"):
         assert_same_outputs(small, model, IMAGES)
 
 
-def test_untouched_weights_would_hide_it() -> None:
-    """With torchvision's layer scale of 1e-6 a network that lost half its channels passes for the same."""
-    asleep, sparse = convnext.build("convnext_atto"), convnext.build("convnext_atto")
+def test_initial_weights_would_hide_a_wrong_channel() -> None:
+    """With torchvision's layer scale of 1e-6, removing half of the channels hardly changes the outputs."""
+    dense, sparse = convnext.build("convnext_atto"), convnext.build("convnext_atto")
     zero_channels(sparse, 0.5)
 
-    assert difference(asleep, sparse, IMAGES) < 1e-5
-    assert difference(awaken(asleep), awaken(sparse), IMAGES) > 1e-2
+    assert difference(dense, sparse, IMAGES) < 1e-5
+    assert difference(awaken(dense), awaken(sparse), IMAGES) > 1e-2
 
 
-def test_one_wrong_weight_is_seen() -> None:
-    """assert_same_tensors fails where one weight differs, and names its tensor."""
+def test_one_wrong_weight_is_noticed() -> None:
+    """assert_same_tensors fails if one weight differs, and names its tensor."""
     model = small_convnext()
     wrong = snapshot(model)
     wrong["classifier.2.weight"][0, 0] += 1e-3
@@ -65,8 +65,8 @@ def test_one_wrong_weight_is_seen() -> None:
         assert_same_tensors(wrong, snapshot(model), tolerance=1e-5)
 
 
-def test_a_missing_tensor_is_seen() -> None:
-    """assert_same_tensors fails where a name is missing."""
+def test_a_missing_tensor_is_noticed() -> None:
+    """assert_same_tensors fails if a name is missing."""
     model = small_convnext()
     wrong = snapshot(model)
     del wrong["classifier.2.bias"]
@@ -76,6 +76,6 @@ def test_a_missing_tensor_is_seen() -> None:
 
 
 def test_shapes_are_compared() -> None:
-    """assert_same_tensors fails on tensors of another shape, even where they would broadcast."""
+    """assert_same_tensors fails for tensors of another shape, even if they broadcast."""
     with pytest.raises(AssertionError, match=r"shape of w=\(1,\), but should be \(3,\)"):
         assert_same_tensors({"w": torch.ones(1)}, {"w": torch.ones(3)})

@@ -11,8 +11,10 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+from edgeai_repro.claims.load import load_file
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES
-from edgeai_repro.claims.schema import Claim, Paper, load_file
+from edgeai_repro.claims.schema import Claim, Paper
 from tests.support.factories import PAPER, claim
 
 FULL_SCALE = {"init": "pretrained", "epochs": 1, "resolution": 32, "stem_stride": 4}
@@ -25,9 +27,9 @@ NAMES = st.from_regex(r"[a-z0-9]{1,8}(-[a-z0-9]{1,8}){0,2}", fullmatch=True)
 VALUES = st.one_of(st.booleans(), st.integers(-1000, 1000), NUMBERS, TEXT)
 BANDS = st.fixed_dictionaries(
     {"rounding": WIDTHS, "side": st.sampled_from(SIDES), "derivation": TEXT},
-    optional={"sampling": WIDTHS, "tolerance": WIDTHS},
+    optional={"sampling": WIDTHS, "tolerance": WIDTHS, "interpretation": WIDTHS},
 )
-SETTINGS = st.dictionaries(TEXT, st.lists(VALUES, min_size=1, max_size=3), max_size=2)
+LISTS = st.lists(VALUES, min_size=1, max_size=3)
 INTERVALS = st.tuples(NUMBERS, NUMBERS).map(sorted)
 
 
@@ -37,23 +39,31 @@ def claims(draw: st.DrawFn) -> dict[str, Any]:
     models = draw(st.lists(st.sampled_from(MODELS), min_size=1, unique=True))
     others = [model for model in MODELS if model not in models]
     metric = draw(st.sampled_from(sorted(METRICS)))
-    values = draw(SETTINGS)
+    technique = draw(st.sampled_from(sorted(TECHNIQUES)))
+    settings = {name: draw(LISTS) for name in TECHNIQUES[technique].settings}
+    taken = [*METRICS[metric].conditions, *METRICS[metric].optional]
+    conditions = {name: draw(LISTS) for name in taken if name not in settings}
+    values = {**settings, **conditions}
     choosable = [name for name in values if len(values[name]) > 1]
-    verdicts = ["reproduced", "contradicted", *["artefact"] * METRICS[metric].actual]
+    verdicts = ["reproduced", "contradicted", *["artefact"] * METRICS[metric].has_actual]
+    printed = draw(TEXT)
+    needs = draw(st.lists(st.sampled_from(["data", "edge"]), unique=True))
     entry: dict[str, Any] = {
         "id": draw(NAMES),
-        "quote": draw(TEXT),
-        "source": draw(st.sampled_from(["abstract", "summary", "figure", "ours"])),
+        "quote": draw(TEXT) + printed,
+        "source": draw(st.sampled_from(["abstract", "summary", "figure", "readme", "ours"])),
         "locator": draw(TEXT),
+        "printed": printed,
         "metric": metric,
-        "technique": draw(st.sampled_from(sorted(TECHNIQUES))),
+        "technique": technique,
         "models": models,
         "also_shown": draw(st.lists(st.sampled_from(others), max_size=2, unique=True)) if others else [],
         "quantifier": "named" if len(models) == 1 else draw(st.sampled_from(["up_to", "every"])),
         "value": draw(NUMBERS),
         "band": draw(BANDS),
-        "settings": values,
-        "needs": draw(st.lists(st.sampled_from(["data", "weights", "edge"]), unique=True)),
+        "settings": settings,
+        "conditions": conditions,
+        "needs": [*needs, *["weights"] * (METRICS[metric].source == "trained")],
     }
     if choosable:
         name = draw(st.sampled_from(choosable))
@@ -70,9 +80,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=60)
 @given(entries=st.lists(claims(), min_size=1, max_size=3, unique_by=lambda entry: entry["id"]))
-def test_round_trip(file: Path, entries: list[dict[str, Any]]) -> None:
+def test_claims_file_gives_back_what_was_written(file: Path, entries: list[dict[str, Any]]) -> None:
     """A claims file gives back what was written, text, numbers and the kinds of settings' values alike."""
-    written = Paper.model_validate({"paper": PAPER, "claims": entries, "full_scale": FULL_SCALE})
+    written = Paper.model_validate(
+        {"schema_version": 2, "paper": PAPER, "claims": entries, "full_scale": FULL_SCALE}
+    )
     text = yaml.safe_dump(written.model_dump(mode="json"), sort_keys=False)
     file.write_text(text, encoding="utf-8")
 
@@ -91,7 +103,9 @@ def _claim(value: float, band: dict[str, Any]) -> Claim:
 
 
 @given(value=NUMBERS, band=BANDS)
-def test_edges(value: float, band: dict[str, Any]) -> None:
+def test_value_and_edges_lie_in_the_band_and_the_next_number_beyond_does_not(
+    value: float, band: dict[str, Any]
+) -> None:
     """The paper's value and each edge lie in the band; the next number beyond an edge doesn't."""
     asked = _claim(value, band)
     low, high = asked.edges
@@ -106,17 +120,20 @@ def test_edges(value: float, band: dict[str, Any]) -> None:
 
 
 @given(value=NUMBERS, band=BANDS)
-def test_sides(value: float, band: dict[str, Any]) -> None:
+def test_band_is_as_wide_as_its_parts_together(value: float, band: dict[str, Any]) -> None:
     """A band is as wide as its parts together, and infinite at its open end."""
     low, high = _claim(value, band).edges
     width = band["rounding"] + band.get("sampling", 0.0) + band.get("tolerance", 0.0)
+    width += band.get("interpretation", 0.0)
 
     assert low == (-math.inf if band["side"] == "at_most" else value - width)
     assert high == (math.inf if band["side"] == "at_least" else value + width)
 
 
 @given(value=NUMBERS, band=BANDS, interval=INTERVALS, share=st.floats(0, 1))
-def test_locate(value: float, band: dict[str, Any], interval: list[float], share: float) -> None:
+def test_interval_inside_lies_in_the_band_and_one_outside_does_not(
+    value: float, band: dict[str, Any], interval: list[float], share: float
+) -> None:
     """All of an interval that is inside lies in the band, nothing of one that is outside does."""
     asked = _claim(value, band)
     low, high = interval
@@ -130,7 +147,9 @@ def test_locate(value: float, band: dict[str, Any], interval: list[float], share
 
 
 @given(value=NUMBERS, band=BANDS, interval=INTERVALS, more=WIDTHS)
-def test_wider(value: float, band: dict[str, Any], interval: list[float], more: float) -> None:
+def test_wider_band_never_turns_inside_to_outside(
+    value: float, band: dict[str, Any], interval: list[float], more: float
+) -> None:
     """A wider band never turns inside to outside, nor a wider interval straddling to decided."""
     asked, wider = _claim(value, band), _claim(value, {**band, "tolerance": band.get("tolerance", 0.0) + more})
     order = ["outside", "straddles", "inside"]

@@ -1,4 +1,4 @@
-"""What holds for every network and every setting: sparsity, int8's bound, and models that come back."""
+"""Properties for every network and every setting: sparsity, the bound of int8, and saved models."""
 
 from __future__ import annotations
 
@@ -19,43 +19,40 @@ from tests.support.counting import assert_sparsity, networks
 from tests.support.helpers import assert_same_outputs, awaken
 
 SPARSITY = st.floats(0.0, 1.0)
-METHODS, SCOPES = st.sampled_from(["magnitude", "random"]), st.sampled_from(["global", "layer"])
 
 
 @settings(max_examples=60, deadline=None)
-@given(networks(), SPARSITY, METHODS, SCOPES, st.sampled_from([None, 1.0, 0.05]))
-def test_the_sparsity_asked_is_the_sparsity_got(
-    net: nn.Sequential, sparsity: float, method: str, scope: str, step: float | None
-) -> None:
-    """By every method and scope exactly the zeros asked are there, with many ties and zeros too."""
-    if step is not None:  # weights on a grid: ties, and at 1.0 nearly all of them are 0 before
+@given(networks(), SPARSITY, st.sampled_from([None, 1.0, 0.05]))
+def test_a_pruned_network_has_the_given_sparsity(net: nn.Sequential, sparsity: float, step: float | None) -> None:
+    """Exactly, even with many equal weights and many zeros."""
+    if step is not None:  # weights on a grid: many are equal, and with a step of 1.0 nearly all are 0
         for weight in prunable(net):
             weight.detach().div_(step).round_().mul_(step)
 
-    assert_sparsity(net, sparsity, prune, method=method, scope=scope)
+    assert_sparsity(net, sparsity, prune)
 
 
 @settings(max_examples=25, deadline=None)
-@given(networks(), st.lists(SPARSITY, min_size=1, max_size=5), METHODS, SCOPES)
-def test_a_sweep_is_as_many_prunings(net: nn.Sequential, sparsities: list[float], method: str, scope: str) -> None:
-    """Each model of a sweep is the one that pruning to its sparsity gives."""
-    swept = list(sweep(net, sparsities, method=method, scope=scope))
+@given(networks(), st.lists(SPARSITY, min_size=1, max_size=5))
+def test_sweep_equals_pruning_to_each_sparsity(net: nn.Sequential, sparsities: list[float]) -> None:
+    """For any sparsities in any order."""
+    swept = list(sweep(net, sparsities))
 
     assert sparsities == [sparsity for sparsity, _ in swept]
     for sparsity, model in swept:
-        single = prune(net, sparsity, method=method, scope=scope)
+        single = prune(net, sparsity)
         assert all(map(torch.equal, prunable(single), prunable(model)))
 
 
 @settings(max_examples=25, deadline=None)
 @given(networks(), SPARSITY)
 def test_int8_saves_at_most_three_quarters(net: nn.Sequential, sparsity: float) -> None:
-    """Neither the saved file nor its tensors lose more than 75 %: four bytes become one, and the biases stay."""
+    """Of the saved file and of its tensors: four bytes become one, and biases stay in fp32."""
     model = prune(net, sparsity)
     quantized = quantize(model)
     before, after = (
-        sum(tensor.numel() * tensor.element_size() for tensor in stored_tensors(each))
-        for each in (model, quantized)
+        sum(tensor.numel() * tensor.element_size() for tensor in stored_tensors(network))
+        for network in (model, quantized)
     )
 
     assert after > before / 4
@@ -70,10 +67,10 @@ def test_int8_saves_at_most_three_quarters(net: nn.Sequential, sparsity: float) 
     SPARSITY,
     st.booleans(),
 )
-def test_saved_and_rebuilt_models_answer_alike(
+def test_outputs_of_saved_and_rebuilt_models_are_equal(
     widths: list[int], stem_stride: int, classes: int, sparsity: float, int8: bool
 ) -> None:
-    """Of any widths, stem and classes, pruned and quantized or not: the outputs are the same to the bit."""
+    """Bit for bit, for any widths, stem, classes and sparsity, quantized or not."""
     model = awaken(build("convnext_atto", num_classes=classes, stem_stride=stem_stride, hidden_widths=widths))
     compressed = quantize(prune(model, sparsity)) if int8 else prune(model, sparsity)
     with tempfile.TemporaryDirectory() as folder:

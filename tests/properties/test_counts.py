@@ -1,4 +1,4 @@
-"""On random networks the counters agree with each other and with plain computing."""
+"""The counters agree with each other and with plain computing, on random networks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ EXAMPLES = settings(max_examples=25, deadline=None)
 @EXAMPLES
 @given(networks(), st.sampled_from([0.0, 0.3, 0.9]))
 def test_counters_agree(net: nn.Sequential, sparsity: float) -> None:
-    """thop, torch, ours and plain computing agree on groups, strides, dilation, depthwise, dense and pruned."""
+    """For groups, strides, dilation and depthwise convolutions, dense and pruned."""
     assert_counters_agree(prune(net, sparsity), actual, reported)
 
 
 @EXAMPLES
 @given(networks())
-def test_quantization_changes_no_actual_count_but_bits(net: nn.Sequential) -> None:
-    """After quantization parameters and MACs are what they were; Linear's bit operations are a sixteenth."""
+def test_quantization_changes_only_bit_operations(net: nn.Sequential) -> None:
+    """Actual parameters and MACs stay the same; the bit operations of Linear become a sixteenth."""
     before, after = actual(net, SIDE), actual(quantize(net), SIDE)
 
     assert (before.parameters, before.macs) == (after.parameters, after.macs)
@@ -33,8 +33,8 @@ def test_quantization_changes_no_actual_count_but_bits(net: nn.Sequential) -> No
 
 @EXAMPLES
 @given(networks())
-def test_reported_falls_short_by_the_packed_layer(net: nn.Sequential) -> None:
-    """After quantization the tools miss just the Linear layer: its weights, its bias and its MACs."""
+def test_reported_counts_miss_exactly_the_quantized_layer(net: nn.Sequential) -> None:
+    """Its weights, its bias and its MACs."""
     before, after = reported(net, SIDE), reported(quantize(net), SIDE)
 
     linear = net[-1]

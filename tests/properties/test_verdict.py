@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement
 from edgeai_repro.judge.rows import DECIDED
-from edgeai_repro.judge.verdict import Verdict, judge
-from tests.support.factories import claim, row
+from edgeai_repro.judge.verdict import Verdict
+from tests.support.factories import claim, judged, row
 
 TINY, SMALL, BASE, NEIGHBOUR = "convnext_tiny", "convnext_small", "convnext_base", "convnext_large"
 SIDES = ["both", "at_least", "at_most"]
@@ -61,7 +61,7 @@ def _complete(asked: Claim, rows: Sequence[Measurement]) -> str:
     if asked.choice is None:
         return _of_value(asked, rows)
     name = asked.choice.name
-    said = {_of_value(asked, [r for r in rows if r.params[name] == value]) for value in asked.settings[name]}
+    said = {_of_value(asked, [r for r in rows if r.value_of(name) == value]) for value in asked.values_of(name)}
     failing = said & {"artefact", "contradicted"}
     if "reproduced" in said and failing:
         return "attainable"
@@ -72,8 +72,10 @@ def _complete(asked: Claim, rows: Sequence[Measurement]) -> str:
 
 def _completions(asked: Claim, rows: Sequence[Measurement], actual: bool) -> Iterator[list[Measurement]]:
     """Yield the rows with all that the models that are missing from them might have given."""
-    here = {measured.model for measured in rows}
-    missing = [(m, params) for m in asked.models if m not in here for params in asked.settings_for(m)]
+    measured_models = {measured.model for measured in rows}
+    missing = [
+        (m, settings) for m in asked.models if m not in measured_models for settings, _ in asked.variants_for(m)
+    ]
     outcomes = list(product(UNSEEN, UNSEEN if actual else [None]))
     for chosen in product(outcomes, repeat=len(missing)):
         added = [row(r, lo, model=m, settings=p) for (m, p), (r, lo) in zip(missing, chosen, strict=True)]
@@ -102,10 +104,10 @@ def rows_of(
     draw: st.DrawFn, asked: Claim, models: Sequence[str], *, actual: bool, control: bool = False
 ) -> list[Measurement]:
     """Draw the rows of some of a claim's models, in any order, no two of the same value."""
-    places = [(model, params) for model in models for params in asked.settings_for(model)]
+    places = [(model, target) for model in models for target, _ in asked.variants_for(model)]
     values = draw(st.lists(QUARTERS, min_size=len(places), max_size=len(places), unique=True))
     rows = []
-    for (model, params), value in zip(places, values, strict=True):
+    for (model, target), value in zip(places, values, strict=True):
         reported, behind = draw(WIDTHS), draw(st.tuples(QUARTERS, WIDTHS))
         noise = draw(st.sampled_from([(0.95, 1.05), (0.9, 1.0), (1.0, 1.1)])) if control else None
         rows.append(
@@ -113,7 +115,7 @@ def rows_of(
                 (value - reported, value + reported),
                 (behind[0] - behind[1], behind[0] + behind[1]) if actual else None,
                 model=model,
-                settings=params,
+                settings=target,
                 control=noise and Interval(value=1.0, low=noise[0], high=noise[1]),
             )
         )
@@ -122,24 +124,28 @@ def rows_of(
 
 @settings(max_examples=300)
 @given(st.data(), claims(), st.booleans(), st.booleans())
-def test_complete(data: st.DataObject, asked: Claim, actual: bool, control: bool) -> None:
+def test_verdict_is_that_of_the_table_if_all_models_are_measured(
+    data: st.DataObject, asked: Claim, actual: bool, control: bool
+) -> None:
     """Where all models are measured, the verdict is the table's."""
     rows = data.draw(rows_of(asked, asked.models, actual=actual, control=control), label="rows")
 
-    found, expected = judge(asked, rows), _complete(asked, rows)
+    found, expected = judged(asked, rows), _complete(asked, rows)
 
-    assert found.verdict == expected, f"verdict={found.verdict}, but should be expected {expected} [{found.reason}]"
+    assert found.verdict == expected, f"verdict={found.verdict}, but should be {expected} [{found.reason}]"
 
 
 @settings(max_examples=200)
 @given(st.data(), claims(at_most_models=2), st.booleans())
-def test_restricted(data: st.DataObject, asked: Claim, actual: bool) -> None:
+def test_restricted_run_decides_only_what_the_missing_models_could_not_flip(
+    data: st.DataObject, asked: Claim, actual: bool
+) -> None:
     """A restricted run decides just what no outcome of the missing models would turn."""
     assume(len(asked.models) > 1)
     here = data.draw(st.lists(st.sampled_from(asked.models), min_size=1, unique=True), label="measured")
     rows = data.draw(rows_of(asked, here, actual=actual), label="rows")
 
-    found = judge(asked, rows)
+    found = judged(asked, rows)
 
     possible = {_complete(asked, completed) for completed in _completions(asked, rows, actual)}
     if len(possible) == 1 and possible <= set(DECIDED):
@@ -149,7 +155,9 @@ def test_restricted(data: st.DataObject, asked: Claim, actual: bool) -> None:
 
 
 @given(st.data(), claims(), st.booleans())
-def test_what_does_not_count(data: st.DataObject, asked: Claim, actual: bool) -> None:
+def test_other_models_reduced_scale_and_order_change_nothing(
+    data: st.DataObject, asked: Claim, actual: bool
+) -> None:
     """Neighbours, reduced scale and the rows' order change nothing; all rows are kept in the order given."""
     rows = data.draw(rows_of(asked, asked.models, actual=actual), label="rows")
     beside = data.draw(rows_of(asked, [NEIGHBOUR], actual=actual), label="neighbour")
@@ -159,7 +167,7 @@ def test_what_does_not_count(data: st.DataObject, asked: Claim, actual: bool) ->
     ]
     mixed = data.draw(st.permutations([*rows, *beside, *reduced]), label="mixed")
 
-    alone, together = judge(asked, rows), judge(asked, mixed)
+    alone, together = judged(asked, rows), judged(asked, mixed)
 
     assert (together.verdict, together.row, together.flip_margin) == (alone.verdict, alone.row, alone.flip_margin)
     assert together.rows == tuple(mixed)
@@ -176,14 +184,14 @@ def _moved(interval: Interval, by: float) -> Interval:
 def _changes(asked: Claim, measured: Measurement, by: float) -> list[Verdict]:
     """Judge after each change by one amount: either quantity up or down, the band wider or narrower."""
     changed = [
-        judge(asked, [measured.model_copy(update={name: _moved(interval, sign * by)})])
+        judged(asked, [measured.model_copy(update={name: _moved(interval, sign * by)})])
         for name, interval in (("reported", measured.reported), ("actual", measured.actual))
         if interval is not None
         for sign in (-1, 1)
     ]
     widths = [asked.band.rounding + by, asked.band.rounding - by]
     bands = [asked.band.model_copy(update={"rounding": width}) for width in widths if width >= 0]
-    return [*changed, *(judge(asked.model_copy(update={"band": band}), [measured]) for band in bands)]
+    return [*changed, *(judged(asked.model_copy(update={"band": band}), [measured]) for band in bands)]
 
 
 @given(
@@ -194,13 +202,13 @@ def _changes(asked: Claim, measured: Measurement, by: float) -> list[Verdict]:
     actual=st.none() | st.tuples(HUNDREDS, HUNDREDS).map(sorted),
     exact=st.booleans(),
 )
-def test_flip_margin(
+def test_change_beyond_the_margin_flips_the_verdict_and_a_smaller_one_does_not(
     value: float, rounding: float, side: str, reported: list[float], actual: list[float] | None, exact: bool
 ) -> None:
     """A change by a little more than the margin turns a decided verdict, one by a little less doesn't."""
     asked = claim(value=value, band={"rounding": rounding, "side": side, "derivation": "for the test"})
     measured = row(reported[0], actual and actual[0]) if exact else row(reported, actual)
-    found = judge(asked, [measured])
+    found = judged(asked, [measured])
     assume(found.verdict in DECIDED)
     assert found.flip_margin is not None
     amount = found.flip_margin.amount
@@ -212,9 +220,9 @@ def test_flip_margin(
 
 
 @given(st.data(), claims(), st.booleans())
-def test_margin_is_told(data: st.DataObject, asked: Claim, actual: bool) -> None:
+def test_exactly_the_decided_verdicts_have_a_margin(data: st.DataObject, asked: Claim, actual: bool) -> None:
     """Just the decided verdicts have a margin, and where a choice decides, it is of the choice."""
-    found = judge(asked, data.draw(rows_of(asked, asked.models, actual=actual), label="rows"))
+    found = judged(asked, data.draw(rows_of(asked, asked.models, actual=actual), label="rows"))
 
     assert (found.flip_margin is not None) == (found.verdict in DECIDED)
     if found.flip_margin is not None:

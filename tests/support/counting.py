@@ -1,10 +1,9 @@
-"""Random networks, and the checks of counters and compressors on them: each takes what it checks as an argument."""
+"""Random networks, and checks of counters and pruners on them, which they take as arguments."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -16,7 +15,7 @@ from edgeai_repro.compress.unstructured import prunable
 from edgeai_repro.measure.counts import Counts, Reported
 from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 
-SIDE = 12  # pixels, of the images that random networks take
+SIDE = 12  # pixels of the images for random networks
 
 
 @st.composite
@@ -45,19 +44,19 @@ def networks(draw: st.DrawFn) -> nn.Sequential:
 
 
 def run_by_layer(model: nn.Module, side: int = SIDE) -> list[tuple[nn.Module, Tensor, Tensor]]:
-    """Run the model on one image and return each call of a leaf module, with its input and output."""
+    """Run the model on one image; return each call of a module without children, with its input and output."""
     calls: list[tuple[nn.Module, Tensor, Tensor]] = []
-    twin = clone_sharing_tensors(model)
-    for module in twin.modules():
+    clone = clone_sharing_tensors(model)
+    for module in clone.modules():
         if not list(module.children()):
             module.register_forward_hook(lambda layer, inputs, output: calls.append((layer, inputs[0], output)))
     with torch.inference_mode():
-        twin(random_images(1, side))
+        clone(random_images(1, side))
     return calls
 
 
-def multiplications(model: nn.Module, *, nonzero: bool = False) -> int:
-    """Count by computing: each layer again, on ones, its weights set to 1, or to 1 where they aren't 0; add up."""
+def macs_by_computing(model: nn.Module, *, nonzero: bool = False) -> int:
+    """Count MACs by running each layer on ones, with weights of 1, or of 0 and 1 if `nonzero`, and adding up."""
     total = 0.0
     for layer, features, _ in run_by_layer(model):
         if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -75,20 +74,20 @@ def multiplications(model: nn.Module, *, nonzero: bool = False) -> int:
 
 
 def flop_counter_macs(model: nn.Module, side: int = SIDE) -> float:
-    """Return the MACs by torch's FlopCounterMode, which counts two operations for each.
+    """Return the MACs by torch's FlopCounterMode, which counts two operations per MAC.
 
-    With gradients: without them attention takes one fused operation that the mode doesn't know (torch 2.15).
+    Gradients are on. Without them attention is one fused operation, which the mode does not know (torch 2.15).
     """
     with FlopCounterMode(display=False) as counter:
         model(random_images(1, side))
     return float(counter.get_total_flops()) / 2
 
 
-def thops_own(model: nn.Module, side: int = SIDE) -> int:
-    """Return what thop counts beside multiplications of weights, by its own rules.
+def thop_extra_operations(model: nn.Module, side: int = SIDE) -> int:
+    """Return the operations that thop counts in addition to MACs, by its own rules.
 
-    For norms 4 operations an element (2 without parameters), where the module's type is exactly one of torch's; for
-    an adaptive average pooling, the inputs of an output plus one, for each output.
+    For a norm whose type is exactly one of torch's, it counts 4 operations per element (2 without parameters). For
+    each output of an adaptive average pooling, it counts the number of its inputs plus one.
     """
     total = 0
     for layer, features, output in run_by_layer(model, side):
@@ -105,47 +104,45 @@ def assert_counters_agree(
     actual: Callable[[nn.Module, int], Counts],
     reported: Callable[[nn.Module, int], Reported],
 ) -> None:
-    """Fail unless our counter, thop's less what it counts of its own, torch's and plain computing say the same."""
+    """Fail unless our counter, thop (without its extras), torch and plain computing give the same counts."""
     __tracebackhide__ = True
     names = list(model.state_dict())
     ours, tools = actual(model, SIDE), reported(model, SIDE)
-    expected = multiplications(model)
+    expected = macs_by_computing(model)
     assert names == list(model.state_dict()), (
         f"state_dict={list(model.state_dict())}, but should be as before: {names}"
     )
     for counter, macs in (
         ("actual", ours.macs),
-        ("thop", tools.macs - thops_own(model)),
+        ("thop", tools.macs - thop_extra_operations(model)),
         ("FlopCounterMode", flop_counter_macs(model)),
         ("bit operations / 1024", ours.bit_operations / 1024),
     ):
         assert macs == expected, f"{counter} MACs={macs}, but should be {expected} [{model}]"
-    nonzero = multiplications(model, nonzero=True)
+    nonzero = macs_by_computing(model, nonzero=True)
     assert ours.nonzero_macs == nonzero, f"nonzero_macs={ours.nonzero_macs}, but should be {nonzero} [{model}]"
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    assert ours.parameters == parameters == tools.parameters, f"parameters={ours.parameters}, not {parameters}"
-    filled = sum(int((parameter != 0).sum()) for parameter in model.parameters())
-    assert ours.nonzero_parameters == filled, (
-        f"nonzero_parameters={ours.nonzero_parameters}, but should be {filled}"
+    assert ours.parameters == parameters == tools.parameters, (
+        f"parameters={ours.parameters} and {tools.parameters}, but should be {parameters}"
+    )
+    expected_nonzero = sum(int((parameter != 0).sum()) for parameter in model.parameters())
+    assert ours.nonzero_parameters == expected_nonzero, (
+        f"nonzero_parameters={ours.nonzero_parameters}, but should be {expected_nonzero}"
     )
 
 
-def assert_sparsity(model: nn.Module, sparsity: float, prune: Callable[..., nn.Module], **settings: Any) -> None:
-    """Fail unless exactly the zeros asked for are there, and the rest and the given model are as before."""
+def assert_sparsity(model: nn.Module, sparsity: float, prune: Callable[[nn.Module, float], nn.Module]) -> None:
+    """Fail unless the share `sparsity` of the weights became zero, and no other weight and no given one changed."""
     __tracebackhide__ = True
     before = [weight.detach().clone() for weight in prunable(model)]
-    after = [weight.detach() for weight in prunable(prune(model, sparsity, **settings))]
-    for old, weight in zip(before, prunable(model), strict=True):
-        assert torch.equal(old, weight), "the given model's weights should be as before"
-    parts = [(before, after)]
-    if settings.get("scope") == "layer":
-        parts = [([old], [new]) for old, new in zip(before, after, strict=True)]
-    for old_part, new_part in parts:
-        old, new = (torch.cat([weight.flatten() for weight in part]) for part in (old_part, new_part))
-        expected = max(round(sparsity * old.numel()), int((old == 0).sum()))
-        zeros = int((new == 0).sum())
-        assert zeros == expected, f"zeros={zeros}, but should be {expected} of {old.numel()} [{settings}]"
-        assert torch.equal(new[new != 0], old[new != 0]), "weights that stay should be as before"
-        if settings.get("method", "magnitude") == "magnitude" and 0 < zeros < old.numel():
-            lost, least = float(old[new == 0].abs().max()), float(new[new != 0].abs().min())
-            assert lost <= least, f"largest weight lost={lost}, but should be at most the least kept, {least}"
+    after = [weight.detach() for weight in prunable(prune(model, sparsity))]
+    for old_weight, weight in zip(before, prunable(model), strict=True):
+        assert torch.equal(old_weight, weight), "the weights of the given model should be as before"
+    old, new = (torch.cat([weight.flatten() for weight in weights]) for weights in (before, after))
+    expected = max(round(sparsity * old.numel()), int((old == 0).sum()))
+    zeros = int((new == 0).sum())
+    assert zeros == expected, f"zeros={zeros}, but should be {expected} of {old.numel()}"
+    assert torch.equal(new[new != 0], old[new != 0]), "weights that stay should be as before"
+    if 0 < zeros < old.numel():
+        lost, least = float(old[new == 0].abs().max()), float(new[new != 0].abs().min())
+        assert lost <= least, f"largest pruned weight={lost}, but should be at most the least other one, {least}"

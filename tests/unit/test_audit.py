@@ -217,8 +217,8 @@ def test_own_technique() -> None:
     assert row(found, "dynamic_quantization").problem is None
 
 
-def test_artefact(tmp_path: Path) -> None:
-    """An artefact's folder is audited at its own resolution."""
+def test_saved_model(tmp_path: Path) -> None:
+    """The folder of a saved model is audited at its own resolution."""
     folder = saved_models.save(
         convnext.build("convnext_atto"), "convnext_atto", "none", resolution=48, root=tmp_path
     )
@@ -244,7 +244,7 @@ def test_function(factory: Path) -> None:
     [
         ("convnext_tinny", r"'model' must be a name .* \(got 'convnext_tinny'\); did you mean 'convnext_tiny'\?"),
         ("timm:convnext_tinny", r"'model' must be a name .*; did you mean 'convnext_tiny'\?"),
-        ("{folder}", r"must be an artefact's folder"),
+        ("{folder}", r"must be the folder of a saved model"),
         ("{file}:maek", r"must have a function 'maek' \(got none of that name\); did you mean 'make'\?"),
         ("{file}:number", r"number' must return an nn.Module \(got int\); return the model itself"),
         ("{file}:broken", r"broken' must return a model .* \(got ValueError: no weights here\)"),

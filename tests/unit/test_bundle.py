@@ -170,8 +170,8 @@ class TestBuild:
         with pytest.raises(UserError, match=r"^int8\.onnx: must answer as torch does"):
             build.build(build.read_source("convnext_atto"), tmp_path / "b", target=0.8, test_split=False)
 
-    def test_pruned_artefact(self, tmp_path: Path) -> None:
-        """A pruned artefact keeps its widths and weights; what stands for its dense model is marked as random."""
+    def test_pruned_saved_model(self, tmp_path: Path) -> None:
+        """A pruned saved model keeps its widths and weights; its dense counterpart is marked as random."""
         widths = [20 * (index + 1) for index in range(12)]
         pruned = convnext.build("convnext_atto", hidden_widths=widths, seed=3)
         folder = saved_models.save(pruned, "convnext_atto", "structured_pruning", {"target": 0.7}, root=tmp_path)
@@ -244,8 +244,8 @@ class TestBuild:
         with pytest.raises(UserError, match=r"must be dense or structurally pruned \(got zeroed weights\)"):
             build.read_source(zeroed)
 
-    def test_quantized_artefact(self, tmp_path: Path) -> None:
-        """An artefact whose weights are int8 already is refused."""
+    def test_quantized_saved_model(self, tmp_path: Path) -> None:
+        """A saved model whose weights are int8 already is refused."""
         model = quantize(convnext.build("convnext_atto"))
         folder = saved_models.save(model, "convnext_atto", "dynamic_quantization", root=tmp_path)
 

@@ -11,8 +11,10 @@ import jsonschema
 import pytest
 import yaml
 
+import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+from edgeai_repro.claims.load import json_schema, load_claims, load_file
 from edgeai_repro.claims.registry import METRICS
-from edgeai_repro.claims.schema import Paper, json_schema, load_claims, load_file
+from edgeai_repro.claims.schema import Paper
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import UserError
 from edgeai_repro.files import read_yaml
@@ -42,38 +44,14 @@ def schema() -> jsonschema.Draft202012Validator:
 class TestOurs:
     """The files of this repository."""
 
-    def test_paper(self) -> None:
-        """The folder holds the paper with all claims of the design's table, in its order."""
-        paper = PAPERS["francy2024"]
-
-        assert [paper.full_name(entry).removeprefix("francy2024/") for entry in paper.claims] == [
-            "structured-size",
-            "dq-size",
-            "dq-params",
-            "dq-macs",
-            "unstructured-macs",
-            "unstructured-compression",
-            "unstructured-accuracy",
-            "combined-size",
-            "combined-params",
-            "combined-macs",
-            "combined-additive",
-            "combined-accuracy",
-            "maintained-accuracy",
-            "finetuned-better",
-            "edge-accuracy",
-            "edge-latency",
-            "alexnet-imbalance",
-        ]
-
     @pytest.mark.parametrize("paper", load_claims(CLAIMS), ids=lambda paper: str(paper.paper.id))
-    def test_assumptions_are_used(self, paper: Paper) -> None:
+    def test_every_unstated_entry_is_assumed_by_a_claim(self, paper: Paper) -> None:
         """Everything listed as unstated is what some claim's verdict rests on."""
         used = {name for entry in paper.claims for name in entry.assumes}
 
         assert {entry.id for entry in paper.unstated} == used
 
-    def test_edge(self) -> None:
+    def test_claims_on_deployment_are_ours(self) -> None:
         """What is claimed of deployment is ours, and is measured on what is deployed."""
         claims = PAPERS["edge"].claims
 
@@ -82,7 +60,7 @@ class TestOurs:
         assert all(entry.edges == (1.0, math.inf) for entry in claims)
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-    def test_all_load(self, file: Path) -> None:
+    def test_every_file_of_the_folder_loads(self, file: Path) -> None:
         """Every file of the folder is a paper or a list of devices."""
         assert isinstance(load_file(file), Paper | DevicesFile)
 
@@ -90,12 +68,12 @@ class TestOurs:
 class TestSchema:
     """The JSON schema that editors complete and check by."""
 
-    def test_kept(self) -> None:
+    def test_schema_file_is_what_the_models_generate(self) -> None:
         """`claims/schema.json` is what the models say; `edgeai-repro claims schema` writes it anew."""
         assert (CLAIMS / "schema.json").read_text(encoding="utf-8") == json_schema()
 
     @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-    def test_accepts(self, schema: jsonschema.Draft202012Validator, file: Path) -> None:
+    def test_schema_accepts_every_file(self, schema: jsonschema.Draft202012Validator, file: Path) -> None:
         """The schema accepts every file of the folder, which names it for editors."""
         assert schema.is_valid(read_yaml(file))
         assert "$schema=schema.json" in file.read_text(encoding="utf-8").partition("\n")[0]
@@ -113,7 +91,9 @@ class TestSchema:
         ],
         ids=lambda fields: next(iter(fields)),
     )
-    def test_rejects(self, schema: jsonschema.Draft202012Validator, fields: dict[str, Any]) -> None:
+    def test_schema_rejects_a_planted_error(
+        self, schema: jsonschema.Draft202012Validator, fields: dict[str, Any]
+    ) -> None:
         """The schema rejects a claim with one planted error, and accepts it without."""
         assert schema.is_valid(paper_entry(claim_entry()))
         assert not schema.is_valid(paper_entry(claim_entry(**fields)))
@@ -122,16 +102,16 @@ class TestSchema:
 class TestBand:
     """How far a measurement may lie from the paper's value."""
 
-    def test_parts(self) -> None:
+    def test_parts_of_the_band_add_up(self) -> None:
         """The band's parts add up."""
-        found = claim(band=_band(rounding=0.5, sampling=0.25, tolerance=0.125))
+        with_parts = claim(band=_band(rounding=0.5, sampling=0.25, tolerance=0.125, interpretation=0.0625))
 
-        assert found.edges == (9.125, 10.875)
+        assert with_parts.edges == (9.0625, 10.9375)
 
     @pytest.mark.parametrize(
         ("side", "edges"), [("both", (9.0, 11.0)), ("at_least", (9.0, math.inf)), ("at_most", (-math.inf, 11.0))]
     )
-    def test_sides(self, side: str, edges: tuple[float, float]) -> None:
+    def test_one_sided_band_is_open_at_the_other_end(self, side: str, edges: tuple[float, float]) -> None:
         """A one-sided band is open at the other end."""
         assert claim(band=_band(side=side)).edges == edges
 
@@ -147,197 +127,201 @@ class TestBand:
             (10.0, 12.0, "straddles"),
         ],
     )
-    def test_locate(self, low: float, high: float, where: str) -> None:
+    def test_interval_across_an_edge_straddles(self, low: float, high: float, where: str) -> None:
         """An interval that has a point in the closed band and one out of it straddles."""
         assert claim().locate(low, high) == where
 
     @pytest.mark.parametrize(
         ("side", "value", "edge"), [("both", 9.9, 9.0), ("both", 99.0, 11.0), ("at_most", 0.0, 11.0)]
     )
-    def test_nearest_edge(self, side: str, value: float, edge: float) -> None:
+    def test_open_end_is_never_the_nearest_edge(self, side: str, value: float, edge: float) -> None:
         """The nearest edge is never the open end."""
         assert claim(band=_band(side=side)).nearest_edge(value) == edge
 
 
-class TestSettings:
-    """What is measured of each model."""
+class TestVariants:
+    """The settings and conditions that a model is measured with."""
 
-    def test_product(self) -> None:
+    def test_values_are_combined(self) -> None:
         """Several settings are combined."""
-        asked = claim(settings={"target": [0.5, 0.8], "reading": ["points", "relative"]})
+        both = claim(settings={"target": [0.5, 0.8]}, conditions={"reading": ["points", "relative"]})
 
-        assert len(asked.settings_for(TINY)) == 4
-        assert {"target": 0.8, "reading": "points"} in asked.settings_for(TINY)
+        assert len(both.variants_for(TINY)) == 4
+        assert ({"target": 0.8}, {"reading": "points"}) in both.variants_for(TINY)
 
-    def test_none(self) -> None:
+    def test_single_value_may_be_written_without_brackets(self) -> None:
+        """It is read as a list of one value."""
+        assert claim(conditions={"resolution": 224}).conditions == {"resolution": [224]}
+
+    def test_claim_without_values_is_measured_once(self) -> None:
         """A technique without settings is measured once."""
-        assert claim().settings_for(TINY) == [{}]
+        assert claim().variants_for(TINY) == [({}, {})]
 
-    def test_unswept(self) -> None:
+    def test_model_that_does_not_sweep_is_measured_at_the_default(self) -> None:
         """A model that doesn't sweep the free choice is measured at our own value of it."""
-        asked = claim(settings={"target": [0.5, 0.8]}, choice=CHOICE)
+        swept = claim(settings={"target": [0.5, 0.8]}, choice=CHOICE)
 
-        assert asked.settings_for(TINY) == [{"target": 0.5}, {"target": 0.8}]
-        assert asked.settings_for(SMALL) == [{"target": 0.8}]
+        assert swept.variants_for(TINY) == [({"target": 0.5}, {}), ({"target": 0.8}, {})]
+        assert swept.variants_for(SMALL) == [({"target": 0.8}, {})]
+
+
+PRUNED = {"technique": "structured_pruning", "settings": {"target": [0.5, 0.8]}}
+
+
+def _refusal(folder: Path, document: object) -> list[str]:
+    """Return the lines that refuse a file, without its path."""
+    file = folder / "paper.yaml"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(UserError) as refused:
+        load_claims(folder)
+    lines = str(refused.value).splitlines()
+    assert all(line.startswith(f"{file}: ") for line in lines), lines
+    return [line.removeprefix(f"{file}: ") for line in lines]
 
 
 @pytest.mark.parametrize(
     ("fields", "complaint"),
     [
-        ({"locater": "l"}, "'locater' must be a known key (got 'l' for it); did you mean 'locator'?"),
+        ({"locater": "l"}, ".locater: is not a known key; did you mean 'locator'?"),
+        ({"neighbours": [TINY]}, ".neighbours: is now called 'also_shown'; rename it"),
+        ({"band": _band(tolerence=1)}, ".band.tolerence: is not a known key; did you mean 'tolerance'?"),
+        ({"band": _band(tolerance=-0.5)}, ".band.tolerance: "),
+        ({"band": _band(rounding=math.inf)}, ".band.rounding: "),
+        ({"band": _band(derivation="")}, ".band.derivation: "),
+        ({"band": _band(side="atleast")}, ".band.side: "),
+        ({"value": math.nan}, ".value: "),
+        ({"value": None}, ".value: "),
+        ({"metric": "size_reductoin"}, ": 'metric' must be known (got 'size_reductoin'); did you mean 'size_reduction'?"),
+        ({"technique": "combinde"}, ": 'technique' must be known (got 'combinde'); did you mean 'combined'?"),
+        ({"models": ["convnext_tinny"]}, ": 'model' must be known (got 'convnext_tinny'); did you mean 'convnext_tiny'?"),
+        ({"also_shown": ["darknet"]}, ": 'model' must be known (got 'darknet'); known are alexnet"),
+        ({"also_shown": [TINY]}, ": 'models' and 'also_shown' must name each model once (got 'convnext_tiny' twice)"),
+        ({"quantifier": "upto"}, ".quantifier: "),
+        ({"needs": ["wieghts"]}, ".needs[0]: "),
+        ({"models": []}, ".models: "),
+        ({"models": [TINY, SMALL]}, ": 'models' must be one model for quantifier 'named' (got 2)"),
+        ({"settings": {"target": []}}, ".settings.target: "),
+        ({"settings": {"targt": 0.8}}, ": 'settings.targt' must be a setting of 'dynamic_quantization' (it takes none)"),
+        ({"technique": "structured_pruning"}, ": 'settings.target' is missing: 'structured_pruning' needs it; add it"),
+        ({"conditions": {"classes": 10}}, ": 'conditions.classes' must be a condition of 'params_reduction' (it takes none)"),
+        ({"metric": "macs", "technique": "none"}, ": 'conditions.resolution' is missing: 'macs' needs it; add it"),
         (
-            {"band": _band(tolerence=1)},
-            "'band.tolerence' must be a known key (got 1 for it); did you mean 'tolerance'?",
+            {"metric": "params", "technique": "none", "settings": {"classes": 10}, "conditions": {"resolution": 32}},
+            ": 'settings.classes' is a condition of 'params'; move it to 'conditions'",
         ),
-        (
-            {"band": _band(tolerance=-0.5)},
-            "'band.tolerance' must fit: input should be greater than or equal to 0 (",
-        ),
-        ({"band": _band(rounding=math.inf)}, "'band.rounding' must fit: input should be a finite number (got inf)"),
-        ({"band": _band(sampling=math.nan)}, "'band.sampling' must fit: input should be a finite number (got nan)"),
-        ({"band": _band(derivation="")}, "'band.derivation' must fit: string should have at least 1 character"),
-        ({"band": _band(side="atleast")}, "'band.side' must be known (got 'atleast'; did you mean 'at_least'?)"),
-        ({"value": math.nan}, "'value' must fit: input should be a finite number (got nan)"),
-        ({"value": None}, "'value' must fit: input should be a valid number (got None)"),
-        (
-            {"metric": "size_reductoin"},
-            "metric must be known (got 'size_reductoin'; did you mean 'size_reduction'?)",
-        ),
-        ({"technique": "combinde"}, "technique must be known (got 'combinde'; did you mean 'combined'?)"),
-        (
-            {"models": ["convnext_tinny"]},
-            "model must be known (got 'convnext_tinny'; did you mean 'convnext_tiny'?)",
-        ),
-        (
-            {"also_shown": ["darknet"]},
-            "model must be known (got 'darknet'; known are alexnet, convnext_atto, convnext_base",
-        ),
-        (
-            {"also_shown": [TINY]},
-            "'models' and 'neighbours' must name each model once (got 'convnext_tiny' twice)",
-        ),
-        ({"models": ["small"]}, "model must be known (got 'small'; did you mean 'convnext_small'?)"),
-        ({"quantifier": "upto"}, "'quantifier' must be known (got 'upto'; did you mean 'up_to'?)"),
-        ({"needs": ["wieghts"]}, "needs number 1 must be known (got 'wieghts'; did you mean 'weights'?)"),
-        ({"models": []}, "'models' must fit: list should have at least 1 item"),
-        ({"models": [TINY, SMALL]}, "'models' must be the one model of quantifier 'named' (got 2)"),
-        ({"settings": {"target": []}}, "'settings.target' must fit: list should have at least 1 item"),
-        ({"expect": _expect("inconclusive")}, "'expect.verdict' must be known (got 'inconclusive'; known are"),
-        (
-            {"expect": _expect("attainable")},
-            "'expect.verdict' must not be 'attainable' for a claim without 'choice'",
-        ),
+        ({"settings": {"x": 1}, "conditions": {"x": 1}}, ": 'x' must be a setting or a condition (got both)"),
+        ({"printed": "11 %"}, ": 'printed' must occur in 'quote' (got '11 %'); copy it from the quote"),
+        ({"metric": "accuracy"}, ": 'needs' must list weights for 'accuracy' (got none); add it"),
+        ({"expect": _expect("inconclusive")}, ".expect.verdict: "),
+        ({"expect": _expect("attainable")}, ": 'expect.verdict' must not be 'attainable' for a claim without 'choice'"),
         (
             {"expect": _expect("artefact"), "metric": "size_reduction"},
-            "'expect.verdict' must not be 'artefact': 'size_reduction' has no actual quantity",
+            ": 'expect.verdict' must not be 'artefact': 'size_reduction' has no actual quantity",
+        ),
+        ({"choice": CHOICE}, ": 'choice.default' must be one of two or more values of 'target' (got 0.8 of [])"),
+        ({"choice": {**CHOICE, "recipe": 0.8}}, ".choice.recipe: is now called 'default'; rename it"),
+        (
+            {**PRUNED, "choice": {**CHOICE, "swept_on": [SMALL]}},
+            ": 'choice.swept_on' must name one of 'models' (got ['convnext_small'])",
         ),
         (
-            {"choice": CHOICE},
-            "'choice.default' must be one of two values or more in settings['target'] (got 0.8 of [])",
+            {**PRUNED, "choice": {**CHOICE, "accuracy_claim": "a-clam"}},
+            ": 'choice.accuracy_claim' must be known (got 'a-clam'); did you mean 'a-claim'?",
         ),
-        (
-            {"choice": CHOICE, "settings": {"target": [0.8]}},
-            "'choice.default' must be one of two values or more in settings['target'] (got 0.8 of [0.8])",
-        ),
-        (
-            {"choice": {**CHOICE, "swept_on": [SMALL]}, "settings": {"target": [0.5, 0.8]}},
-            "'choice.swept_on' must name one of 'models' (got ['convnext_small'])",
-        ),
-        (
-            {"choice": {**CHOICE, "swept_on": ["convnext-tiny"]}, "settings": {"target": [0.5, 0.8]}},
-            "model must be known (got 'convnext-tiny'; did you mean 'convnext_tiny'?)",
-        ),
+        ({"assumes": ["size"]}, ": 'assumes' must be known (got 'size'); none is known"),
     ],
-)
-def test_refused_claim(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
-    """Raises UserError in one line with file, claim, rule, what came and what to do."""
-    text = paper_yaml(claim_entry(), claim_entry(id="bad", **fields))
-    (tmp_path / "paper.yaml").write_text(text, encoding="utf-8")
+)  # fmt: skip
+def test_mistake_in_a_claim_is_one_line(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
+    """The line names the file, the claim, the key, the rule, the value received and the next step."""
+    lines = _refusal(tmp_path, paper_entry(claim_entry(), claim_entry(id="bad", **fields)))
 
-    with pytest.raises(UserError) as refused:
-        load_claims(tmp_path)
+    assert lines[0].startswith(f"claims[bad]{complaint}"), lines
 
-    line = str(refused.value)
-    assert line.startswith(f"{tmp_path}/paper.yaml: claims bad: {complaint}"), line
-    assert "\n" not in line
+
+def test_every_mistake_of_a_file_is_listed(tmp_path: Path) -> None:
+    """Each has a line of its own, those that only several entries show included."""
+    mistakes = paper_entry(
+        claim_entry(id="one", models=[TINY, SMALL], printed="11 %"),
+        claim_entry(id="two", band=_band(side="atleast"), locater="l"),
+    )
+    unknown = paper_entry(claim_entry(id="one", metric="m"), claim_entry(id="two", technique="t", models=["n"]))
+
+    assert [line.partition(":")[0] for line in _refusal(tmp_path, mistakes)] == [
+        "claims[one]",
+        "claims[one]",
+        "claims[two].band.side",
+        "claims[two].locater",
+    ]
+    assert [line.partition(":")[0] for line in _refusal(tmp_path, unknown)] == [
+        "claims[one]",
+        "claims[two]",
+        "claims[two]",
+    ]
+
+
+CEILING = {"id": "i", "rule": "int8-ceiling", "given": {"models": TINY}, "expect": True}
 
 
 @pytest.mark.parametrize(
     ("document", "complaint"),
     [
         (paper_entry(claim_entry(), claim_entry()), "claim 'id' must be unique (got 'a-claim' twice)"),
-        (paper_entry(claims=[]), "'claims' must fit: list should have at least 1 item"),
-        (
-            paper_entry(claim_entry(assumes=["size"])),
-            "a-claim: assumption must be known (got 'size'; none is known)",
-        ),
+        (paper_entry(claims=[]), "claims: "),
         (
             paper_entry(unstated=[{"id": "size", "what": "w", "assumed": "a"}] * 2),
             "unstated 'id' must be unique (got 'size' twice)",
         ),
         (
-            paper_entry(
-                claim_entry(assumes=["siez"]), unstated=[{"id": "size", "what": "w", "assumed": "a"}]
-            ),
-            "a-claim: assumption must be known (got 'siez'; did you mean 'size'?)",
+            paper_entry(implications=[{**CEILING, "claims": {"size_by_quantization": "a-clam"}}]),
+            "implications[i]: 'claims' must be known (got 'a-clam'); did you mean 'a-claim'?",
         ),
         (
-            paper_entry(
-                implications=[
-                    {
-                        "id": "i",
-                        "rule": "int8-ceiling",
-                        "claims": {"size_by_quantization": "a-clam"},
-                        "parameters": {"models": TINY},
-                        "expect": True,
-                    }
-                ]
-            ),
-            "i: claim must be known (got 'a-clam'; did you mean 'a-claim'?)",
+            paper_entry(claim_entry(metric="accuracy", needs=["data", "weights"])),
+            "claims[a-claim]: 'full_scale' of the file is missing",
         ),
-        (
-            paper_entry(claim_entry(needs=["data", "weights"])),
-            "'full_scale' must be given where a claim needs weights (got none; a-claim does)",
-        ),
-        (
-            paper_entry(claim_entry(settings={"target": [0.5, 0.8]}, choice={**CHOICE, "accuracy_claim": "a-clam"})),
-            "a-claim: choice.accuracy_claim must be known (got 'a-clam'; did you mean 'a-claim'?)",
-        ),
-        ({"paper": PAPER}, "'claims' must be given (got nothing); add it"),
-        (paper_entry(paper={**PAPER, "id": "Francy 2024"}), "'paper.id' must fit: string should match pattern"),
+        (paper_entry(defaults={"resolution": 32}), "'defaults.resolution' must be a condition of a claim's metric"),
+        ({"schema_version": 2, "paper": PAPER}, "claims: is missing; add it"),
+        (paper_entry(paper={**PAPER, "id": "Francy 2024"}), "paper.id: "),
+        (paper_entry(schema_version=1), "'schema_version' must be 2 (got 1); write 'schema_version: 2'"),
+        ({"paper": PAPER}, "'schema_version' is missing; write 'schema_version: 2'"),
         ({"papers": PAPER}, "must have a key 'paper' or 'devices' (got papers); add it"),
         ([claim_entry()], "must have a key 'paper' or 'devices' (got list); add it"),
         (None, "must have a key 'paper' or 'devices' (got nothing); add it"),
         ({}, "must have a key 'paper' or 'devices' (got nothing); add it"),
     ],
-)  # fmt: skip
-def test_refused_file(tmp_path: Path, document: object, complaint: str) -> None:
-    """Raises UserError in one line for what is wrong with a file as a whole."""
+)
+def test_mistake_in_a_file_is_one_line(tmp_path: Path, document: object, complaint: str) -> None:
+    """The line names the file, the rule, the value received and the next step."""
+    assert _refusal(tmp_path, document)[0].startswith(complaint)
+
+
+def test_defaults_reach_the_claims_whose_metric_takes_them(tmp_path: Path) -> None:
+    """A condition of the claim itself comes first."""
+    counted = claim_entry(metric="macs", technique="none", conditions={"classes": 10})
+    document = paper_entry(counted, claim_entry(id="other"), defaults={"resolution": 224, "classes": 1000})
     (tmp_path / "paper.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
 
-    with pytest.raises(UserError) as refused:
-        load_claims(tmp_path)
+    (paper,) = load_claims(tmp_path)
 
-    assert str(refused.value).startswith(f"{tmp_path}/paper.yaml: {complaint}"), refused.value
-    assert "\n" not in str(refused.value)
+    assert [entry.conditions for entry in paper.claims] == [{"resolution": [224], "classes": [10]}, {}]
 
 
 class TestFolder:
     """A folder of claims files."""
 
-    def test_missing(self, tmp_path: Path) -> None:
+    def test_missing_folder_is_refused(self, tmp_path: Path) -> None:
         """Raises UserError if there is no such folder."""
         with pytest.raises(UserError, match=r"none: must be a folder with .* \(got no such folder\); name"):
             load_claims(tmp_path / "none")
 
-    def test_a_file(self, tmp_path: Path) -> None:
+    def test_file_in_place_of_the_folder_is_refused(self, tmp_path: Path) -> None:
         """Raises UserError if the folder is a file."""
         (tmp_path / "paper.yaml").write_text(paper_yaml(), encoding="utf-8")
 
         with pytest.raises(UserError, match=r"must be a folder with a claims file"):
             load_claims(tmp_path / "paper.yaml")
 
-    def test_empty(self, tmp_path: Path) -> None:
+    def test_folder_without_a_paper_is_refused(self, tmp_path: Path) -> None:
         """Raises UserError if no file in it is of a paper."""
         with pytest.raises(UserError, match=r"\(got 0 YAML files, none of a paper\); name another with"):
             load_claims(tmp_path)
@@ -346,7 +330,7 @@ class TestFolder:
         with pytest.raises(UserError, match=r"devices"):
             load_claims(tmp_path)
 
-    def test_several(self, tmp_path: Path) -> None:
+    def test_papers_come_in_the_order_of_the_file_names(self, tmp_path: Path) -> None:
         """Several papers stand side by side, in the order of their files' names."""
         for file, name in (("b.yaml", "first"), ("a.yaml", "second")):
             text = paper_yaml(paper={**PAPER, "id": name})
@@ -354,7 +338,7 @@ class TestFolder:
 
         assert [paper.paper.id for paper in load_claims(tmp_path)] == ["second", "first"]
 
-    def test_same_paper_twice(self, tmp_path: Path) -> None:
+    def test_same_paper_id_twice_is_refused(self, tmp_path: Path) -> None:
         """Raises UserError if two files give their paper the same id: full names would clash."""
         for file in ("a.yaml", "b.yaml"):
             (tmp_path / file).write_text(paper_yaml(), encoding="utf-8")
@@ -363,8 +347,9 @@ class TestFolder:
             load_claims(tmp_path)
 
 
-def test_metrics_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim may name any metric that was registered."""
-    monkeypatch.setitem(METRICS, "of-ones-own", METRICS["accuracy"])
+def test_claim_may_name_a_registered_metric(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Users register their own."""
+    monkeypatch.setitem(METRICS, "own-metric", METRICS["params_reduction"])
+    (tmp_path / "paper.yaml").write_text(paper_yaml(claim_entry(metric="own-metric")), encoding="utf-8")
 
-    assert claim(metric="of-ones-own").metric == "of-ones-own"
+    assert load_claims(tmp_path)[0].claims[0].metric == "own-metric"

@@ -171,7 +171,7 @@ def test_bundle(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("bundle", "convnext_huge", "-o", "out"), "'source' must be a model, an artefact's folder"),
+        (("bundle", "convnext_huge", "-o", "out"), "'source' must be a model, or the folder of a saved model"),
         (("classify", "nowhere", "pyproject.toml"), "pyproject.toml: must be an image"),
         (("classify", "nowhere", "image.png"), "nowhere/manifest.json: must be a readable JSON file"),
         (("classify", "nowhere", "image.png", "--model", "int4"), "'model' must be known (got 'int4')"),

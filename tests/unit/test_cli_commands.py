@@ -56,10 +56,10 @@ def packed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def here(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: empty, with artefacts in it, and the data elsewhere."""
+    """The working directory: empty, with models in it, and the data elsewhere."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EDGEAI_DATA", str(images))
-    monkeypatch.setenv("EDGEAI_ARTEFACTS", "artefacts")
+    monkeypatch.setenv("EDGEAI_MODELS", "models")
     return tmp_path
 
 
@@ -117,7 +117,7 @@ class TestTrain:
         folder = Path(out.splitlines()[-1])
         record = load_record(folder / RESULT)
         assert status == 0
-        assert folder.parent == Path("artefacts")
+        assert folder.parent == Path("models")
         assert folder.name.startswith("convnext_atto--structured_pruning--")
         assert [found.technique for found in record.evaluations] == ["structured_pruning", "combined"]
         full = convnext.hidden_widths(convnext.build("convnext_atto"))
@@ -169,7 +169,7 @@ class TestTrain:
         assert (status, out, err.count("\n")) == (2, "", 1), err
         assert err.startswith("edgeai-repro: ")
         assert complaint in err
-        assert not Path("artefacts").exists()
+        assert not Path("models").exists()
 
     def test_another_run_in_the_folder(self, command: Command) -> None:
         """A folder that holds another recipe's run is left as it is: one line names what differs."""
@@ -211,12 +211,12 @@ class TestEvaluate:
         assert out.startswith(f"{folder.name}: ")
         assert out.endswith(f"] of {small_cifar.IMAGES}\n")
 
-    def test_no_artefact(self, command: Command) -> None:
+    def test_no_saved_model(self, command: Command) -> None:
         """A folder without a model is one line and status 2."""
         status, _, err = command("evaluate", "nowhere")
 
         assert (status, err.count("\n")) == (2, 1)
-        assert "nowhere: must be an artefact's folder (got none with artefact.json)" in err
+        assert "nowhere: must be the folder of a saved model (model.json is missing)" in err
 
     def test_altered(self, command: Command) -> None:
         """Weights that aren't those of the manifest's hash are one line and status 2."""
@@ -227,7 +227,7 @@ class TestEvaluate:
         status, _, err = command("evaluate", str(folder))
 
         assert (status, err.count("\n")) == (2, 1)
-        assert "it is truncated or altered" in err
+        assert "must have the sha256" in err
 
     def test_no_data(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         """Missing data are status 3."""

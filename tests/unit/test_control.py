@@ -1,4 +1,4 @@
-"""The control: two ResNets that a third party trained must have their published accuracy through our pipeline.
+"""A control: our evaluation must reproduce the published accuracy of two ResNets trained by others.
 
 The networks are those of akamaster/pytorch_resnet_cifar10 (BSD-2-Clause; He et al. 2015, section 4.2, option A).
 """
@@ -19,7 +19,7 @@ from edgeai_repro.measure.accuracy import evaluate
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions; where the size changes the shortcut is subsampled and padded with zero channels."""
+    """Two 3 × 3 convolutions. If the size changes, the shortcut is subsampled and padded with zero channels."""
 
     def __init__(self, channels: int, planes: int, stride: int) -> None:
         super().__init__()
@@ -70,18 +70,18 @@ class ResNet(nn.Module):
 
 
 @pytest.mark.parametrize(("depth", "published"), [(20, 91.73), (56, 93.39)])
-def test_a_third_partys_network_has_its_published_accuracy(depth: int, published: float) -> None:
-    """Within one of the 10,000 images; a pipeline that misses it is broken."""
+def test_a_network_trained_by_others_has_its_published_accuracy(depth: int, published: float) -> None:
+    """To within one of the 10,000 images."""
     try:
         folder = data_folder()
     except MissingRequirement as missing:
         pytest.skip(missing.remedy)
     path = folder / "controls" / f"resnet{depth}_cifar10.safetensors"
     if not path.is_file():
-        pytest.skip(f"the control's weights are not in {folder}: put {path.name} into its folder 'controls'")
+        pytest.skip(f"{path} is missing; put {path.name} into the folder 'controls'")
     model = ResNet((depth - 2) // 6)
     model.load_state_dict(load_file(path), strict=False)
 
-    got = evaluate(model.to(memory_format=torch.channels_last), load_split(folder, "test"))
+    predictions = evaluate(model.to(memory_format=torch.channels_last), load_split(folder, "test"))
 
-    assert got.top1 == pytest.approx(published, abs=0.01 + 1e-9)
+    assert predictions.top1 == pytest.approx(published, abs=0.01 + 1e-9)

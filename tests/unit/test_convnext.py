@@ -1,4 +1,4 @@
-"""ConvNeXt as modules: torchvision's, timm's, narrowed, and shared."""
+"""ConvNeXt as modules: built, pruned, cloned, and compared with torchvision and timm."""
 
 from __future__ import annotations
 
@@ -11,29 +11,19 @@ from torch.utils.flop_counter import FlopCounterMode
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, layers
+from tests.support.helpers import awaken, build_timm
 
 PAPER_MODELS = ["convnext_tiny", "convnext_small", "convnext_base", "convnext_large"]
 
 
-def wake(model: nn.Module) -> nn.Module:
-    """Give every weight a say in the output: torchvision's layer scale of 1e-6 and zero biases hide mistakes."""
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in model.named_parameters():
-        if name.endswith(("layer_scale", "gamma")):
-            parameter.detach().fill_(0.5)
-        elif name.endswith("bias"):
-            parameter.detach().normal_(0.0, 0.1, generator=generator)
-    return model
-
-
 def shapes(model: nn.Module) -> dict[str, torch.Size]:
-    """The shape of every tensor of the state_dict."""
+    """Return the shape of every tensor of the state_dict."""
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 
 @pytest.mark.parametrize("name", PAPER_MODELS)
-def test_build_is_torchvisions_model(name: str) -> None:
-    """The state_dict has torchvision's names and shapes, for 10 classes."""
+def test_state_dict_has_the_names_and_shapes_of_torchvision(name: str) -> None:
+    """For 10 classes."""
     with torch.device("meta"):
         theirs = getattr(torchvision.models, name)(num_classes=10)
 
@@ -41,15 +31,15 @@ def test_build_is_torchvisions_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONVNEXT_VARIANTS)
-def test_build_holds_the_closed_forms_parameters(name: str) -> None:
-    """The modules hold as many parameters as the architecture does on paper."""
+def test_parameters_equal_the_closed_form(name: str) -> None:
+    """The modules and the closed form have the same number of parameters."""
     expected = sum(layer.parameters for layer in layers(CONVNEXT_VARIANTS[name]))
 
     assert expected == sum(parameter.numel() for parameter in convnext.build(name, seed=None).parameters())
 
 
-def test_build_starts_as_torchvision_does() -> None:
-    """Weights are normal with a spread of 0.02, biases 0, norms 1, layer scale 1e-6."""
+def test_initial_values_are_those_of_torchvision() -> None:
+    """Weights are normal with a standard deviation of 0.02, biases 0, norms 1, layer scale 1e-6."""
     state = convnext.build("convnext_atto").state_dict()
 
     weights = torch.cat([tensor.flatten() for tensor in state.values() if tensor.ndim in (2, 4)])
@@ -62,8 +52,8 @@ def test_build_starts_as_torchvision_does() -> None:
     assert all((tensor == 1e-6).all() for name, tensor in state.items() if name.endswith("layer_scale"))
 
 
-def test_build_repeats_itself_under_a_seed() -> None:
-    """The same seed gives the same weights, on one thread and on two; another seed gives others."""
+def test_weights_depend_on_the_seed_only() -> None:
+    """The same seed gives the same weights for any number of threads; another seed gives others."""
     first = convnext.build("convnext_atto", seed=3).features[0][0].weight
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -76,25 +66,26 @@ def test_build_repeats_itself_under_a_seed() -> None:
     assert not torch.equal(first, convnext.build("convnext_atto", seed=4).features[0][0].weight)
 
 
-def test_build_draws_every_layer_anew() -> None:
-    """No two layers of the same shape start with the same weights."""
+def test_layers_of_one_shape_have_different_weights() -> None:
+    """The first two blocks of a stage."""
     blocks = convnext.blocks(convnext.build("convnext_atto"))
 
-    assert not torch.equal(blocks[0].block[3].weight, blocks[1].block[3].weight)
+    assert not torch.equal(convnext.mlp(blocks[0])[0].weight, convnext.mlp(blocks[1])[0].weight)
 
 
 @pytest.mark.parametrize("stem_stride", [1, 2, 4])
-def test_build_takes_the_stems_stride(stem_stride: int) -> None:
-    """Under each stem the model answers (N, classes) in eval mode, and the stem's kernel is its stride."""
+def test_stem_stride_is_the_stride_and_kernel_of_the_stem(stem_stride: int) -> None:
+    """With each stem the model returns (N, classes), and it is in eval mode."""
     model = convnext.build("convnext_atto", num_classes=7, stem_stride=stem_stride)
 
     assert model(convnext.random_images(2)).shape == (2, 7)
     assert model.features[0][0].stride == model.features[0][0].kernel_size == (stem_stride, stem_stride)
+    assert (convnext.stem_stride(model), convnext.num_classes(model)) == (stem_stride, 7)
     assert not model.training
 
 
-def test_hidden_widths_are_built_and_read_back() -> None:
-    """A model of given MLP widths has them, runs, and tells them, quantized too."""
+def test_hidden_widths_are_those_of_the_built_model() -> None:
+    """They can be read from the model, quantized or not, and it runs."""
     widths = tuple(range(3, 15))
     model = convnext.build("convnext_atto", hidden_widths=widths)
 
@@ -103,59 +94,59 @@ def test_hidden_widths_are_built_and_read_back() -> None:
 
 
 def test_hidden_widths_of_the_wrong_count_are_refused() -> None:
-    """Raises ValueError unless there is one width a block."""
+    """Raises ValueError unless there is one width per block."""
     with pytest.raises(ValueError, match="zip"):
         convnext.build("convnext_atto", hidden_widths=(8, 8))
 
 
-def test_share_holds_the_same_tensors_in_other_modules() -> None:
-    """Every parameter of the copy is at the original's address, in a module of its own."""
+def test_clone_has_the_same_tensors_in_new_modules() -> None:
+    """Every parameter has the same address, and every module is another one."""
     model = convnext.build("convnext_atto")
-    twin = convnext.clone_sharing_tensors(model)
+    clone = convnext.clone_sharing_tensors(model)
 
     addresses = [parameter.data_ptr() for parameter in model.parameters()]
-    assert addresses == [parameter.data_ptr() for parameter in twin.parameters()]
-    assert not {id(module) for module in model.modules()} & {id(module) for module in twin.modules()}
+    assert addresses == [parameter.data_ptr() for parameter in clone.parameters()]
+    assert not {id(module) for module in model.modules()} & {id(module) for module in clone.modules()}
 
 
-def test_share_does_not_pack_again() -> None:
-    """A quantized layer's copy holds the very packed weights."""
+def test_clone_shares_packed_weights() -> None:
+    """The clone of a quantized layer has the same packed weights."""
     model = quantize(convnext.build("convnext_atto"))
-    twin = convnext.clone_sharing_tensors(model)
+    clone = convnext.clone_sharing_tensors(model)
 
-    ours, theirs = convnext.blocks(model)[0].block[3], convnext.blocks(twin)[0].block[3]
+    ours, theirs = (convnext.mlp(convnext.blocks(each)[0])[0] for each in (model, clone))
     assert ours is not theirs
     assert ours._packed_params._packed_params is theirs._packed_params._packed_params
 
 
-def test_share_leaves_no_trace_of_what_is_done_to_the_copy() -> None:
-    """New buffers, another layer, another dtype: the original keeps its own."""
+def test_changes_of_the_clone_do_not_change_the_model() -> None:
+    """A new buffer, another layer, another dtype."""
     model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
     before = shapes(model)
 
-    twin = convnext.clone_sharing_tensors(model).half()
-    twin[0] = nn.Linear(4, 2)
-    twin.register_buffer("total_ops", torch.zeros(1))
+    clone = convnext.clone_sharing_tensors(model).half()
+    clone[0] = nn.Linear(4, 2)
+    clone.register_buffer("total_ops", torch.zeros(1))
 
     assert before == shapes(model)
     assert {torch.float32, torch.int64} == {tensor.dtype for tensor in model.state_dict().values()}
 
 
-def test_share_keeps_a_shared_layer_shared() -> None:
-    """Two names of one module, and two modules with one parameter, are so in the copy."""
+def test_shared_layers_are_shared_in_the_clone() -> None:
+    """One module under two names stays one, and so does one parameter of two modules."""
     layer, other = nn.Linear(4, 4), nn.Linear(4, 4)
     other.weight = layer.weight
-    twin = convnext.clone_sharing_tensors(nn.Sequential(layer, layer, other))
+    clone = convnext.clone_sharing_tensors(nn.Sequential(layer, layer, other))
 
-    assert twin[0] is twin[1]
-    assert twin[0].weight is twin[2].weight
+    assert clone[0] is clone[1]
+    assert clone[0].weight is clone[2].weight
 
 
 @pytest.mark.parametrize("name", PAPER_MODELS)
-def test_timm_agrees_in_parameters_and_macs(name: str) -> None:
-    """timm's implementation has the same number of parameters and of MACs at 32 × 32, by torch's own counter."""
+def test_parameters_and_macs_equal_those_of_timm(name: str) -> None:
+    """By torch's own counter, at 32 × 32 pixels."""
     figures = []
-    for build in (convnext.build, convnext.build_timm):
+    for build in (convnext.build, build_timm):
         model = build(name, seed=None).to("meta")
         with FlopCounterMode(display=False) as counter:
             model(torch.empty(1, 3, 32, 32, device="meta"))
@@ -165,10 +156,10 @@ def test_timm_agrees_in_parameters_and_macs(name: str) -> None:
     assert ours == theirs
 
 
-def test_timm_answers_alike_with_the_same_weights() -> None:
-    """timm's model, filled with torchvision's weights in order, has its outputs, and before hasn't."""
-    ours = wake(convnext.build("convnext_atto"))
-    theirs = wake(convnext.build_timm("convnext_atto", seed=1))
+def test_outputs_equal_those_of_timm_with_the_same_weights() -> None:
+    """The weights are copied in order; the control is timm's model before the copy."""
+    ours = awaken(convnext.build("convnext_atto"))
+    theirs = awaken(build_timm("convnext_atto", seed=1))
     images = convnext.random_images(2)
     with torch.inference_mode():
         expected, before = ours(images), theirs(images)
@@ -181,8 +172,8 @@ def test_timm_answers_alike_with_the_same_weights() -> None:
         torch.testing.assert_close(theirs(images), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_random_images_are_of_the_seed() -> None:
-    """Images are float32 (N, 3, R, R), the same under the same seed and others under another."""
+def test_random_images_depend_on_the_seed() -> None:
+    """They have the shape (N, 3, R, R)."""
     images = convnext.random_images(2, 48, seed=5)
 
     assert images.shape == (2, 3, 48, 48)

@@ -1,4 +1,4 @@
-"""Counting: the design's facts, every difference between counters as an equation, and odd networks."""
+"""Counting: known figures of ConvNeXt, every difference between counters as an equation, and unusual networks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch import nn
 from torchvision.models.convnext import LayerNorm2d
 
 from edgeai_repro.compress.quantization import quantize
-from edgeai_repro.compress.unstructured import prune
-from edgeai_repro.measure.counts import actual, by_kind, reported
+from edgeai_repro.compress.unstructured import prunable, prune
+from edgeai_repro.measure.counts import actual, by_kind, count, reported
 from edgeai_repro.measure.size import state_dict_bytes
 from edgeai_repro.networks.convnext import build, clone_sharing_tensors, random_images
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, layers
-from tests.support.counting import flop_counter_macs, thops_own
+from tests.support.counting import flop_counter_macs, thop_extra_operations
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A row of DESIGN's table: parameters and thop MACs before and after, percentages, megabytes."""
+    """Known figures of a ConvNeXt: parameters, thop's MACs in millions, megabytes, savings in %."""
 
     name: str
     parameters: int
@@ -48,15 +48,15 @@ def reduction(before: float, after: float) -> float:
 
 
 @pytest.fixture(scope="module", params=FACTS, ids=lambda fact: fact.name)
-def case(request: pytest.FixtureRequest) -> tuple[Fact, nn.Module, nn.Module]:
-    """A row of facts, the model and the quantized model."""
+def quantized_fact(request: pytest.FixtureRequest) -> tuple[Fact, nn.Module, nn.Module]:
+    """The known figures, the model and the quantized model."""
     model = build(request.param.name)
     return request.param, model, quantize(model)
 
 
-def test_reported_is_as_the_design_says(case: tuple[Fact, nn.Module, nn.Module]) -> None:
-    """Parameters and thop's MACs, before and after quantization, are those of DESIGN's table."""
-    fact, model, quantized = case
+def test_reported_counts_are_the_known_figures(quantized_fact: tuple[Fact, nn.Module, nn.Module]) -> None:
+    """Parameters and thop's MACs, before and after quantization."""
+    fact, model, quantized = quantized_fact
     before, after = reported(model), reported(quantized)
 
     assert (fact.parameters, fact.parameters_after) == (before.parameters, after.parameters)
@@ -65,18 +65,18 @@ def test_reported_is_as_the_design_says(case: tuple[Fact, nn.Module, nn.Module])
     assert fact.macs_saved == reduction(before.macs, after.macs)
 
 
-def test_bytes_are_as_the_design_says(case: tuple[Fact, nn.Module, nn.Module]) -> None:
-    """The state_dict's megabytes, before and after quantization, are those of DESIGN's table."""
-    fact, model, quantized = case
+def test_bytes_are_the_known_figures(quantized_fact: tuple[Fact, nn.Module, nn.Module]) -> None:
+    """Megabytes of the state_dict, before and after quantization."""
+    fact, model, quantized = quantized_fact
     before, after = state_dict_bytes(model), state_dict_bytes(quantized)
 
     assert (fact.megabytes, fact.megabytes_after) == (round(before / 1e6, 1), round(after / 1e6, 1))
     assert fact.saved == reduction(before, after)
 
 
-def test_quantization_removes_nothing(case: tuple[Fact, nn.Module, nn.Module]) -> None:
-    """The actual reductions of parameters and MACs by quantization are 0: it is the work's width that shrinks."""
-    fact, model, quantized = case
+def test_quantization_removes_no_parameter_and_no_mac(quantized_fact: tuple[Fact, nn.Module, nn.Module]) -> None:
+    """Only the bits of an operation become fewer."""
+    fact, model, quantized = quantized_fact
     before, after = actual(model), actual(quantized)
 
     assert fact.parameters == before.parameters == after.parameters
@@ -84,30 +84,38 @@ def test_quantization_removes_nothing(case: tuple[Fact, nn.Module, nn.Module]) -
     assert after.bit_operations < before.bit_operations / 8
 
 
-def test_counters_agree_on_convnext(case: tuple[Fact, nn.Module, nn.Module]) -> None:
-    """Ours is torch's FlopCounterMode's half, the closed form's, and thop's less its norms and pooling."""
-    fact, model, _ = case
+def test_count_returns_what_both_counters_return(quantized_fact: tuple[Fact, nn.Module, nn.Module]) -> None:
+    """For the uncompressed and for the quantized model."""
+    _, *models = quantized_fact
+
+    for model in models:
+        assert count(model) == (reported(model), actual(model))
+
+
+def test_counters_agree_on_convnext(quantized_fact: tuple[Fact, nn.Module, nn.Module]) -> None:
+    """Our count equals half of FlopCounterMode's, the closed form, and thop's without norms and pooling."""
+    fact, model, _ = quantized_fact
     ours = actual(model)
-    on_paper = list(layers(CONVNEXT_VARIANTS[fact.name]))
+    closed_form = list(layers(CONVNEXT_VARIANTS[fact.name]))
 
     assert ours.macs == flop_counter_macs(model, 32)
-    assert ours.macs == sum(layer.macs for layer in on_paper)
-    assert ours.macs == reported(model).macs - thops_own(model, 32)
-    assert ours.parameters == sum(layer.parameters for layer in on_paper)
+    assert ours.macs == sum(layer.macs for layer in closed_form)
+    assert ours.macs == reported(model).macs - thop_extra_operations(model, 32)
+    assert ours.parameters == sum(layer.parameters for layer in closed_form)
 
 
-def test_thops_surplus_in_closed_form() -> None:
-    """thop adds 4 an element of each block's norm, and 2 a channel for the last pooling; LayerNorm2d it misses."""
+def test_extra_operations_of_thop_have_a_closed_form() -> None:
+    """thop adds 4 per element of a block's norm and 2 per channel of the last pooling; it misses LayerNorm2d."""
     architecture = CONVNEXT_VARIANTS["convnext_atto"]
-    stages = zip(architecture.widths, architecture.depths, (8, 4, 2, 1), strict=True)
-    normed = sum(depth * width * side**2 for width, depth, side in stages)
+    stages = zip(architecture.dims, architecture.depths, (8, 4, 2, 1), strict=True)
+    normed = sum(depth * dim * side**2 for dim, depth, side in stages)
     model = build("convnext_atto")
 
-    assert reported(model).macs - actual(model).macs == 4 * normed + 2 * architecture.widths[-1]
+    assert reported(model).macs - actual(model).macs == 4 * normed + 2 * architecture.dims[-1]
 
 
-def test_thop_misses_parameters_outside_of_layers_that_it_knows() -> None:
-    """thop's own count of parameters lacks layer scale and LayerNorm2d, which ours and parameters() hold."""
+def test_thop_misses_parameters_of_unknown_layers() -> None:
+    """Its own count of parameters lacks layer scale and LayerNorm2d."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # distutils
         import thop
@@ -122,34 +130,38 @@ def test_thop_misses_parameters_outside_of_layers_that_it_knows() -> None:
 
 
 @pytest.mark.parametrize("resolution", [32, 64])
-def test_closed_form_agrees_at_each_resolution(resolution: int) -> None:
-    """MACs follow the resolution as the closed form says."""
+def test_macs_equal_the_closed_form_at_each_resolution(resolution: int) -> None:
+    """At 32 and at 64 pixels."""
     expected = sum(layer.macs for layer in layers(CONVNEXT_VARIANTS["convnext_atto"], resolution=resolution))
 
     assert expected == actual(build("convnext_atto"), resolution).macs
 
 
-def test_closed_form_agrees_on_a_narrowed_model() -> None:
-    """Parameters and MACs of given MLP widths are the closed form's."""
+def test_counts_of_a_pruned_model_equal_the_closed_form() -> None:
+    """For given MLP widths."""
     widths = tuple(range(5, 17))
-    on_paper = list(layers(CONVNEXT_VARIANTS["convnext_atto"], hidden_widths=widths))
+    closed_form = list(layers(CONVNEXT_VARIANTS["convnext_atto"], hidden_widths=widths))
     ours = actual(build("convnext_atto", hidden_widths=widths))
 
-    assert ours.parameters == sum(layer.parameters for layer in on_paper)
-    assert ours.macs == sum(layer.macs for layer in on_paper)
+    assert ours.parameters == sum(layer.parameters for layer in closed_form)
+    assert ours.macs == sum(layer.macs for layer in closed_form)
 
 
-def test_pruning_leaves_executed_work_and_cuts_nonzero_work() -> None:
-    """At a sparsity of 0.8 layer by layer, all MACs are still executed, a fifth on weights that aren't 0."""
+def test_unstructured_pruning_reduces_only_nonzero_macs() -> None:
+    """If 80 % of each layer are zero, all MACs are still executed, a fifth of them on weights that are not 0."""
     model = build("convnext_atto")
-    before, after = actual(model), actual(prune(model, 0.8, scope="layer"))
+    before = actual(model)
+    for weight in prunable(model):
+        values = weight.detach().view(-1)
+        values[: round(0.8 * len(values))] = 0.0
+    after = actual(model)
 
     assert (before.parameters, before.macs) == (after.parameters, after.macs)
     assert after.nonzero_macs == pytest.approx(0.2 * before.macs, rel=1e-3)
 
 
-def test_zeros_of_packed_weights_are_seen() -> None:
-    """A quantized weight is zero where its dequantized value is: the pruned ones, and those rounded to 0."""
+def test_zeros_of_packed_weights_are_counted() -> None:
+    """They are the pruned weights and those that quantization rounds to 0."""
     quantized = quantize(prune(nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 5)), 0.5))
     zeros = int((quantized[1].weight().dequantize() == 0).sum())
 
@@ -158,34 +170,33 @@ def test_zeros_of_packed_weights_are_seen() -> None:
     assert counts.nonzero_macs == 3 * 64 * 5 - zeros
 
 
-def test_kinds_add_up_to_the_whole() -> None:
-    """Each parameter and each MAC is of one kind; a quantized Linear is "linear" still."""
+def test_each_parameter_and_mac_has_one_kind() -> None:
+    """A quantized Linear is still "linear"."""
     model = build("convnext_atto")
     kinds, after = by_kind(model), by_kind(quantize(model))
 
     for kind, of_layers in (("conv", ("conv", "depthwise")), ("linear", ("linear",)), ("other", ("norm", "scale"))):
-        chosen = [layer for layer in layers(CONVNEXT_VARIANTS["convnext_atto"]) if layer.kind in of_layers]
-        assert sum(layer.parameters for layer in chosen) == kinds[kind].parameters == after[kind].parameters
-        assert sum(layer.macs for layer in chosen) == kinds[kind].macs == after[kind].macs
+        of_kind = [layer for layer in layers(CONVNEXT_VARIANTS["convnext_atto"]) if layer.kind in of_layers]
+        assert sum(layer.parameters for layer in of_kind) == kinds[kind].parameters == after[kind].parameters
+        assert sum(layer.macs for layer in of_kind) == kinds[kind].macs == after[kind].macs
     assert after["linear"].bit_operations == after["linear"].macs * 64
     assert after["conv"].bit_operations == after["conv"].macs * 1024
 
 
-def test_counting_leaves_the_model_as_it_was() -> None:
-    """No buffer, hook or mode is left behind by either counter, in training mode too."""
+def test_counting_does_not_change_the_model() -> None:
+    """No buffer and no hook is left, and the mode is the same, even in training mode."""
     model = build("convnext_atto").train()
     names = list(model.state_dict())
 
-    reported(model)
-    actual(model)
+    count(model)
 
     assert names == list(model.state_dict())
     assert model.training
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_shared_parameter_counts_once_and_works_twice() -> None:
-    """Of two layers with one weight the parameters count once, the MACs of both."""
+def test_a_shared_parameter_counts_once_and_its_macs_twice() -> None:
+    """Two layers with one weight."""
     first, second = nn.Conv2d(3, 3, 1, bias=False), nn.Conv2d(3, 3, 1, bias=False)
     second.weight = first.weight
     counts = actual(nn.Sequential(first, second), 4)
@@ -193,15 +204,15 @@ def test_a_shared_parameter_counts_once_and_works_twice() -> None:
     assert (counts.parameters, counts.macs) == (9, 2 * 9 * 16)
 
 
-def test_a_layer_called_twice_works_twice() -> None:
-    """One layer at two places holds its weights once and uses them twice, quantized too."""
+def test_macs_of_a_layer_that_is_called_twice_count_twice() -> None:
+    """Its parameters count once, quantized or not."""
     for net in (nn.Sequential(nn.Linear(4, 4, bias=False)), quantize(nn.Sequential(nn.Linear(4, 4, bias=False)))):
         counts = actual(nn.Sequential(net[0], net[0]), 4)
         assert (counts.parameters, counts.macs) == (16, 2 * 16 * 12)
 
 
-def test_bare_parameters_count_and_do_no_work() -> None:
-    """A parameter outside of all layers that multiply counts, and takes no MACs."""
+def test_other_parameters_count_without_macs() -> None:
+    """The parameters of a norm."""
     counts = by_kind(LayerNorm2d(3), 4)
 
     assert (counts["other"].parameters, counts["other"].nonzero_parameters, counts["other"].macs) == (6, 3, 0)
@@ -209,8 +220,8 @@ def test_bare_parameters_count_and_do_no_work() -> None:
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_transposed_convolutions(groups: int, stride: int) -> None:
-    """Ours is torch's count; thop takes the output's pixels for the input's, and so too many by their ratio."""
+def test_transposed_convolutions_are_counted_as_by_torch(groups: int, stride: int) -> None:
+    """thop uses the pixels of the output instead of the input, so its count is too high by their ratio."""
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ConvTranspose2d(4, 6, 3, stride, groups=groups))
     side = (8 - 1) * stride + 3
     stem, ours = 3 * 4 * 64, actual(net, 8).macs
@@ -219,37 +230,37 @@ def test_transposed_convolutions(groups: int, stride: int) -> None:
     assert (reported(net, 8).macs - stem) * 64 == (ours - stem) * side**2
 
 
-def test_convolutions_in_one_dimension() -> None:
-    """A Conv1d, strided and grouped, counts as torch counts it."""
+def test_a_strided_grouped_conv1d_is_counted_as_by_torch() -> None:
+    """30 positions, 6 channels, 5 taps."""
     net = nn.Sequential(nn.Flatten(2), nn.Conv1d(3, 6, 5, stride=2, groups=3))
 
     assert actual(net, 8).macs == flop_counter_macs(net, 8) == 30 * 6 * 5
 
 
-def test_attention_is_counted() -> None:
-    """In a vision transformer the projections are counted as torch counts them, and the products of activations."""
+def test_attention_is_counted_with_its_products_of_activations() -> None:
+    """In a vision transformer; the projections are counted as by torch."""
     net = torchvision.models.VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=10).eval()
     kinds = by_kind(net)
 
     products = 2 * (2 * 17 * 17 * 16)  # in two blocks: queries by keys, and the result by values
-    # FlopCounterMode sees these products in torch 2.15, and not in 2.10.
+    # FlopCounterMode counts these products in torch 2.15, but not in 2.10.
     assert actual(net).macs - flop_counter_macs(net, 32) in (0, products)
     assert kinds["attention"].macs == 2 * (17 * 3 * 16 * 16) + products
     assert actual(net).parameters == sum(parameter.numel() for parameter in net.parameters())
 
 
 def test_cross_attention_is_refused() -> None:
-    """Where queries and keys differ in number the counter says so instead of guessing."""
+    """If queries and keys differ in number, the counter raises instead of guessing."""
 
     class Cross(nn.Module):
-        """Few queries on many keys."""
+        """A layer with fewer queries than keys."""
 
         def __init__(self) -> None:
             super().__init__()
             self.attention = nn.MultiheadAttention(8, 2)
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            """Attend with the first row."""
+            """Attend with the first row only."""
             rows = images[0, 0]
             return self.attention(rows[:1], rows, rows)[0]
 
@@ -257,8 +268,8 @@ def test_cross_attention_is_refused() -> None:
         actual(Cross(), 8)
 
 
-def test_figure_one_of_the_paper_on_alexnet() -> None:
-    """In AlexNet the convolutions hold the work and the fully connected layers the parameters."""
+def test_alexnet_computes_in_convolutions_and_stores_in_linear_layers() -> None:
+    """Over 90 % of the MACs and of the parameters, as in figure 1 of the paper."""
     kinds = by_kind(torchvision.models.alexnet(num_classes=10), 224)
 
     assert kinds["conv"].macs > 0.9 * (kinds["conv"].macs + kinds["linear"].macs)

@@ -32,7 +32,7 @@ RECIPE = {
     **{"init": "imagenet", "epochs": 30, "resolution": 32, "stem_stride": 4, "seed": 7},
     **{"structured": 0.8, "unstructured": None},
 }
-QUICK = Plan(rounds=2, samples=1, untimed=0, seconds=0, settling_seconds=0)
+QUICK = Plan(rounds=2, samples=1, untimed=0, seconds=0, untimed_seconds=0)
 SPEEDUP = {"runtime": ["onnxruntime"], "baseline": ["none"], "baseline_runtime": ["onnxruntime"]}
 
 

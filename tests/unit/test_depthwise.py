@@ -1,4 +1,4 @@
-"""The fast depthwise convolution is torch's, in values and in gradients."""
+"""The fast depthwise convolution has the values and gradients of torch's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 
 
 def gradients(conv: nn.Conv2d, images: torch.Tensor, back: torch.Tensor, *, bf16: bool) -> list[torch.Tensor]:
-    """The output of `conv` and the gradients of its input, weight and bias, as float32."""
+    """Return the output of `conv` and the gradients of its input, weight and bias, as float32."""
     images = images.clone().requires_grad_()
     conv.zero_grad()
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
@@ -26,8 +26,8 @@ def gradients(conv: nn.Conv2d, images: torch.Tensor, back: torch.Tensor, *, bf16
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 2), (4, 4), (8, 8), (16, 16), (20, 20), (3, 5), (1, 8)])
-def test_values_and_gradients_are_torchs(height: int, width: int, bf16: bool) -> None:
-    """On maps of any size, larger than the kernel or smaller, to the rounding of the precision."""
+def test_values_and_gradients_equal_those_of_torch(height: int, width: int, bf16: bool) -> None:
+    """For maps of any size, larger or smaller than the kernel, up to rounding."""
     generator = torch.Generator().manual_seed(0)
     conv = nn.Conv2d(6, 6, 7, padding=3, groups=6)
     convnext.initialise(conv, 0)
@@ -36,25 +36,42 @@ def test_values_and_gradients_are_torchs(height: int, width: int, bf16: bool) ->
 
     expected = gradients(conv, images, back, bf16=False)
     with fast_depthwise(conv):
-        got = gradients(conv, images, back, bf16=bf16)
+        actual = gradients(conv, images, back, bf16=bf16)
 
-    for theirs, ours in zip(expected, got, strict=True):
+    for theirs, ours in zip(expected, actual, strict=True):
         scale = float(theirs.abs().max())
         torch.testing.assert_close(ours, theirs, rtol=0, atol=scale * (2e-2 if bf16 else 1e-5))
 
 
-def test_the_model_is_as_it_was_afterwards() -> None:
-    """The layers' classes come back, after an exception too."""
+def replaced(model: nn.Module) -> list[nn.Module]:
+    """Return the modules that compute with another function than that of their class."""
+    return [module for module in model.modules() if "forward" in vars(module)]
+
+
+def test_the_model_is_restored_afterwards() -> None:
+    """Only depthwise convolutions are replaced, and none after the block, not even after an exception."""
     model = convnext.build("convnext_atto")
-    before = [type(module) for module in model.modules()]
 
     with fast_depthwise(model):
-        assert [type(module) for module in model.modules()] != before
+        assert replaced(model) == [block.block[0] for block in convnext.blocks(model)]
 
     with pytest.raises(RuntimeError, match=r"size of tensor|expected input"), fast_depthwise(model):
         model(torch.zeros(1, 5, 32, 32))
 
-    assert [type(module) for module in model.modules()] == before
+    assert replaced(model) == []
+
+
+def test_blocks_can_be_nested() -> None:
+    """The inner block neither replaces a layer again nor restores it."""
+    model = convnext.build("convnext_atto")
+
+    with fast_depthwise(model):
+        outer = [vars(module)["forward"] for module in replaced(model)]
+        with fast_depthwise(model):
+            assert [vars(module)["forward"] for module in replaced(model)] == outer
+        assert [vars(module)["forward"] for module in replaced(model)] == outer
+
+    assert replaced(model) == []
 
 
 @pytest.mark.parametrize(
@@ -62,7 +79,7 @@ def test_the_model_is_as_it_was_afterwards() -> None:
     [nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 4, 3, 2, 1, groups=4)],
     ids=["dense", "no padding", "strided"],
 )
-def test_other_convolutions_are_left_alone(conv: nn.Conv2d) -> None:
-    """What is not depthwise with 'same' padding keeps torch's code."""
+def test_other_convolutions_are_not_replaced(conv: nn.Conv2d) -> None:
+    """Only depthwise convolutions with stride 1 and 'same' padding are."""
     with fast_depthwise(conv):
-        assert type(conv) is nn.Conv2d
+        assert replaced(conv) == []

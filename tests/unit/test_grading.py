@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders of three runs of random weights: dense, pruned by structure, and with single weights at zero."""
-    root = tmp_path_factory.mktemp("artefacts")
+    root = tmp_path_factory.mktemp("models")
     dense = awaken(convnext.build("convnext_atto", seed=1), seed=1)
     narrow = awaken(convnext.build("convnext_atto", hidden_widths=NARROW, seed=2), seed=2)
     _save(root / "dense", folder, dense, ATTO, sparsities=[SPARSITY])
@@ -205,7 +205,7 @@ class TestLive:
     def here(self, folder: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The data and the models are where the environment says."""
         monkeypatch.setenv("EDGEAI_DATA", str(folder))
-        monkeypatch.setenv("EDGEAI_ARTEFACTS", str(runs))
+        monkeypatch.setenv("EDGEAI_MODELS", str(runs))
 
     def test_studies(self, folder: Path, runs: Path, tmp_path: Path) -> None:
         """Runs are found in the folders below the root: the dense and the pruned one are comparable."""
@@ -230,7 +230,7 @@ class TestLive:
         self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """With data but without the weights, what was recorded counts."""
-        monkeypatch.setenv("EDGEAI_ARTEFACTS", str(tmp_path / "none"))
+        monkeypatch.setenv("EDGEAI_MODELS", str(tmp_path / "none"))
         records = {name: load_record(runs / name / RESULT) for name in ("dense", "narrow")}
 
         (found,) = TrainedModels(keep(tmp_path / "evidence", **records)).rows(

@@ -1,4 +1,4 @@
-"""The library only_train_once on this torch: it imports and traces, and leaves nothing behind."""
+"""The library only_train_once on this torch: it imports and traces, and every patch is undone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import sys, graph
 path = list(sys.path)
 from edgeai_repro.compress import otov3_compat
 import torch
-assert graph.mine and sys.modules["graph"] is graph, "the user's own module is in place"
+assert graph.mine and sys.modules["graph"] is graph, "the user's own module must be restored"
 assert sys.path == path, sys.path
 left = [name for name in sys.modules if name.split(".")[0] in ("operation", "imp") or name.startswith("graph.")]
 assert not left, left
@@ -33,15 +33,13 @@ assert otov3_compat.HESSO.__module__ == "only_train_once.optimizer.hesso"
 
 
 def opset() -> int:
-    """Return torch's ONNX opset of the moment."""
-    found: int = otov3_compat._exporter()[0].export_onnx_opset_version
-    return found
+    """Return torch's current ONNX opset."""
+    version: int = otov3_compat._exporter()[0].export_onnx_opset_version
+    return version
 
 
-def test_import_leaves_no_trace(tmp_path: Path) -> None:
-    """A fresh process imports the library beside a user's own module `graph`; sys.path, sys.modules, torch and
-    stdout are as before.
-    """
+def test_import_changes_nothing_outside_of_the_library(tmp_path: Path) -> None:
+    """A new process, with a user's own module `graph`: sys.path, sys.modules, torch and stdout do not change."""
     (tmp_path / "graph.py").write_text("mine = True\n")
 
     done = subprocess.run(
@@ -55,8 +53,8 @@ def test_import_leaves_no_trace(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_trace_leaves_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
-    """Tracing keeps each module's own mode, the weights, the ONNX opset, the random state, and prints nothing."""
+def test_tracing_changes_neither_the_model_nor_torch(capsys: pytest.CaptureFixture[str]) -> None:
+    """Modes, weights, ONNX opset and random state stay the same, and nothing is printed."""
     model = small_convnext().train()
     model.classifier.eval()
     modes = [module.training for module in model.modules()]
@@ -71,8 +69,8 @@ def test_trace_leaves_no_trace(capsys: pytest.CaptureFixture[str]) -> None:
     assert_same_tensors(snapshot(model), weights)
 
 
-def test_trace_puts_all_back_after_a_failure() -> None:
-    """A model that can't be traced raises UserError, in its own mode, with the opset as before."""
+def test_patches_are_undone_after_a_failed_trace() -> None:
+    """The model keeps its mode, and torch its opset."""
     model, before = small_convnext().train(), opset()
 
     with pytest.raises(UserError, match=r"must be one that only_train_once can trace on images of \(1, 3, 2, 2\)"):
@@ -83,8 +81,8 @@ def test_trace_puts_all_back_after_a_failure() -> None:
     assert not hasattr(torch.onnx, "_optimize_graph")
 
 
-def test_surroundings_keep_another_alias(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where somebody else has set `torch.onnx._optimize_graph`, it is theirs again afterwards."""
+def test_another_patch_of_torch_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If other code has set `torch.onnx._optimize_graph`, its value is restored."""
     theirs = object()
     monkeypatch.setattr(torch.onnx, "_optimize_graph", theirs, raising=False)
 
@@ -94,8 +92,10 @@ def test_surroundings_keep_another_alias(monkeypatch: pytest.MonkeyPatch) -> Non
     assert torch.onnx._optimize_graph is theirs
 
 
-def test_library_prints_to_the_log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the library prints is logged at level DEBUG, one record a line."""
+def test_output_of_the_library_goes_to_the_log(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each line that the library prints is a record at level DEBUG."""
     with caplog.at_level("DEBUG", logger=otov3_compat.__name__):
         otov3_compat.trace_graph(small_convnext(), IMAGE)
 
@@ -103,16 +103,16 @@ def test_library_prints_to_the_log(caplog: pytest.LogCaptureFixture, capsys: pyt
     assert capsys.readouterr().out == ""
 
 
-def test_missing_exporter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a torch without the TorchScript exporter the ImportError says which torch to install."""
-    monkeypatch.setattr(otov3_compat, "_EXPORTER_HOMES", ("edgeai_repro", "no.such.module"))
+def test_error_without_the_exporter_names_the_torch_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ImportError, on a torch without the TorchScript exporter."""
+    monkeypatch.setattr(otov3_compat, "_EXPORTER_PACKAGES", ("edgeai_repro", "no.such.module"))
 
     with pytest.raises(ImportError, match=r"needs torch's TorchScript exporter .*; install torch>=2.10"):
         otov3_compat._exporter()
 
 
-def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without only_train_once the ImportError says what to install."""
+def test_error_without_the_library_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ImportError, without only_train_once."""
     monkeypatch.setattr(otov3_compat.importlib.util, "find_spec", lambda name: None)
 
     with pytest.raises(ImportError, match=r"needs only_train_once 3.0.1; pip install"), otov3_compat._importable():
@@ -124,8 +124,8 @@ def all_groups(oto: Any) -> list[dict[str, Any]]:
     return list(oto._graph.get_param_groups())
 
 
-def test_residual_groups_are_prunable_by_default() -> None:
-    """The library would prune the residual stream too: more groups than the MLPs have hidden channels."""
+def test_the_library_would_prune_the_residual_stream() -> None:
+    """By default it has more prunable groups than the MLPs have hidden channels."""
     model = small_convnext()
 
     groups = otov3_compat.prunable_groups(otov3_compat.trace_graph(model, IMAGE))
@@ -133,8 +133,8 @@ def test_residual_groups_are_prunable_by_default() -> None:
     assert sum(convnext.hidden_widths(model)) < sum(group["num_groups"] for group in groups)
 
 
-def test_layer_norms_are_registered_twice() -> None:
-    """The library's groups hold the parameters of each block's LayerNorm twice: its own step moves them twice."""
+def test_the_library_registers_layer_norms_twice() -> None:
+    """Its groups have the parameters of each block's LayerNorm twice, so its own step updates them twice."""
     model = small_convnext()
     norms = {p for module in model.modules() if type(module) is nn.LayerNorm for p in module.parameters()}
 

@@ -48,15 +48,15 @@ def test_the_kept_model_answers_as_recorded() -> None:
     from edgeai_repro.data.cifar import data_folder, load_split
     from edgeai_repro.measure.accuracy import evaluate
 
-    artefact = saved_models.read(MODEL)
+    saved = saved_models.read(MODEL)
     (record,) = (
         record
         for record in read_folder(EVIDENCE).values()
         if (record.recipe["model"], record.recipe["structured"], record.recipe["seed"], record.recipe["init"])
-        == (artefact.model, artefact.params["target"], artefact.params["seed"], "scratch")
+        == (saved.model, saved.settings["target"], saved.settings["seed"], "scratch")
     )
 
-    graded = evaluate(saved_models.load(MODEL), load_split(data_folder(), "test"), resolution=artefact.resolution)
+    graded = evaluate(saved_models.load(MODEL), load_split(data_folder(), "test"), resolution=saved.resolution)
 
-    recorded = record.evaluation("combined", target=float(str(artefact.params["target"]))).bits()
+    recorded = record.evaluation("combined", target=float(str(saved.settings["target"]))).bits()
     assert np.count_nonzero(graded.correct != recorded) <= 2

@@ -1,8 +1,9 @@
-"""Artefacts: saved and rebuilt to the bit, whole or not there, and refused when broken."""
+"""Saved models: rebuilt bit for bit, written whole or not at all, and refused if damaged."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import engine, quantize
-from edgeai_repro.compress.saved_models import DESCRIPTION, WEIGHTS, load, read, save
+from edgeai_repro.compress.saved_models import (
+    DESCRIPTION,
+    OLD_DESCRIPTION,
+    WEIGHTS,
+    default_root,
+    load,
+    read,
+    save,
+)
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks.convnext import build, hidden_widths, random_images
@@ -30,7 +38,7 @@ FORMS: dict[str, Callable[[nn.Module], nn.Module]] = {
 
 
 def narrow(**settings: int) -> nn.Module:
-    """A narrowed atto whose every weight shows in the output."""
+    """Return an atto with narrow MLPs, whose every weight affects the output."""
     return awaken(build(NAME, hidden_widths=WIDTHS, **settings))
 
 
@@ -41,8 +49,8 @@ def saved(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_rebuilt_model_answers_to_the_bit(form: str, tmp_path: Path) -> None:
-    """Dense, int8, pruned, pruned and int8: the outputs are those of the model that was saved."""
+def test_outputs_of_a_rebuilt_model_are_the_same_bit_for_bit(form: str, tmp_path: Path) -> None:
+    """A dense, an int8, a pruned, and a pruned int8 model; the control has other weights."""
     model = FORMS[form](narrow())
     rebuilt = load(save(model, NAME, form, root=tmp_path))
 
@@ -51,15 +59,15 @@ def test_a_rebuilt_model_answers_to_the_bit(form: str, tmp_path: Path) -> None:
     assert not rebuilt.training
 
 
-def test_classes_and_stem_come_back(tmp_path: Path) -> None:
-    """Another number of classes and another stem are rebuilt as they were."""
+def test_classes_and_stem_are_rebuilt(tmp_path: Path) -> None:
+    """A model with 3 classes and a stem of stride 2."""
     model = narrow(num_classes=3, stem_stride=2)
 
     assert_same_outputs(model, load(save(model, NAME, "none", root=tmp_path)), IMAGES, tolerance=0.0)
 
 
-def test_int8_weights_are_plain_tensors(saved: Path) -> None:
-    """A quantized layer is an int8 weight with a scale, a zero point and a bias; the file is smaller for it."""
+def test_int8_weights_are_saved_as_plain_tensors(saved: Path) -> None:
+    """A quantized layer is saved as an int8 weight, a scale, a zero point and a bias, in two files only."""
     from safetensors.torch import load_file
 
     tensors = load_file(saved / WEIGHTS)
@@ -70,24 +78,49 @@ def test_int8_weights_are_plain_tensors(saved: Path) -> None:
     assert sorted(path.name for path in saved.iterdir()) == [DESCRIPTION, WEIGHTS]
 
 
-def test_the_description_says_what_it_takes(saved: Path) -> None:
-    """artefact.json holds model, technique, settings, geometry, widths, engine, hash and versions."""
-    artefact = read(saved)
+def test_description_has_all_that_rebuilding_needs(saved: Path) -> None:
+    """model.json has the model, technique, settings, geometry, widths, engine and versions."""
+    description = read(saved)
 
-    assert (artefact.model, artefact.technique, artefact.params) == (NAME, "dynamic_quantization", {"seed": 0})
-    assert (artefact.resolution, artefact.num_classes, artefact.stem_stride) == (32, 10, 4)
-    assert WIDTHS == artefact.hidden_widths == hidden_widths(load(saved))
-    assert artefact.engine == engine()
-    assert {"python", "torch", "torchvision", "safetensors", "edgeai-repro"} == artefact.versions.keys()
+    assert json.loads((saved / "model.json").read_text())["schema_version"] == 2
+    assert (description.model, description.technique, description.settings) == (
+        NAME,
+        "dynamic_quantization",
+        {"seed": 0},
+    )
+    assert (description.resolution, description.num_classes, description.stem_stride) == (32, 10, 4)
+    assert WIDTHS == description.hidden_widths == hidden_widths(load(saved))
+    assert description.engine == engine()
+    assert {"python", "torch", "torchvision", "safetensors", "edgeai-repro"} == description.versions.keys()
 
 
-def test_an_fp32_artefact_has_no_engine(tmp_path: Path) -> None:
-    """What isn't quantized was packed by none."""
+def test_an_fp32_model_is_saved_without_an_engine(tmp_path: Path) -> None:
+    """An engine packs int8 weights only."""
     assert read(save(narrow(), NAME, "none", root=tmp_path)).engine is None
 
 
-def test_the_folder_is_named_after_what_it_holds(tmp_path: Path) -> None:
-    """The same model under the same settings has the same folder; other weights or other settings have another."""
+def test_a_description_of_version_1_is_converted(saved: Path) -> None:
+    """The old file name and the old key `params` give the same description and the same model."""
+    expected = read(saved)
+    document = json.loads((saved / DESCRIPTION).read_text())
+    old = {"params" if key == "settings" else key: value for key, value in document.items()} | {"schema_version": 1}
+    (saved / DESCRIPTION).unlink()
+    (saved / OLD_DESCRIPTION).write_text(json.dumps(old))
+
+    assert read(saved) == expected
+    assert_same_outputs(load(saved), quantize(narrow()), IMAGES, tolerance=0.0)
+
+
+def test_the_saved_model_of_the_repository_can_be_read() -> None:
+    """The model in evidence/models keeps its description of version 1."""
+    (folder,) = (Path(__file__).parents[2] / "evidence" / "models").iterdir()
+
+    assert (folder / OLD_DESCRIPTION).is_file()
+    assert read(folder).settings == {"epochs": 12, "seed": 0, "target": 0.8}
+
+
+def test_folder_name_depends_on_settings_and_weights(tmp_path: Path) -> None:
+    """Settings in another order give the same folder; other weights or other settings give another."""
     model = narrow()
     first, again = (save(model, NAME, "none", {"b": 1, "a": 2}, root=tmp_path) for _ in range(2))
     reordered = save(model, NAME, "none", {"a": 2, "b": 1}, root=tmp_path)
@@ -101,38 +134,72 @@ def test_the_folder_is_named_after_what_it_holds(tmp_path: Path) -> None:
     assert len(others | {first}) == 3 == len(list(tmp_path.iterdir()))
 
 
-def test_a_broken_folder_is_written_anew(saved: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where an artefact was damaged, saving it again mends it, and says so."""
-    (saved / WEIGHTS).write_bytes(b"")
+@pytest.mark.parametrize("content", [None, b""], ids=["missing", "empty"])
+def test_a_damaged_folder_is_written_again(
+    saved: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Saving the model again replaces the damaged folder and logs it."""
+    (saved / WEIGHTS).unlink()
+    if content is not None:
+        (saved / WEIGHTS).write_bytes(content)
 
-    again = save(quantize(narrow()), NAME, "dynamic_quantization", {"seed": 0}, root=saved.parent)
+    with caplog.at_level(logging.WARNING):
+        again = save(quantize(narrow()), NAME, "dynamic_quantization", {"seed": 0}, root=saved.parent)
 
     assert again == saved
     assert hidden_widths(load(saved)) == WIDTHS
+    assert f"{saved}: is damaged" in caplog.text
 
 
 def test_an_interrupted_save_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When it is stopped between the weights and the description, neither is left."""
+    """An interrupt between the two files leaves neither."""
 
-    def interrupt(path: Path) -> str:
-        assert path.exists()
+    def interrupt(path: Path, *_: object, **__: object) -> int:
+        assert (path.parent / WEIGHTS).exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(saved_models, "sha256", interrupt)
+    monkeypatch.setattr(Path, "write_text", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save(narrow(), NAME, "none", root=tmp_path)
 
     assert not list(tmp_path.iterdir())
 
 
-def test_the_root_is_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """EDGEAI_ARTEFACTS names the folder; without it, it is in the user's cache."""
-    monkeypatch.setenv("EDGEAI_ARTEFACTS", str(tmp_path / "mine"))
-    assert save(narrow(), NAME, "none").parent == tmp_path / "mine"
+class TestDefaultRoot:
+    """The folder that models are saved to."""
 
-    monkeypatch.delenv("EDGEAI_ARTEFACTS")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert saved_models.default_root() == tmp_path / "cache" / "edgeai-repro" / "artefacts"
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The user's cache, with no variable set."""
+        for name in ("EDGEAI_MODELS", "EDGEAI_ARTEFACTS"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        return tmp_path / "edgeai-repro"
+
+    def test_variable_names_the_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """EDGEAI_MODELS."""
+        monkeypatch.setenv("EDGEAI_MODELS", str(tmp_path / "mine"))
+
+        assert default_root() == tmp_path / "mine"
+
+    def test_without_the_variable_it_is_in_the_cache(self, cache: Path) -> None:
+        """The folder `models` of the package's cache."""
+        assert default_root() == cache / "models"
+
+    def test_a_cache_of_version_0_1_is_still_used(self, cache: Path) -> None:
+        """Models that were saved under the old name of the folder are found, as long as there is no new one."""
+        (cache / "artefacts").mkdir(parents=True)
+        assert default_root() == cache / "artefacts"
+
+        (cache / "models").mkdir()
+        assert default_root() == cache / "models"
+
+    def test_the_old_variable_is_refused(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The line gives the new name."""
+        monkeypatch.setenv("EDGEAI_ARTEFACTS", str(tmp_path))
+
+        with pytest.raises(UserError, match=r"^'EDGEAI_ARTEFACTS' must not be set .*; set EDGEAI_MODELS instead$"):
+            default_root()
 
 
 def truncate(folder: Path) -> None:
@@ -141,7 +208,7 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def alter(folder: Path) -> None:
+def flip_a_bit(folder: Path) -> None:
     """Flip one bit of the last weight."""
     content = bytearray((folder / WEIGHTS).read_bytes())
     content[-1] ^= 1
@@ -149,7 +216,7 @@ def alter(folder: Path) -> None:
 
 
 def describe(**changes: object) -> Callable[[Path], None]:
-    """Change fields of the description."""
+    """Return a function that changes fields of the description."""
 
     def change(folder: Path) -> None:
         path = folder / DESCRIPTION
@@ -159,36 +226,39 @@ def describe(**changes: object) -> Callable[[Path], None]:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
-    "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), "must be there to be loaded"),
-    "weights truncated": (truncate, "truncated or altered"),
-    "one bit flipped": (alter, "truncated or altered"),
-    "description gone": (lambda folder: (folder / DESCRIPTION).unlink(), "must be an artefact's folder"),
-    "description cut": (lambda folder: (folder / DESCRIPTION).write_text("{"), "must be valid JSON"),
-    "field unknown": (describe(colour="red"), "colour: is not a known key"),
-    "schema of the future": (describe(schema_version=2), "schema_version: must be "),
-    "model unknown": (describe(model="convnext_tini"), "did you mean 'convnext_tiny'"),
-    "model another": (describe(model="convnext_tiny", hidden_widths=[8] * 18), "must hold the tensors"),
-    "widths other": (describe(hidden_widths=[9] * 12), "must hold the tensors"),
-    "widths missing": (describe(hidden_widths=[9]), "'hidden_widths' must be one a block"),
-    "widths negative": (describe(hidden_widths=[-9] * 12), "greater than 0"),
+    "weights missing": (lambda folder: (folder / WEIGHTS).unlink(), "is missing; save it again"),
+    "weights truncated": (truncate, "must have the sha256"),
+    "one bit flipped": (flip_a_bit, "must have the sha256"),
+    "description missing": (lambda folder: (folder / DESCRIPTION).unlink(), "model.json is missing"),
+    "description cut short": (
+        lambda folder: (folder / DESCRIPTION).write_text("{"),
+        "must be valid JSON",
+    ),
+    "unknown field": (describe(colour="red"), "colour: is not a known key"),
+    "schema of the future": (describe(schema_version=3), "schema_version: must be "),
+    "unknown model": (describe(model="convnext_tini"), "did you mean 'convnext_tiny'"),
+    "another model": (describe(model="convnext_tiny", hidden_widths=[8] * 18), "must hold the tensors"),
+    "other widths": (describe(hidden_widths=[9] * 12), "must hold the tensors"),
+    "too few widths": (describe(hidden_widths=[9]), "'hidden_widths' must be one per block"),
+    "negative widths": (describe(hidden_widths=[-9] * 12), "greater than 0"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_broken_artefact_is_refused_in_one_line(damage: str, saved: Path) -> None:
-    """Each damage is one line that says which file, what is wrong and what to do."""
+def test_a_damaged_model_is_refused(damage: str, saved: Path) -> None:
+    """Every line of the error starts with the path."""
     break_it, message = DAMAGES[damage]
     break_it(saved)
 
     with pytest.raises(UserError, match=message) as caught:
         load(saved)
 
-    assert all(line.startswith(("'", str(saved))) for line in str(caught.value).splitlines())
+    assert all(line.startswith(str(saved)) for line in str(caught.value).splitlines())
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     """The line names the folder."""
-    with pytest.raises(UserError, match=r"nowhere: must be an artefact's folder"):
+    with pytest.raises(UserError, match=r"nowhere: must be the folder of a saved model"):
         load(tmp_path / "nowhere")
 
 
@@ -201,8 +271,8 @@ def test_an_unknown_model_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_a_root_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    """A file in the folder's place is one line that names EDGEAI_ARTEFACTS."""
+    """If the root is a file, the line names the path."""
     (tmp_path / "file").touch()
 
-    with pytest.raises(UserError, match="set EDGEAI_ARTEFACTS to another"):
+    with pytest.raises(UserError, match=r"file.*: must be writable \(got"):
         save(narrow(), NAME, "none", root=tmp_path / "file")

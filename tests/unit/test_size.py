@@ -1,4 +1,4 @@
-"""Bytes: the saved file's own, and those after deflate."""
+"""Bytes of the saved file, and bytes after deflate."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MODELS = {
 
 
 def build_atto() -> nn.Module:
-    """A model whose weights fill several chunks."""
+    """Return a model whose weights fill several chunks."""
     return build("convnext_atto")
 
 
 @pytest.mark.parametrize("kind", MODELS)
-def test_state_dict_bytes_are_the_files(kind: str, tmp_path: Path) -> None:
-    """The count is the size of the file that torch.save writes, and of a buffer."""
+def test_state_dict_bytes_equal_the_size_of_the_saved_file(kind: str, tmp_path: Path) -> None:
+    """The count equals the size of a file and of a buffer that torch.save writes."""
     model = MODELS[kind]()
     path, buffer = tmp_path / "archive.pt", io.BytesIO()
     torch.save(model.state_dict(), path)
@@ -39,8 +39,8 @@ def test_state_dict_bytes_are_the_files(kind: str, tmp_path: Path) -> None:
     assert path.stat().st_size == len(buffer.getvalue()) == state_dict_bytes(model)
 
 
-def test_the_files_name_is_all_that_differs(tmp_path: Path) -> None:
-    """A file of another name differs by a few bytes a tensor, for the archive repeats it."""
+def test_another_file_name_changes_few_bytes(tmp_path: Path) -> None:
+    """The archive repeats the name of the file for each tensor."""
     model = small_convnext()
     torch.save(model.state_dict(), tmp_path / "x.pt")
 
@@ -48,8 +48,8 @@ def test_the_files_name_is_all_that_differs(tmp_path: Path) -> None:
     assert 0 < difference <= 200 * (len(model.state_dict()) + 6)
 
 
-def test_counting_bytes_restores_torchs_checksums() -> None:
-    """Files that are saved afterwards have their checksums again."""
+def test_checksums_of_torch_are_restored() -> None:
+    """Files that are saved later have checksums."""
     assert torch.serialization.get_crc32_options()
 
     state_dict_bytes(small_convnext())
@@ -57,8 +57,8 @@ def test_counting_bytes_restores_torchs_checksums() -> None:
     assert torch.serialization.get_crc32_options()
 
 
-def test_stored_tensors_are_all_of_the_state_dict() -> None:
-    """In fp32 each tensor; of a quantized layer its int8 weight and its bias."""
+def test_stored_tensors_are_those_of_the_state_dict() -> None:
+    """A quantized layer has its int8 weight and its bias."""
     model = small_convnext()
     stored = sum(tensor.numel() for tensor in stored_tensors(model))
     packed = [tensor for tensor in stored_tensors(quantize(model)) if tensor.is_quantized]
@@ -68,29 +68,29 @@ def test_stored_tensors_are_all_of_the_state_dict() -> None:
 
 
 @pytest.mark.parametrize("quantized", [False, True])
-def test_deflated_bytes_can_be_inflated(quantized: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is counted are whole deflate streams, from which every stored byte comes back."""
+def test_deflated_streams_can_be_inflated(quantized: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The counted bytes are complete deflate streams of all stored bytes."""
     streams: list[bytes] = []
     compressobj = zlib.compressobj
 
-    class Kept:
-        """zlib's compressor, which keeps what it returns."""
+    class Recorder:
+        """A compressor of zlib that records its output."""
 
         def __init__(self, *args: int, **kwargs: int) -> None:
-            self.stream, self.kept = compressobj(*args, **kwargs), b""
+            self.stream, self.output = compressobj(*args, **kwargs), b""
 
         def compress(self, data: memoryview) -> bytes:
-            """Compress and keep."""
-            self.kept = self.stream.compress(data)
-            return self.kept
+            """Compress and record."""
+            self.output = self.stream.compress(data)
+            return self.output
 
         def flush(self) -> bytes:
-            """Flush and keep the whole stream."""
+            """Flush and record the whole stream."""
             rest = self.stream.flush()
-            streams.append(self.kept + rest)
+            streams.append(self.output + rest)
             return rest
 
-    monkeypatch.setattr(zlib, "compressobj", Kept)
+    monkeypatch.setattr(zlib, "compressobj", Recorder)
     model = quantize(build_atto()) if quantized else build_atto()
     counted = deflated_bytes(model)
 
@@ -101,7 +101,7 @@ def test_deflated_bytes_can_be_inflated(quantized: bool, monkeypatch: pytest.Mon
 
 
 def test_deflated_bytes_are_near_the_best_level() -> None:
-    """At each sparsity the count is at most that of level 1, and within 4 % of level 9."""
+    """At each sparsity, at most those of level 1, and within 4 % of those of level 9."""
     torch.manual_seed(0)
     layer = nn.Linear(250, 250, bias=False)
     layer.weight.detach().normal_(0, 0.02)
@@ -112,8 +112,8 @@ def test_deflated_bytes_are_near_the_best_level() -> None:
         assert deflated_bytes(model) <= 1.04 * best
 
 
-def test_zeros_show_only_after_deflate() -> None:
-    """With sparsity deflated bytes fall, step by step; the file's bytes stay the same."""
+def test_only_deflated_bytes_fall_with_sparsity() -> None:
+    """The bytes of the file stay the same."""
     models = [model for _, model in sweep(build_atto(), [0.0, 0.3, 0.6, 0.9])]
     deflated = [deflated_bytes(model) for model in models]
 
@@ -123,7 +123,7 @@ def test_zeros_show_only_after_deflate() -> None:
 
 
 def test_deflated_bytes_do_not_depend_on_threads() -> None:
-    """One thread counts what two count."""
+    """One thread and the default number of threads."""
     model, threads = build_atto(), torch.get_num_threads()
     expected = deflated_bytes(model)
     torch.set_num_threads(1)

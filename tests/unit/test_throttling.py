@@ -1,4 +1,4 @@
-"""How a device tells that it is throttled, on made-up trees of /sys."""
+"""Detection of throttling, on invented trees of /sys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GOVERNOR = "devices/system/cpu/cpu{}/cpufreq/scaling_governor"
 
 
 def put(sys: Path, name: str, text: object) -> Path:
-    """Write a file of /sys, as the kernel shows it."""
+    """Write a file of /sys in the format of the kernel."""
     path = sys / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{text}\n", encoding="ascii")
@@ -29,13 +29,13 @@ def put(sys: Path, name: str, text: object) -> Path:
     [
         ("0", "0", False),
         ("0", "4", True),  # throttled now
-        ("1", "1", True),  # under voltage all the time
-        ("50000", "50000", False),  # it was, since the boot and not now
-        ("0", "20000", True),  # capped for a moment in between
+        ("1", "1", True),  # under-voltage all the time
+        ("50000", "50000", False),  # earlier, since boot
+        ("0", "20000", True),  # capped for a moment between the readings
     ],
 )
-def test_raspberry_pi(tmp_path: Path, name: str, before: str, after: str, slowed: bool) -> None:
-    """The firmware's flags tell of now and of since the boot."""
+def test_flags_of_a_raspberry_pi(tmp_path: Path, name: str, before: str, after: str, slowed: bool) -> None:
+    """Current flags count, and flags since boot that are new."""
     put(tmp_path, name, before)
     first = read(tmp_path)
     put(tmp_path, name, after)
@@ -44,8 +44,8 @@ def test_raspberry_pi(tmp_path: Path, name: str, before: str, after: str, slowed
 
 
 @pytest.mark.parametrize("which", ["core", "package"])
-def test_x86(tmp_path: Path, which: str) -> None:
-    """A count of any core or package that went up tells of something in between; one that is high doesn't."""
+def test_a_growing_throttle_count_of_x86(tmp_path: Path, which: str) -> None:
+    """A count of a core or package that grows is throttling; one that is merely high is not."""
     for name in ("core", "package"):
         put(tmp_path, COUNT.format(0, name), 41)
     counted = put(tmp_path, COUNT.format(1, which), 3)
@@ -60,38 +60,38 @@ def test_x86(tmp_path: Path, which: str) -> None:
     ("kind", "slowed"),
     [("cpufreq-cpu0", True), ("thermal-cpufreq-0", True), ("Processor", True), ("pwm-fan", False)],
 )
-def test_cooling(tmp_path: Path, kind: str, slowed: bool) -> None:
-    """A cooling device that slows the CPU tells, where its state isn't 0; a fan that runs doesn't."""
+def test_an_active_cooling_device_that_slows_the_cpu(tmp_path: Path, kind: str, slowed: bool) -> None:
+    """It counts if its state is not 0; a running fan does not count."""
     put(tmp_path, COOLING.format(0, "type"), kind)
     put(tmp_path, COOLING.format(0, "cur_state"), 2)
-    found = read(tmp_path)
+    reading = read(tmp_path)
 
-    assert throttled(found, found) == slowed
-
-
-def test_told(tmp_path: Path) -> None:
-    """A device without any of these doesn't tell, and isn't taken for throttled."""
-    found = read(tmp_path)
-
-    assert found == Throttling()
-    assert not found.reports_throttling
-    assert not throttled(found, found)
+    assert throttled(reading, reading) == slowed
 
 
-def test_unreadable(tmp_path: Path) -> None:
-    """A file that goes away, or holds no number, between two readings counts as something that happened."""
+def test_a_device_without_these_files_reports_nothing(tmp_path: Path) -> None:
+    """It does not count as throttled."""
+    reading = read(tmp_path)
+
+    assert reading == Throttling()
+    assert not reading.reports_throttling
+    assert not throttled(reading, reading)
+
+
+def test_a_file_that_becomes_unreadable_counts_as_an_event(tmp_path: Path) -> None:
+    """A file that disappears or has no number any more."""
     counted = put(tmp_path, COUNT.format(0, "core"), 3)
     first = read(tmp_path)
     counted.unlink()
-    gone = read(tmp_path)
+    missing = read(tmp_path)
     counted.write_text("\n", encoding="ascii")
 
-    assert gone == read(tmp_path) == Throttling(events=(None,))
-    assert throttled(first, gone)
+    assert missing == read(tmp_path) == Throttling(events=(None,))
+    assert throttled(first, missing)
 
 
-def test_governor(tmp_path: Path) -> None:
-    """The governors of all cores are named, each once; None where there are none."""
+def test_governor_names_those_of_all_cores(tmp_path: Path) -> None:
+    """Each once, in alphabetical order; None without any."""
     assert governor(tmp_path) is None
 
     for core, name in enumerate(["performance", "performance", "ondemand"]):
@@ -100,6 +100,8 @@ def test_governor(tmp_path: Path) -> None:
     assert governor(tmp_path) == "ondemand, performance"
 
 
-def test_here() -> None:
-    """On this machine, whatever it tells, a reading is one."""
-    assert isinstance(read(), Throttling)
+def test_this_machine_can_be_read() -> None:
+    """A reading of this machine has counts, flags and states, or none."""
+    reading = read()
+
+    assert all(value is None or value >= 0 for value in reading.events + reading.limits)

@@ -370,7 +370,7 @@ class TestTrainedModels:
     def no_data(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """There are no data, and no trained models."""
         monkeypatch.delenv("EDGEAI_DATA", raising=False)
-        monkeypatch.setenv("EDGEAI_ARTEFACTS", str(tmp_path / "none"))
+        monkeypatch.setenv("EDGEAI_MODELS", str(tmp_path / "none"))
 
     def test_recorded_without_data(self, tmp_path: Path) -> None:
         """Without data a claim is judged by what was recorded at full scale; what is below it stands beside."""

@@ -41,7 +41,7 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(256, (36, 3, 32, 32), dtype=torch.uint8, generator=generator)
     split = Split(images, torch.randint(10, (36,), generator=generator), 10, "noise")
     monkeypatch.setattr(trainer, "load_split", lambda folder, part, dataset: split)
-    dropped = replace(variants.CONVNEXT_VARIANTS["convnext_atto"], stochastic_depth=0.5)
+    dropped = replace(variants.CONVNEXT_VARIANTS["convnext_atto"], drop_path_rate=0.5)
     monkeypatch.setitem(variants.CONVNEXT_VARIANTS, "convnext_atto", dropped)
 
 

@@ -1,1 +1,1 @@
-"""Latency: interleaved timing, affinity, throttling and threads."""
+"""Interleaved timing, with control of cores and threads and detection of throttling."""

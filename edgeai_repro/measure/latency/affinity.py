@@ -1,7 +1,7 @@
-"""Which core a thread runs on while times are taken. No torch.
+"""Pins the main thread to a core of its own during timing. No torch.
 
-Left to itself, Linux at times wakes a worker on the core that the main thread holds, where it waits for the end of
-a time slice: 1.5 ms become 5.5 ms, in some runs and not in others.
+Otherwise Linux sometimes wakes a worker thread on the core of the main thread, where it waits for the end of a time
+slice: 1.5 ms become 5.5 ms, in some runs and not in others.
 """
 
 from __future__ import annotations
@@ -13,43 +13,48 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 THREADS = Path("/proc/self/task")
-CAPACITY = "/sys/devices/system/cpu/cpu{core}/cpu_capacity"  # of arm64 with cores of several kinds
+CAPACITY = "/sys/devices/system/cpu/cpu{core}/cpu_capacity"  # on arm64 with cores of several kinds
 
 
 @contextmanager
 def main_thread_pinned() -> Iterator[None]:
-    """Give the calling thread a core to itself, the fastest, and the other threads of this process the rest.
+    """Move the calling thread to the fastest core and the other threads of this process to the other cores.
 
-    Only on Linux, and only where there are two cores or more; afterwards each thread may run where it could before.
+    Does nothing on other systems than Linux and on a single core. Afterwards each thread has its earlier cores
+    again.
     """
     cores = sorted(os.sched_getaffinity(0), key=_slowness) if hasattr(os, "sched_setaffinity") else []
     if len(cores) < 2:
         yield
         return
-    before = {thread: mask for path in THREADS.iterdir() if (mask := _mask(thread := int(path.name)))}
+    before = {thread: allowed for thread in _threads() if (allowed := _allowed_cores(thread))}
     for thread in before:
-        _place(thread, {cores[0]} if thread == threading.get_native_id() else set(cores[1:]))
+        _move(thread, {cores[0]} if thread == threading.get_native_id() else set(cores[1:]))
     try:
         yield
     finally:
-        for path in THREADS.iterdir():  # one that was started meanwhile took its starter's core
-            _place(thread := int(path.name), before.get(thread, set(cores)))
+        for thread in _threads():  # a new thread has inherited the core of the thread that started it
+            _move(thread, before.get(thread, set(cores)))
 
 
-def _mask(thread: int) -> set[int]:
-    """Return the cores that a thread may use; none where it has ended."""
+def _threads() -> list[int]:
+    return [int(path.name) for path in THREADS.iterdir()]
+
+
+def _allowed_cores(thread: int) -> set[int]:
+    """Return the cores that a thread may use; an empty set if it has ended."""
     with suppress(OSError):
         return os.sched_getaffinity(thread)
     return set()
 
 
-def _place(thread: int, cores: set[int]) -> None:
+def _move(thread: int, cores: set[int]) -> None:
     with suppress(OSError):  # a thread that has ended
         os.sched_setaffinity(thread, cores)
 
 
 def _slowness(core: int) -> tuple[int, int]:
-    """Order cores from the fastest to the slowest, where the kernel tells, and else by number."""
+    """Return a sort key: from the fastest core to the slowest if the kernel reports capacities, else by number."""
     with suppress(OSError, ValueError):
         return -int(Path(CAPACITY.format(core=core)).read_text(encoding="ascii")), core
     return 0, core

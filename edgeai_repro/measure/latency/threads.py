@@ -1,4 +1,4 @@
-"""How many threads work on one image: fixed while something is timed. No torch until it is asked for."""
+"""The number of threads that run a model while it is timed. torch is imported on use only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Eager mode enters a parallel region in each layer: ConvNeXt-Small, pruned and int8, took 18 ms so, not 6.
-PASSIVE_THREADS = "eager mode isn't timed where OMP_WAIT_POLICY is passive, for its threads fall asleep; unset it"
+# Eager mode starts a parallel region in each layer. With passive threads ConvNeXt-Small, pruned and int8, took 18
+# ms instead of 6.
+PASSIVE_THREADS = (
+    "eager mode isn't timed under OMP_WAIT_POLICY=passive, which puts its threads to sleep; unset the variable"
+)
 
 
 def usable_cores() -> int:
@@ -16,14 +19,14 @@ def usable_cores() -> int:
 
 
 def why_eager_is_not_timed(threads: int) -> str | None:
-    """Return why torch's eager mode can't be timed fairly with that many threads here; None where it can."""
+    """Return the reason why eager mode can't be timed fairly with this number of threads, or None."""
     passive = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
     return PASSIVE_THREADS if passive and threads > 1 else None
 
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Have torch work with that many threads, and restore its own number."""
+    """Set torch's number of threads inside the block and restore it afterwards."""
     import torch
 
     before = torch.get_num_threads()

@@ -1,8 +1,8 @@
-"""Whether a device is slowed down by heat or by a weak power supply, as its kernel tells. No torch.
+"""Detects that heat or a weak power supply slows the device down, from files of the Linux kernel. No torch.
 
-Read are the firmware's flags of a Raspberry Pi (`get_throttled` in the Raspberry Pi documentation, "vcgencmd"), the
-counts of x86 cores and packages (Linux, `thermal_throttle`), and the states of those cooling devices that slow the
-CPU. Frequencies are left out: an idle core lowers its own.
+The sources are the firmware flags of a Raspberry Pi (`get_throttled`, see "vcgencmd" in its documentation), the
+throttle counts of x86 cores and packages (`thermal_throttle`), and the states of the cooling devices that slow the
+CPU. CPU frequencies are not used, because an idle core lowers its own.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from pathlib import Path
 
 SYS = Path("/sys")
 FLAGS = "devices/platform/soc*/soc*:firmware/get_throttled"  # hexadecimal
-NOW, EVER = 0xF, 0xF0000  # of the flags: under voltage, capped, throttled, over the soft limit; and since the boot
+# Flags: under-voltage, frequency capped, throttled, soft temperature limit. Current ones, and those since boot.
+NOW, SINCE_BOOT = 0xF, 0xF0000
 COUNTS = "devices/system/cpu/cpu*/thermal_throttle/*_throttle_count"
 COOLING = "class/thermal/cooling_device*/type"
-SLOWING = ("Processor", "cpufreq-", "thermal-cpufreq-")  # types of those that slow the CPU; a fan is none
+SLOWING = ("Processor", "cpufreq-", "thermal-cpufreq-")  # types of cooling devices that slow the CPU, unlike a fan
 GOVERNORS = "devices/system/cpu/cpu*/cpufreq/scaling_governor"
 
 
 @dataclass(frozen=True)
 class Throttling:
-    """One reading: `events` only ever grow, `limits` are what slows the device down now, all 0 where nothing does.
+    """One reading of the kernel's files.
 
-    What could not be read is None; both are empty where the device doesn't tell.
+    `events` are counts and flags since boot, which only grow. `limits` are what slows the device down now; all are
+    0 if nothing does. A file that can't be read gives None. Both are empty if the device reports nothing.
     """
 
     events: tuple[int | None, ...] = ()
@@ -34,34 +36,36 @@ class Throttling:
 
     @property
     def reports_throttling(self) -> bool:
-        """Whether the device tells anything."""
+        """Whether the device reports throttling at all."""
         return bool(self.events or self.limits)
 
 
 def read(sys: Path = SYS) -> Throttling:
-    """Return how the device is throttled."""
-    flags, counts, cooling = _files(sys)
-    flagged = [_number(path, 16) for path in flags]
+    """Return the current reading."""
+    flag_files, count_files, state_files = _files(sys)
+    flags = [_number(path, 16) for path in flag_files]
     return Throttling(
-        events=(*(each and each & EVER for each in flagged), *map(_number, counts)),
-        limits=(*(each and each & NOW for each in flagged), *map(_number, cooling)),
+        events=(*(flag and flag & SINCE_BOOT for flag in flags), *map(_number, count_files)),
+        limits=(*(flag and flag & NOW for flag in flags), *map(_number, state_files)),
     )
 
 
 def throttled(before: Throttling, after: Throttling) -> bool:
-    """Tell whether the device was slowed down at one of two readings, or in between."""
+    """Return whether the device was slowed down at one of two readings, or between them."""
     return before.events != after.events or any(before.limits) or any(after.limits)
 
 
 def governor(sys: Path = SYS) -> str | None:
-    """Return what sets the CPU's frequency, as `performance`; None where the kernel doesn't tell."""
+    """Return the frequency governor of the CPU, such as `performance`; None if unknown."""
     return ", ".join(sorted(set(_texts(sys.glob(GOVERNORS))))) or None
 
 
 @cache
 def _files(sys: Path) -> tuple[list[Path], list[Path], list[Path]]:
-    """Return the files of flags, counts and states, looked up once: there may be hundreds."""
-    slowing = [path for path in sorted(sys.glob(COOLING)) if any(t.startswith(SLOWING) for t in _texts([path]))]
+    """Return the files of flags, counts and states. Cached, because there may be hundreds."""
+    slowing = [
+        path for path in sorted(sys.glob(COOLING)) if any(kind.startswith(SLOWING) for kind in _texts([path]))
+    ]
     return sorted(sys.glob(FLAGS)), sorted(sys.glob(COUNTS)), [path.with_name("cur_state") for path in slowing]
 
 
@@ -73,7 +77,7 @@ def _number(path: Path, base: int = 10) -> int | None:
 
 
 def _texts(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield what the files hold; a core that was switched off has none any more, and a driver may refuse."""
+    """Yield the text of each readable file. A core that is off has none, and a driver may refuse."""
     for path in paths:
         with suppress(OSError, UnicodeError):
             yield path.read_text(encoding="ascii").strip()
