@@ -38,6 +38,7 @@ bench: $(READY) ## time and memory of claims, command line and edge; with EDGEAI
 	$(BIN)/python -m tests.benchmarks.edge_speed
 ifneq ($(EDGEAI_DATA),)
 	$(BIN)/python -m tests.benchmarks.training_speed
+	$(BIN)/python -m tests.benchmarks.cifar_training_speed
 endif
 
 $(READY): pyproject.toml
