@@ -70,7 +70,7 @@ def kept_counts(model: Prunable, rates: Rates) -> dict[int, int]:
             raise UserError(f"'rates' must name layers that can be pruned (got {number}); choose among {known}")
         if not 0 <= rate < 1:
             raise UserError(f"the rate of layer {number} must be a share in [0, 1) (got {rate}); correct it")
-        filters = len(model.get_submodule(places[number].conv).weight)
+        filters = len(model.get_parameter(f"{places[number].conv}.weight"))
         # round() first: 10 * (1 - 0.9) is 0.99…98 in binary.
         counts[number] = int(round(filters * (1 - rate), 9))
         if not counts[number]:

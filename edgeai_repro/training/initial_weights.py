@@ -56,7 +56,10 @@ def start(recipe: Recipe, classes: int) -> Start:
 
 def _network(recipe: Recipe, classes: int, seed: int | None) -> nn.Module:
     if recipe.is_convnext:
-        return convnext.build(recipe.model, num_classes=classes, stem_stride=recipe.stem_stride, seed=seed)
+        network: nn.Module = convnext.build(
+            recipe.model, num_classes=classes, stem_stride=recipe.stem_stride, seed=seed
+        )
+        return network
     return cifar.build(recipe.model, widths=recipe.width_list, classes=classes, seed=seed)
 
 

@@ -63,7 +63,7 @@ class Trainer:
         self.model = self.started.model
         if recipe.unstructured is not None:
             self.model.load_state_dict(prune(self.model, recipe.unstructured).state_dict())
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(self.device).to(memory_format=torch.channels_last)
         self._zeros = self._unstructured_zeros()
         self.pruner: StructuredPruner | None = None
         self.optimizer = self._optimizer()

@@ -75,7 +75,7 @@ class _NineProducts(torch.autograd.Function):
             for right in range(KERNEL)
         ]
         by_tap = torch.stack(taps, -1).view_as(weight)
-        return conv2d_input(list(images.shape), weight, gradient, padding=1), by_tap
+        return cast(Tensor, conv2d_input(images.shape, weight, gradient, padding=1)), by_tap  # type: ignore[no-untyped-call]
 
 
 class _AllPairs(torch.autograd.Function):
