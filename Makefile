@@ -1,4 +1,4 @@
-# Each target alone does all the set-up; the environment is made anew when pyproject.toml has changed.
+# Each target sets up the environment if needed, and again after a change of pyproject.toml.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,29 +9,30 @@ READY := $(VENV)/.ready
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
-	@echo "  ARGS=… is passed on to pytest: make claims ARGS='--claims-models convnext_tiny'"
+	@echo "  ARGS=… are passed to pytest: make claims ARGS='--claims-models=convnext_tiny'"
 
-claims: $(READY) ## judge every claim of the paper on this machine
+claims: $(READY) ## judge every claim on this machine
 	$(BIN)/python -m pytest -m claims $(ARGS)
 
-# Tests time nothing, so claims of the edge are left to `make claims`; and threads that wait spinning take 2 to 10
-# times the CPU on a busy machine.
+# Claims about times are left to `make claims`: tests time nothing. Threads that spin while they wait would take 2 to
+# 10 times the CPU time on a busy machine, so they sleep.
 test: export OMP_WAIT_POLICY ?= passive
-test: lint ## linters, types and all tests
+test: lint ## linters, types, import rules and all tests
 	$(BIN)/python -m pytest -m 'not (claims and edge)' $(ARGS)
 
-lint: $(READY) ## linters and types alone
+lint: $(READY) ## only linters, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/shellcheck ci/*.sh
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --quiet --offline --persona=pedantic .github/workflows
 
-bundle: $(READY) ## what an edge device runs: make bundle ARGS='convnext_small -o bundle'
+bundle: $(READY) ## write what an edge device runs: make bundle ARGS='convnext_small --output=bundle'
 	$(BIN)/edgeai-repro bundle $(ARGS)
 
-bench: $(READY) ## time and memory of claims, command line and edge; with EDGEAI_DATA, of training too
+bench: $(READY) ## time claims, command line and edge models, and training if EDGEAI_DATA is set
 	$(BIN)/python -m tests.benchmarks.claims_speed
 	$(BIN)/python -m tests.benchmarks.cli_speed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

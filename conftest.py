@@ -1,9 +1,9 @@
-"""Fixtures of this repository's own tests; the plugin comes by its entry point."""
+"""Fixtures of this repository's own tests, and which folders of tests/ a run with -m reads."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -11,14 +11,44 @@ from pathlib import Path
 import pytest
 
 from edgeai_repro.cli import main as cli
+from tests.support.commands import Command
 
 pytest_plugins = ["pytester"]
-OTHERS = ("unit", "properties", "planted", "integration")
+
+# The folders of tests/ without a test for these marks.
+CODE_TESTS = ("unit", "properties", "planted", "integration")
+FOLDERS_WITHOUT = {
+    "edge": CODE_TESTS,
+    "claims": (*CODE_TESTS, "benchmarks"),
+    "claims and edge": (*CODE_TESTS, "benchmarks"),
+    "claims and not edge": (*CODE_TESTS, "benchmarks"),
+}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Skip folders without a test for the marks that -m selects.
+
+    Importing all that the other tests need takes longer than a small run, and fails on a device without torch.
+    """
+    in_tests = collection_path.parent == config.rootpath / "tests"
+    without = FOLDERS_WITHOUT.get(config.option.markexpr, ())
+    return True if in_tests and collection_path.name in without else None
+
+
+@pytest.fixture(autouse=True)
+def torch_before_pytester(request: pytest.FixtureRequest) -> None:
+    """Import torch before a test that uses pytester.
+
+    pytester forgets the modules that a run in this process imports, and torch can't be imported twice.
+    """
+    if "pytester" in request.fixturenames:
+        with suppress(ModuleNotFoundError):
+            import_module("torch")
 
 
 @pytest.fixture(scope="session")
 def atto_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of convnext_atto with random weights, made once; not to be changed."""
+    """A bundle of convnext_atto with random weights. It is built once, so tests must not change it."""
     from edgeai_repro.edge import build
 
     folder = tmp_path_factory.mktemp("atto") / "bundle"
@@ -27,31 +57,10 @@ def atto_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return build.build(build.read_source("convnext_atto"), folder, target=0.8, test_split=False).folder
 
 
-@pytest.fixture(autouse=True)
-def torch_stays(request: pytest.FixtureRequest) -> None:
-    """Import torch before pytester does: what a run in this process imports is forgotten after it, and torch,
-    where it is installed, can be imported only once."""
-    if "pytester" in request.fixturenames:
-        with suppress(ModuleNotFoundError):
-            import_module("torch")
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave the other tests out of `-m claims`: importing all that they test takes longer than a small run.
-
-    And out of `-m "claims and edge"` and `-m edge`, which run on devices that lack what those import.
-    """
-    marks = config.option.markexpr.split(" and ")
-    if not {"claims", "edge", "not edge"}.issuperset(marks) or collection_path.parent != config.rootpath / "tests":
-        return None
-    left_out = OTHERS if "claims" not in marks else (*OTHERS, "benchmarks")
-    return True if collection_path.name in left_out else None
-
-
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Models as small as in tests gain nothing by threads, and lose much where other processes run."""
-    import torch  # here, for tests without it
+    """One thread for torch: small models gain nothing from more, and lose much if other processes run."""
+    import torch  # not at the top, for tests that run without torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -60,10 +69,8 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Return a function that runs the command line and returns its status, output and errors."""
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """A function that runs the command line and returns its exit status, standard output and standard error."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["edgeai-repro", *arguments])

@@ -1,23 +1,26 @@
 #!/usr/bin/env bash
-# Runs a bundle (ONNX Runtime, no torch) and torch's eager int8 (engine qnnpack) on an emulated arm64, and holds what
-# both find against this x86 machine: counts, sizes, logits, answers. Nothing is timed, and a device's name refused.
+# Runs a bundle (ONNX Runtime, no torch) and torch's eager int8 (engine qnnpack) on an emulated arm64 processor, and
+# compares the results with this x86 machine: counts, sizes, logits, predictions. Nothing is timed, and claims about
+# times must get no verdict even if EDGEAI_DEVICE names a device.
 #
-# All of it comes as packages by the sources that apt and pip are set up with: qemu-user-static where it isn't
-# installed, the arm64 python3 and its libraries, aarch64 wheels. They are unpacked into a cache folder (1.2 GB); no
-# root is needed, and nothing is installed or configured. What is whole is kept, so a run that broke off goes on.
+# apt and pip download everything from their configured sources: qemu-user-static unless it is installed, the arm64
+# python3 with its libraries, and aarch64 wheels. They are unpacked into a cache folder (1.2 GB). No root is needed,
+# nothing is installed or configured, and an interrupted run continues with the finished downloads.
 set -euo pipefail
 
 usage() {
   cat <<'END'
 usage: ci/arm64-emulated.sh [options] [edge] [eager]
 
-  --cache DIR         what is downloaded and unpacked (default: edgeai-repro/arm64 in the user's cache folder)
-  --out DIR           what is found, as JSON (default: arm64-emulated)
-  --images N          how many of CIFAR-10's test images, where EDGEAI_DATA is set (default: 1000)
+  --cache DIR         folder for downloads (default: edgeai-repro/arm64 in the user's cache folder)
+  --out DIR           folder for the results, as JSON (default: arm64-emulated)
+  --images N          number of CIFAR-10 test images, if EDGEAI_DATA is set (default: 1000)
   --apt-sources FILE  an apt sources.list with arm64 packages (default: apt's own; Ubuntu's has none)
   --python FILE       this machine's Python, with edgeai-repro, torch and ONNX Runtime (default: .venv's, else python3)
 
-It exits with 0 where arm64 agrees with this machine, 1 where it doesn't, 2 where something is missing.
+Example: ci/arm64-emulated.sh --images 100 edge
+
+Exit status: 0 if arm64 agrees with this machine, 1 if it doesn't, 2 if something is missing.
 END
 }
 
@@ -38,7 +41,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage && exit ;;
     --cache | --out | --images | --apt-sources | --python)
-      [ $# -ge 2 ] || die "$1 must have a value (got none); see --help"
+      [ $# -ge 2 ] || die "the value of $1 is missing; see --help"
       case $1 in
         --cache) cache=$2 ;;
         --out) out=$2 ;;
@@ -57,20 +60,20 @@ done
 [ -z "$sources" ] || [ -r "$sources" ] || die "--apt-sources must be a readable file (got '$sources'); check the path"
 "$python" -c 'from importlib.metadata import version
 version("onnx"), version("onnxruntime"), version("torch")' 2>/dev/null ||
-  die "'$python' must have torch, onnx and ONNX Runtime; run 'make claims' once, or name another by --python"
+  die "'$python' must have torch, onnx and ONNX Runtime; run 'make claims' once, or name another with --python"
 { mkdir -p "$cache" "$out" && touch "$cache/lock" "$out"; } 2>/dev/null ||
   die "--cache and --out must be folders that can be written (got '$cache', '$out'); name others"
-[ "$(uname -m)" = x86_64 ] || die "this machine must be an x86-64 one (got $(uname -m)); on arm64, run pytest itself"
+[ "$(uname -m)" = x86_64 ] || die "the machine must be x86-64 (got $(uname -m)); on arm64, run pytest itself"
 for tool in apt-get dpkg-deb; do
-  command -v $tool >/dev/null || die "$tool must be here (got none); run it on Debian or Ubuntu"
+  command -v $tool >/dev/null || die "$tool is missing; run this on Debian or Ubuntu"
 done
 cache=$(cd "$cache" && pwd) && out=$(cd "$out" && pwd)
 exec 9>"$cache/lock"
-flock --nonblock 9 || die "one run at a time must use '$cache' (got another); wait for it, or name another by --cache"
+flock --nonblock 9 || die "'$cache' is in use by another run; wait for it, or name another folder with --cache"
 aside=$cache/.aside
 trap 'rm -rf "$aside"' EXIT
 
-# keep NAME FUNCTION: have $cache/NAME filled by a function that takes an empty folder; whole, or not there.
+# keep NAME FUNCTION: fill $cache/NAME with a function that takes an empty folder. An interrupted call leaves nothing.
 keep() {
   [ -d "$cache/$1" ] && return
   echo "getting $1 into $cache" >&2
@@ -81,11 +84,12 @@ keep() {
 
 get_qemu() {
   (cd "$1" && apt-get -qq download qemu-user-static 2>"$cache/apt.log" && dpkg-deb -x ./*.deb . && rm ./*.deb) ||
-    die "qemu-user-static must be there (got $(tail -n 1 "$cache/apt.log")); sudo apt-get install qemu-user-static"
+    die "apt must have qemu-user-static (got $(tail -n 1 "$cache/apt.log")); sudo apt-get install qemu-user-static"
   find "$1/usr/bin" -type f ! -name qemu-aarch64-static -delete # 360 MB of other processors
 }
 
-# An apt of its own, for arm64, that knows of no installed package: it fetches what python3 needs, to the last library.
+# Use a separate apt configuration for arm64 without any installed package, so that it downloads python3 with every
+# library.
 get_system() {
   local apt=$cache/apt deb
   mkdir -p "$apt"/state/lists/partial "$apt"/cache/archives/partial
@@ -103,21 +107,21 @@ END
     printf 'Dir::Etc::sourcelist "%s";\nDir::Etc::sourceparts "-";\n' "$(realpath "$sources")" >>"$apt/apt.conf"
   { APT_CONFIG=$apt/apt.conf apt-get -qq update &&
     APT_CONFIG=$apt/apt.conf apt-get -qq --yes --download-only install python3 libstdc++6; } >"$cache/apt.log" 2>&1 ||
-    die "apt must have arm64's python3 (got $(tail -n 1 "$cache/apt.log")); name a list of sources by --apt-sources"
+    die "apt must have arm64's python3 (got $(tail -n 1 "$cache/apt.log")); name a list of sources with --apt-sources"
   for deb in "$apt"/cache/archives/*.deb; do
     dpkg-deb -x "$deb" "$1" || die "'$deb' must be a whole package; remove it and run again"
   done
-  [ -e "$1/lib" ] || ln -s usr/lib "$1/lib" # newer releases leave the link to a package that isn't needed here
+  [ -e "$1/lib" ] || ln -s usr/lib "$1/lib" # in newer releases another package contains this link
   rm -rf "$apt"
 }
 
-# here ARGUMENT…: run this machine's Python, with this checkout.
-here() {
+# native ARGUMENT…: run this machine's Python with this checkout.
+native() {
   env PYTHONPATH="$root" OMP_NUM_THREADS=1 "$python" "$@"
 }
 
-# arm FOLDERS ARGUMENT…: run the arm64 Python, with packages from these folders and this checkout. The processor is a
-# Raspberry Pi 5's: on qemu 7.2's own choice, which has SVE, ONNX Runtime 1.24.4's int8 answers nonsense.
+# arm FOLDERS ARGUMENT…: run the arm64 Python with packages from these folders and this checkout. The processor is that
+# of a Raspberry Pi 5: on qemu 7.2's default, which has SVE, int8 in ONNX Runtime 1.24.4 returns wrong values.
 arm() {
   local packages=$1
   shift
@@ -125,7 +129,7 @@ arm() {
     OMP_NUM_THREADS=1 "$qemu" -cpu cortex-a76 -L "$cache/system" "$cache"/system/usr/bin/python3.[1-9][0-9] "$@"
 }
 
-# wheels FOLDER REQUIREMENT…: unpack wheels for the arm64 Python, with those that they need.
+# wheels FOLDER REQUIREMENT…: unpack wheels for the arm64 Python, with their dependencies.
 wheels() {
   local folder=$1 wanted
   shift
@@ -133,14 +137,14 @@ wheels() {
 version = ".".join(map(str, sys.version_info[:2]))
 tags = ["2014", *(f"_2_{minor}" for minor in range(17, int(platform.libc_ver()[1].split(".")[1]) + 1))]
 print("--python-version", version, *(f"--platform=manylinux{tag}_aarch64" for tag in tags))')
-  # shellcheck disable=SC2086 # options, one a word
+  # shellcheck disable=SC2086 # one option per word
   TMPDIR=$aside/tmp "$python" -m pip install --quiet --only-binary=:all: --implementation=cp $wanted --target "$folder" \
     --constraint "$root/ci/arm64-constraints.txt" "$@" >"$cache/pip.log" 2>&1 ||
     die "pip must find aarch64 wheels (got $(grep -m 1 ERROR "$cache/pip.log" || tail -n 1 "$cache/pip.log")); see $cache/pip.log"
 }
 
-# What the extra `edge` needs, and what torch needs beside it. The latter is named to the last package, for pip takes
-# the conditions of torch's own list for this machine's: CUDA.
+# The requirements of the extra `edge`, and torch with its dependencies. The latter are listed one by one, because pip
+# would evaluate torch's own list for this x86 machine and install CUDA.
 mapfile -t edge < <("$python" -c 'import pathlib, sys, tomllib
 project = tomllib.loads(pathlib.Path(sys.argv[1]).read_text())["project"]
 print(*project["dependencies"], *project["optional-dependencies"]["edge"], sep="\n")' "$root/pyproject.toml")
@@ -160,28 +164,28 @@ if [ -z "$qemu" ]; then
   qemu=$cache/qemu/usr/bin/qemu-aarch64-static
 fi
 [[ $("$qemu" -cpu help) == *cortex-a76* ]] ||
-  die "'$qemu' must know a Cortex-A76 (got an older one); it takes qemu 7.1"
+  die "'$qemu' must emulate a Cortex-A76 (got an older version); install qemu 7.1 or newer"
 keep system get_system
 arm '' -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
   die "apt's arm64 python3 must be 3.11 or newer (got an older one); remove '$cache/system', and name --apt-sources"
 stamp=$(echo "${edge[*]} ${eager[*]}" | cat - "$root/ci/arm64-constraints.txt" | sha256sum | cut -c 1-8)
 for part in edge "${parts[@]}"; do
-  [ -d "$cache/$part-$stamp" ] || rm -rf "$cache/$part"-* # of other requirements
+  [ -d "$cache/$part-$stamp" ] || rm -rf "$cache/$part"-* # made for other requirements
   keep "$part-$stamp" "get_$part"
 done
 
 models=$aside/models
 rm -rf "$aside" && mkdir "$aside"
-echo "writing the models that both machines take" >&2
-here -m ci.arm64_check prepare "$models"
+echo "writing the models for both machines" >&2
+native -m ci.arm64_check prepare "$models"
 for part in "${parts[@]}"; do
   echo "running $part on x86-64, then on arm64" >&2
   packages=$cache/edge-$stamp
   [ "$part" = edge ] || packages=$cache/eager-$stamp:$packages
-  here -m ci.arm64_check "$part" "$models" --images "$images" -o "$out/x86-$part.json"
+  native -m ci.arm64_check "$part" "$models" --images "$images" -o "$out/x86-$part.json"
   arm "$packages" -m ci.arm64_check "$part" "$models" --images "$images" -o "$out/arm64-$part.json"
   if [ "$part" = edge ]; then
-    # As a person would who takes this for a board: the claims about times get no verdict all the same.
+    # Even if EDGEAI_DEVICE names a device, the claims about times must get no verdict.
     (
       cd "$root"
       export EDGEAI_DEVICE=raspberry-pi-5 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
@@ -190,4 +194,4 @@ for part in "${parts[@]}"; do
     )
   fi
 done
-here -m ci.arm64_check check "$out" "${parts[@]}"
+native -m ci.arm64_check check "$out" "${parts[@]}"

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Builds what is deployed: ci/build-bundle.sh BUNDLE [WEIGHTS [options of `edgeai-repro bundle`]]
-# BUNDLE is the folder to make. WEIGHTS holds the training runs `pruned` and, perhaps, `dense`; where it is missing,
-# the bundle is of ConvNeXt-Small with random weights. With EDGEAI_DATA, it gets the packed test split too.
+# Builds the bundle for the edge device: ci/build-bundle.sh BUNDLE [WEIGHTS [options of `edgeai-repro bundle`]]
+# BUNDLE is the folder to write. WEIGHTS contains the training run `pruned` and optionally `dense`; without it, the
+# bundle is a ConvNeXt-Small with random weights. If EDGEAI_DATA is set, the bundle includes the packed test split.
+#
+# Example: ci/build-bundle.sh bundle weights --target=0.8
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bundle=${1:?"BUNDLE must be given: ci/build-bundle.sh BUNDLE [WEIGHTS]"}
+bundle=${1:?"BUNDLE is missing: ci/build-bundle.sh BUNDLE [WEIGHTS]"}
 weights=${2:-weights}
 options=("${@:3}")
 source=convnext_small

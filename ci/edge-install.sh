@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Makes the environment on an edge device, in .venv: ONNX Runtime, no torch. PYTHON names the Python to make it with.
+# Installs edgeai-repro on an edge device, in .venv: with ONNX Runtime, without torch. PYTHON names the interpreter.
+#
+# Example: PYTHON=python3.11 ci/edge-install.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 "${PYTHON:-python3}" -m venv --clear .venv

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Judges every claim on this machine: ci/judge.sh BUNDLE RESULTS [pytest's arguments]
-# BUNDLE is what ci/build-bundle.sh wrote; RESULTS, a folder, gets verdicts.json, report.html and report.md.
+# BUNDLE is a folder written by ci/build-bundle.sh. The folder RESULTS gets verdicts.json, report.html and report.md.
+#
+# Example: ci/judge.sh bundle results --claims-models=convnext_small
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bundle=${1:?"BUNDLE must be given: ci/judge.sh BUNDLE RESULTS"}
-results=${2:?"RESULTS must be given: ci/judge.sh BUNDLE RESULTS"}
+bundle=${1:?"BUNDLE is missing: ci/judge.sh BUNDLE RESULTS"}
+results=${2:?"RESULTS is missing: ci/judge.sh BUNDLE RESULTS"}
 shift 2
 mkdir -p "$results"
 set -- --bundle="$bundle" --claims-json="$results/verdicts.json" --claims-report="$results" "$@"

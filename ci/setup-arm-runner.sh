@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes this machine, a Raspberry Pi 5 or any arm64 Linux with systemd, a self-hosted runner; ci/arm-runner.md explains.
+# Sets up this machine as a self-hosted runner: a Raspberry Pi 5, or any arm64 Linux with systemd. See ci/arm-runner.md.
 #
 #   sudo ci/setup-arm-runner.sh --repository https://github.com/OWNER/REPO --device KEY \
 #       --runner ARCHIVE --sha256 SUM [--data FOLDER] [--name NAME] [--root FOLDER]
 #
-# The registration token comes in on standard input, never as an argument. Run it again to change the device or the
-# data, or to mend an installation: what is there already is left alone. With --root it is a rehearsal: files are
-# written under FOLDER, and commands that change the system are shown instead of run.
+# The script reads the registration token from standard input; it is never an argument. Run it again to change the
+# device or the data, or to repair an installation: it keeps what is already in place. With --root it is a rehearsal:
+# it writes files under FOLDER, and shows commands that change the system instead of running them.
 set -euo pipefail
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 user=edgeai-runner
@@ -20,7 +20,7 @@ fail() {
     exit 2
 }
 
-# Run a command that changes the system; in a rehearsal show it.
+# Run a command that changes the system; only show it in a rehearsal.
 system() {
     if [ -n "$root" ]; then
         echo "would run: $*"
@@ -29,7 +29,7 @@ system() {
     fi
 }
 
-# Write standard input to a file, unless it holds that already.
+# Write standard input to a file, unless the file already has this content.
 put() {
     mkdir -p "$(dirname "$root$1")"
     cat >"$root$1.new"
@@ -44,7 +44,7 @@ put() {
 while [ $# -gt 0 ]; do
     option=$1
     value=${2:-}
-    [ -n "$value" ] || fail "$option must have a value (got none); see the head of this file"
+    [ -n "$value" ] || fail "the value of $option is missing; see the head of this file"
     case $option in
         --repository) repository=$value ;;
         --device) device=$value ;;
@@ -66,16 +66,16 @@ if [ -n "$data" ]; then
     data=$(cd "$data" && pwd)
 fi
 if [ -z "$root" ]; then
-    [ "$(id --user)" = 0 ] || fail "this must be run by root (got $(id --user --name)); use sudo, or rehearse with --root"
-    [ "$(uname -m)" = aarch64 ] || fail "this must be an arm64 machine (got $(uname -m)); rehearse with --root"
+    [ "$(id --user)" = 0 ] || fail "the user must be root (got $(id --user --name)); use sudo, or rehearse with --root"
+    [ "$(uname -m)" = aarch64 ] || fail "the machine must be arm64 (got $(uname -m)); rehearse with --root"
 fi
 
-# 1. A user of its own, without a password, a shell or any rights.
+# 1. A separate user without a password, a shell or any rights.
 if [ -n "$root" ] || ! id "$user" >/dev/null 2>&1; then
     system useradd --system --home-dir "$home" --shell /usr/sbin/nologin "$user"
 fi
 
-# 2. GitHub's runner, unpacked once: it updates itself.
+# 2. GitHub's runner. It is unpacked only once, because it updates itself.
 mkdir -p "$root$home"
 if [ ! -e "$root$home/config.sh" ]; then
     archive=$runner
@@ -91,13 +91,13 @@ if [ ! -e "$root$home/config.sh" ]; then
     echo "unpacked: $home"
 fi
 
-# 3. What jobs are to know of the device, the pinned frequency, and the service.
+# 3. The environment variables of the jobs, the pinned CPU frequency, and the service.
 put "$home/.env" <<END
 EDGEAI_DEVICE=$device
 ${data:+EDGEAI_DATA=$data}
 END
 put "$governor" <<END
-# Frequencies that wander are in every time that is measured.
+# A varying frequency would affect every measured time.
 w /sys/devices/system/cpu/cpufreq/policy*/scaling_governor - - - - performance
 END
 put "$unit" <<END
@@ -109,7 +109,7 @@ After=network-online.target
 [Service]
 User=$user
 WorkingDirectory=$home
-# Pinned here and not at boot alone, for the driver of the frequencies may come up late.
+# Also pinned here, because the frequency driver may load after systemd-tmpfiles ran at boot.
 ExecStartPre=+systemd-tmpfiles --create $governor
 ExecStart=$home/run.sh
 Restart=always
@@ -126,9 +126,9 @@ WantedBy=multi-user.target
 END
 system chown --recursive "$user:" "$home"
 
-# 4. Registered once. The runner takes the token from its environment, so that no list of processes shows it.
+# 4. Registration, only once. The runner reads the token from its environment, so that no list of processes shows it.
 if [ ! -e "$root$home/.runner" ]; then
-    IFS= read -r token || [ -n "$token" ] || fail "the registration token must come in on standard input (got none)"
+    IFS= read -r token || [ -n "$token" ] || fail "the registration token is missing on standard input; paste it, or pipe it in"
     (
         cd "$root$home"
         export ACTIONS_RUNNER_INPUT_TOKEN=$token HOME=$home
@@ -137,7 +137,7 @@ if [ ! -e "$root$home/.runner" ]; then
     )
 fi
 
-# 5. Started, and the state of what makes times comparable shown.
+# 5. Start the service, and show the governor and the throttling flags, which decide if times are comparable.
 system systemctl daemon-reload
 system systemctl enable "$user.service"
 system systemctl restart "$user.service"

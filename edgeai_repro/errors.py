@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ValidationError
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 Requirement = Literal["data", "weights", "edge", "torch", "models"]
 Location = tuple[int | str, ...]  # the keys and indices that lead to a value of a document
@@ -172,6 +173,8 @@ def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     """Return the model in a type: the type itself, or the first model in its arguments."""
+    from pydantic import BaseModel  # not at the top: the help of the command line needs no pydantic
+
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)

@@ -16,7 +16,7 @@ from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.bundle import load as load_bundle
-from edgeai_repro.edge.deployed_models import DeployedModels
+from edgeai_repro.edge.deployed_models import DeployedModels, Timer
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
@@ -25,6 +25,7 @@ from edgeai_repro.files import check_writable
 from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, error_verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
+from edgeai_repro.measure.latency.interleaved import time_interleaved
 from edgeai_repro.networks.variants import NETWORKS
 from edgeai_repro.report import document, files
 from edgeai_repro.report.device_results import load_results
@@ -97,14 +98,18 @@ class Results:
 class Session:
     """The claims of a folder, the sources that measure them, and the results so far.
 
-    Raises UserError for mistakes in the claims files, and for evidence that was changed.
+    `sources` are those that `measured_on` names; `deployed` measures the bundle that the user gave, None without
+    one. `timer` times deployed models. Raises UserError for mistakes in the claims files, for evidence that was
+    changed, and if EDGEAI_DEVICE names no known device.
     """
 
-    def __init__(self, folder: Path, options: Options | None = None) -> None:
+    def __init__(self, folder: Path, options: Options | None = None, *, timer: Timer = time_interleaved) -> None:
         self.options = options or Options()
         self.papers = load_claims(folder)
         self.results = Results()
+        self._timer = timer
         self._devices = load_devices(folder, missing_ok=True)
+        self._named_device = named_device(self._devices)
         evidence = folder.absolute().parent / EVIDENCE
         self._device_results = load_results(evidence, self._devices)
         trained = TrainedModels(evidence, models=self.options.models, recorded_only=self.options.recorded_only)
@@ -112,7 +117,7 @@ class Session:
         bundle = self.options.bundle
         self.deployed = None if bundle is None else self._deploy(bundle)
         self._compressed = CompressedModels(models=self.options.models)
-        self._sources: dict[SourceName, Source] = {
+        self.sources: dict[SourceName, Source] = {
             "compressed": self._compressed,
             "trained": trained,
             "deployed": self.deployed or TemporaryDeployedModels(self._deploy, models=self.options.models),
@@ -132,12 +137,12 @@ class Session:
         """Announce the claims that will be judged, so that each network is built only once."""
         claims = [case.claim for case in cases if measured_on(case.claim) == "compressed"]
         self._compressed = CompressedModels(claims, models=self.options.models)
-        self._sources["compressed"] = self._compressed
+        self.sources["compressed"] = self._compressed
 
     def judge(self, case: ClaimCase) -> Verdict:
         """Measure and judge a claim, once per run."""
         if case.id not in self.results.verdicts:
-            measured = self._sources[measured_on(case.claim)].measure(case)
+            measured = self.sources[measured_on(case.claim)].measure(case)
             self.results.verdicts[case.id] = judge(case.claim, measured, self._accuracy_check(case))
         return self.results.verdicts[case.id]
 
@@ -154,7 +159,7 @@ class Session:
                 "settings": {claim.choice.name: claim.values_of(claim.choice.name)},
             }
         )
-        measured = self._sources["trained"].measure(ClaimCase(case.paper, at_each_value))
+        measured = self.sources["trained"].measure(ClaimCase(case.paper, at_each_value))
         return AccuracyCheck(at_each_value, measured.rows)
 
     def check_implication(self, case: ImplicationCase) -> ImplicationEntry:
@@ -210,11 +215,12 @@ class Session:
         claims = [case.claim for case in self.cases if measured_on(case.claim) == "deployed"]
         return DeployedModels(
             bundle,
-            named=named_device(self._devices),
+            named=self._named_device,
             devices=list(self._devices.values()),
             models=self.options.models,
             claims=[] if self.options.bundle else [claim for claim in claims if "weights" not in claim.needs],
             threads=self.options.threads,
+            timer=self._timer,
         )
 
 

@@ -1,1 +1,5 @@
-"""What each technique really buys for anyone's model: `run.audit` makes it, `record.Audit` is what it says."""
+"""The audit: the effect of each compression technique on any model, as reported and as it actually is."""
+
+from edgeai_repro.audit.audit import audit
+
+__all__ = ["audit"]

@@ -1,4 +1,4 @@
-"""How long one image takes here, by every row's model in rounds with the model as it is. No torch."""
+"""Latency of one image on this machine: all models are timed in interleaved rounds. No torch."""
 
 from __future__ import annotations
 
@@ -14,29 +14,33 @@ from edgeai_repro.judge.formatting import format_number
 from edgeai_repro.measure.latency.interleaved import Plan, Timing, ratio, time_interleaved, worst_control
 
 Call = Callable[[], object]
-# What a person waits for: about so many seconds of counted blocks, but for the fewest rounds that bear an interval.
-SECONDS, FEWEST, MOST = 4.0, 4, 20
-SAMPLES, SETTLING = 2, 1  # a block: images that are timed, after some that are not
+Timer = Callable[[Mapping[str, Call], Plan], Mapping[str, Timing]]
+SECONDS = 4.0  # of timed blocks, about; a person waits for them
+FEWEST_ROUNDS, MOST_ROUNDS = 4, 20  # fewer give no interval
+SAMPLES, UNTIMED = 2, 1  # images per block: timed ones, after untimed ones
 
 
-def timed(reference: Call, others: Mapping[str, Call]) -> tuple[Latency, dict[str, Latency]]:
-    """Return how long the reference takes for an image, and each of the others, by name, beside it.
+def time_models(
+    reference: Call, others: Mapping[str, Call], *, timer: Timer = time_interleaved
+) -> tuple[Latency, dict[str, Latency]]:
+    """Return the latency of the reference, and of each other model by name, compared with the reference.
 
-    All have run once before. Raises UserError where a clock jumps, TooNoisyError where the device was throttled
-    (see `race`) and on an emulated processor.
+    Each call runs its model on one image and must have run once before. Raises UserError if a clock jumps, and
+    TooNoisyError if the device was throttled (see `time_interleaved`) or the processor is emulated.
     """
     if environment.emulated():
         raise TooNoisyError(environment.EMULATED)
-    plan = Plan(rounds=FEWEST, samples=SAMPLES, untimed=SETTLING)
-    blocks = [_block(plan, call) for call in (reference, *others.values())]
-    plan = replace(plan, rounds=min(MOST, max(FEWEST, round(SECONDS / (2 * sum(blocks))))))
-    timings = time_interleaved({"": reference, **others}, plan)
-    own = timings.pop("")
-    return _latency(own), {name: _latency(timing, own) for name, timing in timings.items()}
+    plan = Plan(rounds=FEWEST_ROUNDS, samples=SAMPLES, untimed=UNTIMED)
+    seconds_per_block = [_block_seconds(plan, call) for call in (reference, *others.values())]
+    rounds = round(SECONDS / (2 * sum(seconds_per_block)))
+    plan = replace(plan, rounds=min(MOST_ROUNDS, max(FEWEST_ROUNDS, rounds)))
+    timings = dict(timer({"": reference, **others}, plan))
+    base = timings.pop("")
+    return _latency(base), {name: _latency(timing, base) for name, timing in timings.items()}
 
 
-def _block(plan: Plan, call: Call) -> float:
-    """Return the seconds of one block of a contender, by one run of it."""
+def _block_seconds(plan: Plan, call: Call) -> float:
+    """Estimate the seconds of one block from a single run."""
     start = time.perf_counter()
     call()
     once = time.perf_counter() - start
@@ -50,15 +54,15 @@ def _latency(timing: Timing, reference: Timing | None = None) -> Latency:
         milliseconds=timing.median,
         p90=timing.p90,
         n=timing.n,
-        faster=None if reference is None else ratio(reference, timing),
+        speedup=None if reference is None else ratio(reference, timing),
         control=control,
         problem=None if aa_control_passes(control) else _noise(control),
     )
 
 
 def _noise(control: Interval) -> str:
-    low, high = AA_BAND
+    low, high = (format_number(end, "") for end in (control.low, control.high))
     return (
-        f"too noisy here to believe its times: against itself {format_number(control.low, '')} … {format_number(control.high, '')}, "
-        f"where {low} … {high} is asked"
+        f"too noisy for reliable times: the ratio of a model to itself is {low} … {high}, "
+        f"not within {AA_BAND[0]} … {AA_BAND[1]}"
     )

@@ -1,4 +1,4 @@
-"""Whose model is audited: a name of torchvision's or timm's, the folder of a saved model, or a function in a file."""
+"""Resolves the model to audit: a torchvision or timm name, the folder of a saved model, or a function in a file."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, 
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model in eval mode, what it is called, where it is from, and the side of its images in pixels."""
+class ResolvedModel:
+    """A model in eval mode, its name, its source in words, and the height and width of its images in pixels."""
 
     name: str
     source: str
@@ -26,65 +26,64 @@ class Subject:
     resolution: int
 
 
-def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> Subject:
-    """Return the model that a text means; what comes from a name has that many classes and random weights.
+def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedModel:
+    """Return the model that a text names. A model built by name has `classes` classes and random weights.
 
-    `timm:NAME` takes timm's where torchvision has one of that name too. Raises UserError, in one line, for a name
-    that nobody has, a broken saved model, and a function that isn't there, fails, or returns no nn.Module.
+    torchvision's model is taken if both libraries have the name; `timm:NAME` takes timm's. Raises UserError for an
+    unknown name, a broken saved model, and a function that is missing, fails, or doesn't return an nn.Module.
     """
     path, _, function = text.rpartition(":")
     if path.endswith(".py"):
-        return Subject(text, "a function", _called(Path(path), function), IMAGENET_RESOLUTION)
+        return ResolvedModel(text, "a function", _call_factory(Path(path), function), IMAGENET_RESOLUTION)
     if Path(text).is_dir():
         folder = Path(text).resolve()
-        return Subject(
-            folder.name, "a saved model", saved_models.load(folder), saved_models.read(folder).resolution
-        )
+        model, resolution = saved_models.load(folder), saved_models.read(folder).resolution
+        return ResolvedModel(folder.name, "a saved model", model, resolution)
     if text in CONVNEXT_VARIANTS:
         source = "torchvision's ConvNeXt, random weights"
-        return Subject(text, source, convnext.build(text, num_classes=classes), IMAGENET_RESOLUTION)
+        return ResolvedModel(text, source, convnext.build(text, num_classes=classes), IMAGENET_RESOLUTION)
     from torchvision.models import list_models
 
-    if text in list_models():
-        built = convnext.build_from_zoo(text, num_classes=classes)
-        return Subject(text, "torchvision, random weights", built, IMAGENET_RESOLUTION)
-    return _from_timm(text, list_models(), classes)
+    torchvision_names = list_models()
+    if text in torchvision_names:
+        model = convnext.build_from_zoo(text, num_classes=classes)
+        return ResolvedModel(text, "torchvision, random weights", model, IMAGENET_RESOLUTION)
+    return _from_timm(text, torchvision_names, classes)
 
 
-def _from_timm(text: str, torchvisions: list[str], classes: int) -> Subject:
-    import timm  # here, for it takes seconds
+def _from_timm(text: str, torchvision_names: list[str], classes: int) -> ResolvedModel:
+    import timm  # takes seconds
 
-    name = text.removeprefix(TIMM_PREFIX)
-    timms = timm.list_models()
-    if name not in timms:
-        known = timms if text.startswith(TIMM_PREFIX) else [*CONVNEXT_VARIANTS, *torchvisions, *timms]
+    name, known = text.removeprefix(TIMM_PREFIX), timm.list_models()
+    if name not in known:
+        if not text.startswith(TIMM_PREFIX):
+            known = [*CONVNEXT_VARIANTS, *torchvision_names, *known]
         close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "give the path of a module.py:function that returns one"
+        hint = f"did you mean {close[0]!r}?" if close else "or give the path of a module.py:function"
         raise UserError(
-            f"'model' must be a name of torchvision's or timm's, the folder of a saved model, an ONNX file or "
+            f"MODEL must be a torchvision or timm name, the folder of a saved model, an ONNX file or "
             f"module.py:function (got {text!r}); {hint}"
         )
     model: Any = convnext.build_from_zoo(f"{TIMM_PREFIX}{name}", num_classes=classes)
-    return Subject(name, "timm, random weights", model, int(model.default_cfg["input_size"][-1]))
+    return ResolvedModel(name, "timm, random weights", model, int(model.default_cfg["input_size"][-1]))
 
 
-def _called(path: Path, function: str) -> nn.Module:
-    """Import a file and return what one of its functions returns."""
+def _call_factory(path: Path, function: str) -> nn.Module:
+    """Import a file and return the model that one of its functions makes."""
     module = import_file(path)
     make = getattr(module, function, None)
     if not callable(make):
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        hint = did_you_mean(function, known) if known else "it has none; write one that returns the model"
-        raise UserError(f"'{path}' must have a function {function!r} (got none of that name); {hint}")
+        hint = did_you_mean(function, known) if known else "add a function that returns the model"
+        raise UserError(f"{path}: function {function!r} is missing; {hint}")
     try:
         model = make()
-    except Exception as error:  # whatever a stranger's code raises
+    except Exception as error:  # the user's code may raise anything
         raise UserError(
-            f"'{path}:{function}' must return a model when it is called without arguments (got {one_line(error)}); "
-            "mend it"
+            f"{path}:{function} must return a model when called without arguments (got {one_line(error)}); fix it"
         ) from error
     if not isinstance(model, nn.Module):
         raise UserError(
-            f"'{path}:{function}' must return an nn.Module (got {type(model).__name__}); return the model itself"
+            f"{path}:{function} must return an nn.Module (got {type(model).__name__}); return the model itself"
         )
     return model.eval()

@@ -1,4 +1,4 @@
-"""What an audit says: one row a technique, each figure as common counters report it and as it is. No torch."""
+"""The data of an audit: one row per technique, each quantity as reported and as it actually is. No torch."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from edgeai_repro.evidence.measurement import Environment, Frozen, Interval, Set
 
 
 class ReportedAndActual(Frozen):
-    """A quantity as common counters report it, and the actual one behind it; None where it couldn't be counted."""
+    """A quantity as common counters report it, and the actual one; None if it couldn't be counted."""
 
     reported: NonNegativeInt | None
     actual: NonNegativeInt | None
 
 
 class Latency(Frozen):
-    """How long one image takes here: `milliseconds` are the median and its quartiles, of `n` samples.
+    """The latency of one image on this machine.
 
-    `faster` is how many times faster that is than the model as it is, None of that model itself; `control` is the
-    A/A ratio, the worse of the two. `problem` says why no time is to be believed, where it isn't.
+    `milliseconds` are the median and the quartiles of `n` samples. `speedup` is relative to the uncompressed model
+    (None for that model). `control` is the A/A control: the ratio of a model to itself, the worse of the two.
+    `problem` is the reason why the times are unreliable, or None.
     """
 
     milliseconds: Interval
     p90: NonNegativeFloat
     n: PositiveInt
-    faster: Interval | None = None
+    speedup: Interval | None = None
     control: Interval
     problem: str | None = None
 
 
 class Row(Frozen):
-    """A model under a technique with its settings; work is for one image. `problem` says what couldn't be had.
+    """A model under a technique with its settings. All work is for one image; None is unknown.
 
-    `parameters` are by `parameters()` and as stored, packed weights included; `macs` by thop and as computed, of
-    weights (and in attention) alone; in `nonzero_macs` a weight of 0 takes none. `bit_operations` are MACs × bits
-    of a weight × bits of an activation. `bytes` are those of the saved state_dict, or of the file;
-    `deflated_bytes` those of its tensors after deflate.
+    `parameters`: by `parameters()` and as stored, packed weights included. `macs`: by thop and as computed; weights
+    and attention count, normalisations don't. `nonzero_macs` leaves out products with a weight of 0.
+    `bit_operations` are MACs × bits of a weight × bits of an activation. `bytes` are the size of the saved
+    state_dict or of the file, `deflated_bytes` of its tensors after deflate. `seconds` is the time that compressing
+    and counting took. `problem` says what couldn't be compressed, counted or timed.
     """
 
     technique: str
@@ -56,13 +58,13 @@ class Row(Frozen):
 
 
 class Audit(Frozen):
-    """An audited model: where it is from, the image's side in pixels, its rows, and where counters mislead.
+    """An audited model: its source in words, its image's height in pixels, one row per technique, and warnings.
 
-    The first row is of the model as it is. `shares` are what each kind of layer holds of the parameters, 0 to 1:
-    nn.Linear, which dynamic quantization replaces, 1 × 1 convolutions, other convolutions, and all else.
+    The first row is the uncompressed model. `shares` are the fractions (0 to 1) of the parameters in each kind of
+    layer: nn.Linear, which dynamic quantization replaces, 1 × 1 convolutions, other convolutions, and the rest.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model: str
     source: str
     resolution: PositiveInt
@@ -72,11 +74,11 @@ class Audit(Frozen):
     environment: Environment
 
     @property
-    def dense(self) -> Row:
-        """The model as it is."""
+    def uncompressed(self) -> Row:
+        """The row of the uncompressed model."""
         return next(row for row in self.rows if row.technique == UNCOMPRESSED)
 
 
-def saved(before: int | None, after: int | None) -> float | None:
-    """Return what was saved, in percent; None where a number is missing or there was nothing."""
+def saving(before: int | None, after: int | None) -> float | None:
+    """Return the saving in percent; None if a number is unknown or there was nothing to save."""
     return None if not before or after is None else 100 * (before - after) / before

@@ -1,114 +1,118 @@
-"""Where the usual counters mislead, in words, from an audit's rows alone. Pure; no torch."""
+"""Finds out where common counters mislead, from an audit's rows. Pure; no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from edgeai_repro.audit.schema import ReportedAndActual, Row, saved
+from edgeai_repro.audit.schema import ReportedAndActual, Row, saving
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Interval
 from edgeai_repro.judge.formatting import format_interval, format_number
 
-VISIBLE = 1.0  # points of difference that a table's reader would notice
-LITTLE = 50.0  # percent of the parameters in nn.Linear under which quantizing it can't keep what it promises
-FALLS_SHORT = 1.5  # times: speed never follows MACs closely; by so much it isn't caches and overheads alone
-MANY_ZEROS = 10.0  # points; int8 rounds a few percent of the weights to 0 by itself
+VISIBLE = 1.0  # points; a smaller difference is hard to see in a table
+LITTLE_LINEAR = 50.0  # percent of the parameters in nn.Linear; below, quantizing nn.Linear saves less than half
+FALLS_SHORT = 1.5  # factor between promised and measured speed; caches and overheads explain less than that
+MANY_ZEROS = 10.0  # points; int8 alone rounds a few percent of the weights to 0
 
 
-def warnings(rows: Sequence[Row], shares: Mapping[str, float]) -> list[str]:
-    """Return a sentence for each thing that the usual counters would make a reader believe and that isn't so."""
-    dense = next(row for row in rows if row.technique == UNCOMPRESSED)
-    found = list(_as_it_is(dense))
+def find_warnings(rows: Sequence[Row], shares: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each wrong conclusion that common counters suggest."""
+    uncompressed = next(row for row in rows if row.technique == UNCOMPRESSED)
+    warnings = list(_about_uncompressed(uncompressed))
     for row in rows:
-        if row is not dense and row.problem is None:
-            found += _compressed(dense, row)
+        if row is not uncompressed and row.problem is None:
+            warnings += _about_compressed(uncompressed, row)
     if any(row.technique == "dynamic_quantization" and row.problem is None for row in rows):
-        found += _reach(shares)
-    return list(dict.fromkeys(found))
+        warnings += _about_linear_share(shares)
+    return list(dict.fromkeys(warnings))
 
 
-def _as_it_is(dense: Row) -> Iterator[str]:
-    macs = dense.macs
+def _about_uncompressed(row: Row) -> Iterator[str]:
+    macs = row.macs
     if macs is None or not macs.actual or macs.reported is None:
         return
-    off = 100 * (macs.reported - macs.actual) / macs.actual
-    if off < -VISIBLE:
+    excess = 100 * (macs.reported - macs.actual) / macs.actual
+    if excess < -VISIBLE:
         yield (
-            f"thop leaves out {_percent(-off)} of the model's MACs ({_billions(macs.reported)} of "
-            f"{_billions(macs.actual)}): it has no rule for some of its layers, attention for one"
+            f"thop leaves out {_percent(-excess)} of the model's MACs (it reports {_billions(macs.reported)} of "
+            f"{_billions(macs.actual)}): it has no rule for some of the layers, for example attention"
         )
-    elif off > VISIBLE:
+    elif excess > VISIBLE:
         yield (
-            f"thop counts {_percent(off)} more MACs ({_billions(macs.reported)}) than the weights take part in "
-            f"({_billions(macs.actual)}): it adds what normalisations and poolings do"
+            f"thop reports {_percent(excess)} more MACs ({_billions(macs.reported)}) than the weights compute "
+            f"({_billions(macs.actual)}): it adds the work of normalisations and poolings"
         )
 
 
-def _compressed(dense: Row, row: Row) -> Iterator[str]:
+def _about_compressed(uncompressed: Row, row: Row) -> Iterator[str]:
     name = row.technique.replace("_", " ")
-    parameters, macs = _pair(dense.parameters, row.parameters), _pair(dense.macs, row.macs)
-    smaller = saved(dense.bytes, row.bytes) or 0.0
+    parameters = _savings(uncompressed.parameters, row.parameters)
+    macs = _savings(uncompressed.macs, row.macs)
+    bytes_saved = saving(uncompressed.bytes, row.bytes) or 0.0
+    speedup = _reliable_speedup(row)
     if parameters and parameters[0] - parameters[1] > VISIBLE:
         yield (
             f"{name}: parameters() reports {_percent(parameters[0])} fewer, but {_percent(parameters[1])} fewer "
-            f"are stored: it looks past weights that are packed as int8; the file is {_percent(smaller)} smaller"
+            f"are stored: it misses weights that are packed as int8; the file is {_percent(bytes_saved)} smaller"
         )
     if macs and macs[0] - macs[1] > VISIBLE:
+        bit_operations = saving(uncompressed.bit_operations, row.bit_operations)
         yield (
             f"{name}: thop reports {_percent(macs[0])} fewer MACs, but {_percent(macs[1])} fewer are computed: it "
-            "looks past those in int8; bit operations fall by "
-            f"{_percent(saved(dense.bit_operations, row.bit_operations))}"
+            f"misses those in int8; bit operations fall by {_percent(bit_operations)}"
         )
-    fewer, faster = _times_fewer(dense.macs, row.macs), _faster(row)
-    if fewer and faster and fewer > FALLS_SHORT * faster.high:
+    ratio = _reported_macs_ratio(uncompressed.macs, row.macs)
+    if ratio and speedup and ratio > FALLS_SHORT * speedup.high:
         yield (
-            f"{name}: {format_number(fewer, '')} times fewer MACs are reported, but an image is "
-            f"{format_interval(faster, 'times as fast')} here"
+            f"{name}: reported MACs fall by a factor of {format_number(ratio, '')}, but the model is "
+            f"{format_interval(speedup, 'times as fast')} here"
         )
-    zeros = saved(dense.nonzero_parameters, row.nonzero_parameters)
-    if zeros is not None and zeros - smaller > MANY_ZEROS:
-        told = f", and an image is {format_interval(faster, 'times as fast')} here" if faster else ""
-        deflated = saved(dense.deflated_bytes, row.deflated_bytes)
+    zeros = saving(uncompressed.nonzero_parameters, row.nonzero_parameters)
+    if zeros is not None and zeros - bytes_saved > MANY_ZEROS:
+        timed = f", and the model is {format_interval(speedup, 'times as fast')} here" if speedup else ""
+        deflated = saving(uncompressed.deflated_bytes, row.deflated_bytes)
         yield (
-            f"{name}: {_percent(zeros)} of the weights are set to 0, but the file is {_percent(smaller)} smaller "
-            f"and {_percent(macs[1] if macs else None)} fewer MACs are computed: zeros are stored and multiplied "
-            f"like all else{told}; "
-            f"deflated, the file is {_percent(deflated)} smaller"
+            f"{name}: {_percent(zeros)} of the weights are set to 0, but the file is {_percent(bytes_saved)} "
+            f"smaller and {_percent(macs[1] if macs else None)} fewer MACs are computed: zeros are stored and "
+            f"multiplied like any other weight{timed}; deflated, the file is {_percent(deflated)} smaller"
         )
 
 
-def _reach(shares: Mapping[str, float]) -> Iterator[str]:
+def _about_linear_share(shares: Mapping[str, float]) -> Iterator[str]:
     linear, pointwise = 100 * shares.get("linear", 0.0), 100 * shares.get("pointwise convolution", 0.0)
-    if linear < LITTLE:
+    if linear < LITTLE_LINEAR:
         yield (
-            f"dynamic quantization reaches nn.Linear alone, here {_percent(linear)} of the parameters: it can't "
+            f"dynamic quantization replaces only nn.Linear, here {_percent(linear)} of the parameters: it can't "
             f"save more than {_percent(linear * INT8_SAVES / 100)} of the bytes"
         )
-    if pointwise > LITTLE:
+    if pointwise > LITTLE_LINEAR:
         yield (
-            f"{_percent(pointwise)} of the parameters stand in 1 × 1 convolutions, which compute what nn.Linear "
-            "does and aren't quantized: written with nn.Linear, the same network would report that many fewer"
+            f"{_percent(pointwise)} of the parameters are in 1 × 1 convolutions, which compute the same as "
+            "nn.Linear but aren't quantized: with nn.Linear instead, the same network would report that many fewer "
+            "parameters"
         )
 
 
-def _pair(before: ReportedAndActual | None, after: ReportedAndActual | None) -> tuple[float, float] | None:
-    """Return what was saved as reported and in truth, in percent; None where either isn't known."""
+def _savings(before: ReportedAndActual | None, after: ReportedAndActual | None) -> tuple[float, float] | None:
+    """Return the reported and the actual saving in percent; None if either is unknown."""
     if before is None or after is None:
         return None
-    reported, actual = saved(before.reported, after.reported), saved(before.actual, after.actual)
+    reported = saving(before.reported, after.reported)
+    actual = saving(before.actual, after.actual)
     return None if reported is None or actual is None else (reported, actual)
 
 
-def _times_fewer(before: ReportedAndActual | None, after: ReportedAndActual | None) -> float | None:
-    """Return how many times fewer are reported; None where either isn't known."""
-    reported = before and before.reported, after and after.reported
-    return reported[0] / reported[1] if reported[0] and reported[1] else None
+def _reported_macs_ratio(before: ReportedAndActual | None, after: ReportedAndActual | None) -> float | None:
+    """Return the reported MACs before, divided by those after; None if either is unknown."""
+    if before is None or after is None or not before.reported or not after.reported:
+        return None
+    return before.reported / after.reported
 
 
-def _faster(row: Row) -> Interval | None:
-    """Return how many times faster an image is, where it can be told."""
-    return row.latency.faster if row.latency and not row.latency.problem else None
+def _reliable_speedup(row: Row) -> Interval | None:
+    """Return the speed-up of a row, or None if it is unknown or too noisy."""
+    return row.latency.speedup if row.latency and not row.latency.problem else None
 
 
 def _percent(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""`edgeai-repro audit`: what each technique really buys for anyone's model."""
+"""`edgeai-repro audit`: what each compression technique saves for any model."""
 
 from __future__ import annotations
 
@@ -14,43 +14,49 @@ def audit(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="a name of torchvision's or timm's (timm:NAME takes timm's), the folder of a saved model, an ONNX file, "
-            "or module.py:function that returns an nn.Module",
+            help="a torchvision or timm name (timm:NAME for timm's), a saved model's folder, an ONNX file, "
+            "or FILE.py:FUNCTION, a function that returns an nn.Module",
         ),
     ],
     resolution: Annotated[
         int | None, typer.Option(min=1, help="Side of the image in pixels (default: the model's own, else 224).")
     ] = None,
-    classes: Annotated[int, typer.Option(min=1, help="Classes of a model that is named.")] = IMAGENET_CLASSES,
+    classes: Annotated[
+        int, typer.Option(min=1, help="Number of classes of a torchvision or timm model.")
+    ] = IMAGENET_CLASSES,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads that work on an image (default: one a usable core).")
+        int | None, typer.Option(min=1, help="Threads used for timing (default: one per usable core).")
     ] = None,
-    latency: Annotated[bool, typer.Option("--latency/--no-latency", help="Time one image, or only count.")] = True,
+    latency: Annotated[
+        bool, typer.Option("--latency/--no-latency", help="Measure latency, or only counts and sizes.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Show what each compression technique really buys for a model, and where the usual counters mislead.
+    """Show what each compression technique saves for a model.
 
-    Each figure is given as it is reported and as it is, with the time that an image takes here.
-    Example: edgeai-repro audit resnet50
+    Each figure is given as common counters report it and as it actually is, with the latency of one image on this
+    machine and a warning if the counters mislead.
+
+    Example: edgeai-repro audit resnet50 --resolution=160
     """
     from tqdm import tqdm
 
-    from edgeai_repro.audit import table as audit_table
-    from edgeai_repro.audit.audit import audit as run
+    from edgeai_repro.audit import table
+    from edgeai_repro.audit.audit import audit as run_audit
     from edgeai_repro.claims.registry import TECHNIQUES
     from edgeai_repro.report import console
 
     steps = 1 + len(TECHNIQUES) + latency
-    with tqdm(total=steps, desc=model, leave=False, disable=None) as bar:  # None: not in a pipe
-        found = run(
+    with tqdm(total=steps, desc=model, leave=False, disable=None) as bar:  # None: no bar unless on a terminal
+        result = run_audit(
             model,
             resolution=resolution,
             classes=classes,
             latency=latency,
             threads=threads,
-            each=lambda _: bar.update(),
+            on_progress=lambda _: bar.update(),
         )
     if as_json:
-        typer.echo(found.model_dump_json(indent=1))
+        typer.echo(result.model_dump_json(indent=1))
     else:
-        typer.echo(audit_table.render(found, colour=console.coloured(), width=console.width()), nl=False)
+        typer.echo(table.render(result, colour=console.coloured(), width=console.width()), nl=False)

@@ -1,4 +1,4 @@
-"""`edgeai-repro bundle` and `classify`: put models on a device, and ask one there."""
+"""`edgeai-repro bundle` and `classify`: write a bundle for an edge device, and classify an image with it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,27 @@ import typer
 def bundle(
     source: Annotated[
         str,
-        typer.Argument(metavar="SOURCE", help="the folder of a saved model or training run, or convnext_small, …"),
+        typer.Argument(
+            metavar="SOURCE", help="a model (convnext_small, …), or the folder of a saved model or training run"
+        ),
     ],
-    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to make.")],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
     dense: Annotated[
-        str | None, typer.Option(metavar="SOURCE", help="The unpruned model, where SOURCE is a pruned one.")
+        str | None, typer.Option(metavar="SOURCE", help="The unpruned model, if SOURCE is a pruned one.")
     ] = None,
     target: Annotated[
-        float | None, typer.Option(help="Share of the hidden channels to prune, where none are (default: 0.8).")
+        float | None,
+        typer.Option(help="Share of the hidden channels to prune, if SOURCE is unpruned (default: 0.8)."),
     ] = None,
     with_test_split: Annotated[
-        bool, typer.Option("--with-test-split", help="Put CIFAR-10's test images in, 17 MB.")
+        bool, typer.Option("--with-test-split", help="Include CIFAR-10's test images (17 MB).")
     ] = False,
 ) -> None:
-    """Export a model as ONNX, dense and pruned, in fp32 and int8, checked against torch, for a device.
+    """Export a model as ONNX for an edge device.
 
-    Example: edgeai-repro bundle convnext_small -o small-bundle
+    The bundle holds it dense and pruned, each in fp32 and int8, checked against torch.
+
+    Example: edgeai-repro bundle convnext_small --output=small-bundle
     """
     from edgeai_repro.edge import build
 
@@ -40,20 +45,24 @@ def bundle(
         test_split=with_test_split,
     )
     for variant, model in written.manifest.models.items():
-        size = written.size(variant) / 1e6
-        typer.echo(f"{' + '.join(model.files)}: {size:.1f} MB, sha256 {written.sha256(variant)[:12]}…")
+        megabytes = written.size(variant) / 1e6
+        typer.echo(f"{' + '.join(model.files)}: {megabytes:.1f} MB, sha256 {written.sha256(variant)[:12]}…")
     typer.echo(out)
 
 
 def classify(
-    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="what `edgeai-repro bundle` wrote")],
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="a PNG or JPEG")],
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="a folder written by `edgeai-repro bundle`")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="a PNG or JPEG file")],
     model: Annotated[str, typer.Option(help="fp32, int8, pruned or pruned-int8.")] = "pruned-int8",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads (default: one a usable core).")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads (default: one per usable core).")
+    ] = None,
 ) -> None:
-    """Ask a model of a bundle what an image shows, without torch: the class and its logit, best first.
+    """Classify an image with a model from a bundle (no torch needed).
 
-    Example: edgeai-repro classify bundle frog.png
+    Prints classes by descending logit.
+
+    Example: edgeai-repro classify small-bundle frog.png --model=int8
     """
     from edgeai_repro.edge import bundle as bundles
     from edgeai_repro.edge.runtime import Deployed, read_image

@@ -1,4 +1,4 @@
-"""`edgeai-repro claims`: look at what a paper claims, and check claims files. No torch."""
+"""`edgeai-repro claims`: list, show and check claims. Runs without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeai_repro.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase, Paper
 
-app = typer.Typer(no_args_is_help=True, help="Look at what a paper claims, and check claims files.")
+app = typer.Typer(no_args_is_help=True, help="List, show and check claims.")
 Folder = Annotated[Path, typer.Option("--claims-dir", metavar="DIR", help="Folder of claims files.")]
 CLAIMS = Path("claims")
 
@@ -23,9 +23,9 @@ def list_claims(
     folder: Folder = CLAIMS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List all claims: full name, metric, technique, the paper's value, the expected verdict.
+    """List all claims: full name, metric, technique, the number as printed, the expected verdict.
 
-    Example: edgeai-repro claims list --claims-dir my-claims
+    Example: edgeai-repro claims list --claims-dir=my-claims
     """
     headings = ("claim", "metric", "technique", "paper", "expected")
     rows = [
@@ -38,22 +38,22 @@ def list_claims(
         return
     table = [headings, *(tuple(map(str, row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:  # without rich, which takes a quarter of the command's time to import
+    for line in table:  # not by rich: its import takes a quarter of the command's time
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @app.command("show")
 def show_claim(
-    name: Annotated[str, typer.Argument(metavar="ID", help="francy2024/dq-params, or dq-params")],
+    name: Annotated[str, typer.Argument(metavar="CLAIM", help="a claim: francy2024/dq-params, or dq-params")],
     folder: Folder = CLAIMS,
 ) -> None:
-    """Show one claim as its file has it, with what it assumes where the paper is silent.
+    """Show one claim as written in its file, with the text of its assumptions.
 
     Example: edgeai-repro claims show dq-params
     """
     import yaml
 
-    case = find(load(folder), name)
+    case = find_claim(load(folder), name)
     assumed = [entry.model_dump() for entry in case.paper.unstated if entry.id in case.claim.assumes]
     document = {**case.claim.model_dump(mode="json", exclude_defaults=True), "assumes": assumed}
     typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
@@ -61,7 +61,7 @@ def show_claim(
 
 @app.command("check")
 def check_file(file: Annotated[Path, typer.Argument(help="a claims file, or devices.yaml")]) -> None:
-    """Check one file of a claims folder; metrics and techniques may be those of the conftest.py beside it.
+    """Check one file of a claims folder, with the metrics and techniques of the conftest.py next to the folder.
 
     Example: edgeai-repro claims check claims/francy2024.yaml
     """
@@ -70,13 +70,13 @@ def check_file(file: Annotated[Path, typer.Argument(help="a claims file, or devi
     from edgeai_repro.claims.schema import Paper
 
     loaded = load_file(file)
-    found = f"{len(loaded.claims)} claims" if isinstance(loaded, Paper) else f"{len(loaded.devices)} devices"
-    typer.echo(f"{file}: {found}, all right")
+    content = f"{len(loaded.claims)} claims" if isinstance(loaded, Paper) else f"{len(loaded.devices)} devices"
+    typer.echo(f"{file}: {content}, all right")
 
 
 @app.command("schema")
 def print_schema() -> None:
-    """Print the JSON schema of claims files, as claims/schema.json holds it for editors.
+    """Print the JSON schema of claims files, which editors read from claims/schema.json.
 
     Example: edgeai-repro claims schema > claims/schema.json
     """
@@ -93,8 +93,8 @@ def load(folder: Path) -> list[Paper]:
     return load_claims(folder)
 
 
-def find(papers: list[Paper], name: str) -> ClaimCase:
-    """Return the claim with a full or a short name. Raises UserError unless there is exactly one."""
+def find_claim(papers: list[Paper], name: str) -> ClaimCase:
+    """Return the claim with a full or short name. Raises UserError unless exactly one has it."""
     by_id = {case.id: case for paper in papers for case in paper.cases}
     matches = [full for full in by_id if name in (full, full.partition("/")[2])]
     if len(matches) != 1:

@@ -1,4 +1,4 @@
-"""`edgeai-repro data`: fetch, pack and verify CIFAR-10."""
+"""`edgeai-repro data`: download, pack and verify CIFAR-10."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Fetch, pack and verify CIFAR-10.")
+app = typer.Typer(no_args_is_help=True, help="Download, pack and verify CIFAR-10.")
 
 
 @app.command()
-def get(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="where CIFAR-10 goes")]) -> None:
-    """Download CIFAR-10 by torchvision (170 MB). Then: export EDGEAI_DATA=FOLDER
+def get(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder to download to")]) -> None:
+    """Download CIFAR-10 with torchvision (170 MB). Then set EDGEAI_DATA=FOLDER.
 
     Example: edgeai-repro data get ~/cifar10
     """
@@ -23,10 +23,12 @@ def get(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="where CIF
 
 @app.command()
 def pack(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="a folder with torchvision's form")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="where the packed form goes")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="a folder with CIFAR-10 as torchvision stores it")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="the folder for the packed form")],
 ) -> None:
-    """Pack CIFAR-10 into six lossless WebP mosaics, 101 MB; an edge device needs the test split alone, 17 MB.
+    """Pack CIFAR-10 into six lossless WebP mosaics (101 MB). An edge device needs only the test split (17 MB).
 
     Example: edgeai-repro data pack ~/cifar10 ~/cifar10-packed
     """
@@ -36,14 +38,16 @@ def pack(
 
 
 @app.command()
-def verify(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="what EDGEAI_DATA would name")]) -> None:
-    """Check sums, shapes and class counts of the data in a folder.
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="a folder that EDGEAI_DATA may name")],
+) -> None:
+    """Check the checksums, shapes and class counts of the data in a folder.
 
     Example: edgeai-repro data verify "$EDGEAI_DATA"
     """
     from edgeai_repro.data.packing import verify as verify_folder
 
-    for found in verify_folder(folder):
+    for split in verify_folder(folder):
         typer.echo(
-            f"{found.dataset} {found.part}: {found.images} images, {found.classes} classes, {found.form}, all right"
+            f"{split.dataset} {split.part}: {split.images} images, {split.classes} classes, {split.form}, all right"
         )

@@ -1,4 +1,4 @@
-"""`edgeai-repro evidence`, `rejudge` and `report`: what was measured before, without torch and without data."""
+"""`edgeai-repro evidence`, `rejudge` and `report`: use recorded results, without torch and without data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from edgeai_repro.cli import DRIFT
 from edgeai_repro.cli.claims import CLAIMS, Folder
 from edgeai_repro.errors import UserError
 
-app = typer.Typer(no_args_is_help=True, help="Keep the records of training runs.")
-DRIFT = 1
+app = typer.Typer(no_args_is_help=True, help="Keep results of training runs and edge devices as evidence.")
 
 
 @app.command("add")
@@ -19,17 +19,18 @@ def add(
     run: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="a training run's folder or result.json, or what --claims-json wrote on a device"
+            metavar="RUN",
+            help="a training run's folder or result.json, or a file that --claims-json wrote on an edge device",
         ),
     ],
-    name: Annotated[str, typer.Option(help="Name in the evidence folder (default: the run folder's).")] = "",
+    name: Annotated[str, typer.Option(help="Name in the evidence folder (default: the run's folder).")] = "",
     folder: Annotated[Path, typer.Option("--evidence", metavar="DIR", help="Evidence folder.")] = Path("evidence"),
-    model: Annotated[bool, typer.Option(help="Keep the run's model too, in int8, under DIR/models.")] = False,
+    model: Annotated[bool, typer.Option(help="Also keep the run's model, in int8, under DIR/models.")] = False,
     claims: Folder = CLAIMS,
 ) -> None:
-    """Check a training run's record, or an edge device's run, and keep it as evidence, with its sha256.
+    """Check a training run's record, or an edge device's results, and add it to the evidence with its sha256.
 
-    Example: edgeai-repro evidence add runs/atto-dense-s0
+    Example: edgeai-repro evidence add runs/atto-dense-s0 --name=atto-dense
     """
     from edgeai_repro.evidence.plausibility import check_plausible
     from edgeai_repro.evidence.store import add_training_record
@@ -55,12 +56,14 @@ def add(
 def rejudge(
     folder: Folder = CLAIMS,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the verdicts there.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the verdicts to this file.")
     ] = None,
 ) -> None:
-    """Judge the recorded evidence again: no torch, no data, no training. Exit status 1 where a verdict drifted.
+    """Judge the recorded evidence again, without torch and data.
 
-    Example: edgeai-repro rejudge --json verdicts.json
+    The exit status is 1 if a verdict differs from the expected one.
+
+    Example: edgeai-repro rejudge --json=verdicts.json
     """
     from edgeai_repro.claims.registry import measured_on
     from edgeai_repro.report import console, document, terminal
@@ -68,18 +71,18 @@ def rejudge(
 
     session = Session(folder, Options.parse(json_path=json_file, recorded_only=True))
     verdicts = [session.judge(case) for case in session.cases if measured_on(case.claim) == "trained"]
-    found = session.document()
-    typer.echo(terminal.render(found, colour=console.coloured(), width=console.width()), nl=False)
+    results = session.document()
+    typer.echo(terminal.render(results, colour=console.coloured(), width=console.width()), nl=False)
     if json_file is not None:
-        document.write(found, json_file)
-    failures = [failure for verdict in verdicts if (failure := session.failure_reason(verdict))]
+        document.write(results, json_file)
+    failures = [reason for verdict in verdicts if (reason := session.failure_reason(verdict))]
     for failure in failures:
         typer.echo(f"edgeai-repro: {failure}", err=True)
     raise typer.Exit(DRIFT if failures else 0)
 
 
 def report(
-    json_file: Annotated[Path, typer.Argument(metavar="JSON", help="what --claims-json wrote")],
+    json_file: Annotated[Path, typer.Argument(metavar="JSON", help="a file written by --claims-json")],
     folder: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the report.")] = Path(
         "claims-report"
     ),
@@ -88,14 +91,16 @@ def report(
         typer.Option(
             "--evidence",
             metavar="DIR",
-            help="Evidence folder, for what devices contributed (default: the one beside the claims' folder).",
+            help="Evidence folder with the results of edge devices (default: next to the claims folder).",
         ),
     ] = None,
     claims: Folder = CLAIMS,
 ) -> None:
-    """Write report.html and report.md from a run's JSON and from evidence, without torch.
+    """Write report.html and report.md from a run's JSON.
 
-    Example: edgeai-repro report verdicts.json -o claims-report
+    They also show what edge devices contributed to the evidence. No torch is needed.
+
+    Example: edgeai-repro report verdicts.json --output=claims-report
     """
     from edgeai_repro.devices.spec import load_devices
     from edgeai_repro.evidence.store import EVIDENCE
@@ -103,7 +108,8 @@ def report(
     from edgeai_repro.report.device_results import load_results
 
     if evidence is not None and not evidence.is_dir():
-        raise UserError(f"--evidence must be a folder (got {str(evidence)!r}, which is none); name another")
-    measured = load_results(evidence or claims.absolute().parent / EVIDENCE, load_devices(claims, missing_ok=True))
-    for path in files.build(json_file, folder, measured):
+        raise UserError(f"{evidence}: must be the evidence folder (got no folder); check --evidence")
+    devices = load_devices(claims, missing_ok=True)
+    results = load_results(evidence or claims.absolute().parent / EVIDENCE, devices)
+    for path in files.build(json_file, folder, results):
         typer.echo(path)

@@ -1,4 +1,4 @@
-"""The command line, `edgeai-repro`. Exit status: 0 as expected, 1 drift, 2 usage, 3 a condition is missing."""
+"""The command line, `edgeai-repro`. Exit status: 0 as expected, 1 drift, 2 usage, 3 a requirement is missing."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from typing import Annotated
 import typer
 
 from edgeai_repro import __version__
-from edgeai_repro.cli import arguments, audit, bundle, claims, data, evidence
+from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, reproduce
 from edgeai_repro.cli import train as training
 from edgeai_repro.errors import MissingRequirement, UserError
 
-USAGE, MISSING = 2, 3
-# A line of \b keeps click from filling the paragraph.
+# A line with only \b keeps click from rewrapping the paragraph.
 EPILOG = """\b
 Examples:
-  pytest -m claims --claims-json verdicts.json    judge every claim on this machine
-  edgeai-repro report verdicts.json               make a page of it
-  edgeai-repro audit resnet50                     what compression buys for another model
-  edgeai-repro reproduce dq-params                a claim as a script in plain torch
+  pytest -m claims --claims-json=verdicts.json    judge every claim on this machine
+  edgeai-repro report verdicts.json               write an HTML page of the verdicts
+  edgeai-repro audit resnet50                     what compression saves for another model
+  edgeai-repro reproduce dq-params                print a claim as a script in plain torch
 
-Exit status: 0 as expected, 1 drift, 2 usage, 3 a condition is missing."""
+Exit status: 0 as expected, 1 drift, 2 usage, 3 a requirement is missing."""
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Find out whether published network-compression savings are real. The verdicts: pytest -m claims",
+    help="Check whether published savings by network compression are real. To judge the claims: pytest -m claims",
     epilog=EPILOG,
 )
 app.add_typer(claims.app, name="claims")
@@ -40,24 +39,22 @@ app.command("classify")(bundle.classify)
 app.command("rejudge")(evidence.rejudge)
 app.command("report")(evidence.report)
 app.command("audit")(audit.audit)
-app.command("reproduce")(arguments.reproduce)
-app.command("diff")(arguments.diff)
+app.command("reproduce")(reproduce.reproduce)
+app.command("diff")(diff.diff)
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on standard error, without a traceback."""
+    """Run the command line. Each mistake of the user is one line on standard error, without a traceback."""
     try:
         app()
-    except UserError as error:
-        print(f"edgeai-repro: {error}", file=sys.stderr)
-        sys.exit(USAGE)
-    except MissingRequirement as missing:
-        print(f"edgeai-repro: {missing}", file=sys.stderr)
-        sys.exit(MISSING)
+    except (UserError, MissingRequirement) as error:
+        for line in str(error).splitlines():
+            print(f"edgeai-repro: {line}", file=sys.stderr)
+        sys.exit(USAGE if isinstance(error, UserError) else MISSING)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"edgeai-repro {__version__}")
         raise typer.Exit
 
@@ -65,7 +62,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options of all commands; the subcommands do the work."""
+    """Declare the options of the command line itself."""

@@ -1,4 +1,4 @@
-"""`edgeai-repro train` and `evaluate`: real weights, on real data."""
+"""`edgeai-repro train` and `evaluate`: train models on CIFAR-10, and evaluate saved ones."""
 
 from __future__ import annotations
 
@@ -32,28 +32,31 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training images (default: the recipe's, or 30).")
     ] = None,
-    structured: Annotated[float | None, typer.Option(help="Prune to this target by OTOv3 while training.")] = None,
+    structured: Annotated[
+        float | None, typer.Option(help="Prune this share of the hidden channels with OTOv3 during training.")
+    ] = None,
     unstructured: Annotated[
-        float | None, typer.Option(help="Fine-tune with this share of weights at zero.")
+        float | None, typer.Option(help="Fine-tune with this share of the weights set to zero.")
     ] = None,
     init: Annotated[str, typer.Option(help=HELP_INIT)] = "scratch",
     resolution: Annotated[int, typer.Option(help="Side of the input in pixels; images are resized to it.")] = 32,
-    stem_stride: Annotated[int, typer.Option(help="Stride and kernel of the stem.")] = 4,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images in a step (default: the recipe's, or 128).")
-    ] = None,
+    stem_stride: Annotated[int, typer.Option(help="Stride and kernel size of the stem.")] = 4,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step (default: the recipe's, or 128).")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate (default: the recipe's, or 0.002).")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the weights, the order and the augmentation.")] = 0,
     dataset: Annotated[str, typer.Option(help="cifar10 or cifar100_pool.")] = "cifar10",
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
-    sweep: Annotated[bool, typer.Option(help="Evaluate unstructured sparsities of 10 to 90 % too.")] = False,
+    sweep: Annotated[
+        bool, typer.Option(help="Also evaluate unstructured pruning at sparsities of 10 to 90 %.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: under EDGEAI_MODELS).")] = None,
 ) -> None:
-    """Train a network on the data that EDGEAI_DATA names; a run that was stopped goes on where it was.
+    """Train a network on the data in EDGEAI_DATA. An interrupted run continues if started again.
 
-    Leaves weights, checkpoint and record in the run's folder. Two examples:
-    edgeai-repro train convnext_small --init imagenet --structured 0.8
-    edgeai-repro train resnet56 --recipe li2017-retrain --plan li2017-resnet56-b --init resnet56.safetensors
+    The run's folder gets the weights, a checkpoint and the record (result.json).
+
+    Examples: edgeai-repro train convnext_small --init=imagenet --structured=0.8,
+    edgeai-repro train resnet56 --recipe=li2017-retrain --plan=li2017-resnet56-b --init=resnet56.safetensors
     """
     from edgeai_repro.claims.recipe_files import read_plan, read_recipe
     from edgeai_repro.compress.saved_models import default_root
@@ -99,21 +102,21 @@ def train(
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder of a saved model, with model.json")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="a saved model: a folder with model.json")],
 ) -> None:
-    """Evaluate a saved model on CIFAR-10's test images: top-1 with Wilson's 95 % interval.
+    """Evaluate a saved model on CIFAR-10's test images.
+
+    Prints its top-1 accuracy with Wilson's 95 % interval.
 
     Example: edgeai-repro evaluate evidence/models/convnext_atto--combined--…
     """
     from edgeai_repro.compress import saved_models
     from edgeai_repro.data.cifar import data_folder, load_split
     from edgeai_repro.evidence.statistics import wilson
-    from edgeai_repro.measure.accuracy import evaluate as grade
+    from edgeai_repro.measure.accuracy import evaluate as evaluate_model
 
     saved = saved_models.read(folder)
     model = saved_models.load(folder)
-    found = grade(model, load_split(data_folder(), "test"), resolution=saved.resolution)
-    top1 = wilson(found.successes, len(found.correct))
-    typer.echo(
-        f"{folder.resolve().name}: {top1.value:.2f} % [{top1.low:.2f}, {top1.high:.2f}] of {len(found.correct)}"
-    )
+    result = evaluate_model(model, load_split(data_folder(), "test"), resolution=saved.resolution)
+    top1, images = wilson(result.successes, len(result.correct)), len(result.correct)
+    typer.echo(f"{folder.resolve().name}: {top1.value:.2f} % [{top1.low:.2f}, {top1.high:.2f}] of {images}")

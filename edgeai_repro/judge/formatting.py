@@ -36,12 +36,15 @@ def format_interval(interval: Interval, unit: str) -> str:
 
 def format_band(claim: Claim) -> str:
     """Return the band of a claim, with its unit."""
-    low, high = claim.edges
-    unit = unit_of(claim)
+    return format_edges(*claim.edges, unit_of(claim))
+
+
+def format_edges(low: float, high: float, unit: str = "", *, symbols: bool = False) -> str:
+    """Return the edges of a band; an infinite edge is left out. `symbols` writes ≤ and ≥ instead of words."""
     if math.isinf(low):
-        return f"at most {format_number(high, unit)}"
+        return f"{'≤' if symbols else 'at most'} {format_number(high, unit)}"
     if math.isinf(high):
-        return f"at least {format_number(low, unit)}"
+        return f"{'≥' if symbols else 'at least'} {format_number(low, unit)}"
     return f"{format_number(low, '')} … {format_number(high, unit)}"
 
 

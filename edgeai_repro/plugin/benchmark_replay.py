@@ -24,7 +24,7 @@ def replay_into(
     contender: Contender,
     timing: Timing,
 ) -> None:
-    """Give the times of a contender to the fixture `benchmark` of a test, for its table, storage and comparisons."""
+    """Give the times of a contender to the fixture `benchmark` of a test, for table, storage and comparison."""
     seconds = (timing.milliseconds.ravel() / 1000).tolist()
     group = f"{models.model} {contender.technique} {contender.runtime}"
     request.node.add_marker(pytest.mark.benchmark(group=group, timer=replay_timer(seconds)))

@@ -1,47 +1,46 @@
-"""Where benchmarks are kept, and with which they are compared: those of the same device.
+"""Stores benchmarks by device, and compares them with earlier ones of the same device.
 
-pytest-benchmark files its results by operating system and Python version, which leaves the processor out, and what
-no test answers any more silently drops from its comparison. Here they are filed by the device's fingerprint; other
-software on the same device is shown as a difference; and what drops is an error. All else, `--benchmark-compare`,
-`--benchmark-compare-fail` and the rest, is pytest-benchmark's own.
+pytest-benchmark stores its results by operating system and Python version, whatever the processor is, and drops
+benchmarks without a counterpart from a comparison. In a repository with claims they are stored by the device's
+fingerprint. Other software on the same device is reported as a difference, and a missing benchmark fails the run.
+Everything else (`--benchmark-compare`, `--benchmark-compare-fail`, …) is pytest-benchmark's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Generator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
-from pytest_benchmark.storage.file import FileStorage
+from pydantic import BaseModel, Field
 
 from edgeai_repro.devices.fingerprint import Fingerprint
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
+from edgeai_repro.evidence.measurement import Frozen
 from edgeai_repro.files import check_writable, parse_as, read_json
 
-KEY = "edgeai"  # of what we add to pytest-benchmark's machine_info
-NUMBERED = "[0-9][0-9][0-9][0-9]_"  # the files that pytest-benchmark writes
+KEY = "edgeai"  # our key in pytest-benchmark's machine_info
 
 
-class SoftwareVersions(BaseModel):
+class SoftwareVersions(Frozen):
     """The software that a benchmark was run with."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     python: str
     versions: dict[str, str]
 
     @classmethod
-    def here(cls) -> SoftwareVersions:
+    def current(cls) -> SoftwareVersions:
         """Return the software of this process."""
-        found = environment.describe()
-        return cls(python=found.python, versions=found.versions)
+        described = environment.describe()
+        return cls(python=described.python, versions=described.versions)
 
-    def differences(self, now: SoftwareVersions) -> list[str]:
-        """Return in words what is otherwise now."""
-        before, after = ({"python": each.python, **each.versions} for each in (self, now))
+    def differences(self, later: SoftwareVersions) -> list[str]:
+        """Return a text for each package with another version in `later`: "numpy 1.26.0 → 2.4.1"."""
+        before, after = ({"python": software.python, **software.versions} for software in (self, later))
         return [
             f"{name} {before.get(name, 'none')} → {after.get(name, 'none')}"
             for name in dict.fromkeys([*before, *after])
@@ -49,171 +48,176 @@ class SoftwareVersions(BaseModel):
         ]
 
 
-class Machine(BaseModel):
-    """What we add to a stored file: the device, and the software."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Machine(Frozen):
+    """What we add to a stored file: the device and its software."""
 
     fingerprint: Fingerprint
     stack: SoftwareVersions
 
 
 class MachineInfo(BaseModel):
-    """The part of pytest-benchmark's machine_info that is ours; None in a file that was written without us."""
+    """Our part of pytest-benchmark's machine_info; None in a file that was written without this plugin."""
 
     edgeai: Machine | None = None
 
 
 class StoredBenchmark(BaseModel):
-    """A stored benchmark's name, the id of the test that it comes from, and its statistics."""
+    """A benchmark in a stored file; `fullname` is the id of its test."""
 
     fullname: str
     stats: dict[str, Any]
 
 
 class StoredFile(BaseModel):
-    """A file of pytest-benchmark's, as far as it is read here."""
+    """The part of a pytest-benchmark file that we read."""
 
     machine_info: MachineInfo
     benchmarks: list[StoredBenchmark] = Field(min_length=1)
+    datetime: datetime
 
 
 class DeviceBenchmarkStorage:
-    """The plugin, of one run on one device; `asked` is the value of --benchmark-compare, True or a name."""
+    """The plugin of one run. It sets pytest-benchmark's options, and checks what is compared."""
 
     def __init__(self, config: pytest.Config, fingerprint: Fingerprint) -> None:
+        """Set the options before pytest-benchmark reads them. Raises UsageError, in one line, for a bad one."""
         self._config = config
         self._fingerprint = fingerprint
-        # pytest-benchmark would load what to compare with before it could be told where.
-        self._asked: bool | str | None = config.option.benchmark_compare
-        config.option.benchmark_compare = None
         self._collected: set[str] = set()
         self._deselected: set[str] = set()
+        self._measured: set[str] = set()
+        self._stored: set[str] = set()
+        self._missing: list[str] = []
         self._notices: list[str] = []
-        self._lost: list[str] = []
+        storage: str = config.option.benchmark_storage
+        if "://" in storage and not storage.startswith("file://"):
+            return  # Elasticsearch
+        self._folder = Path(storage.removeprefix("file://"), fingerprint.key).resolve()
+        config.option.benchmark_storage = str(self._folder)
+        try:
+            if config.option.benchmark_save or config.option.benchmark_autosave:
+                self._check_saving()
+            if config.option.benchmark_compare:
+                self._prepare_comparison(config.option.benchmark_compare)
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
 
-    @property
-    def _session(self) -> Any:
-        return self._config._benchmarksession  # type: ignore[attr-defined]
-
-    def pytest_sessionstart(self) -> None:
-        """File by device, and load what to compare with. Raises UsageError, in one line, where that can't be."""
-        session = self._session
-        found = True
-        if isinstance(session.storage, FileStorage):  # it knows of Elasticsearch, too
-            session.machine_id = session.storage.default_machine_id = self._fingerprint.key
-            try:
-                if session.save or session.autosave:
-                    self._check_real()
-                    check_writable(session.storage.path / self._fingerprint.key / "new.json")
-                found = self._check_stored(session.storage) if self._asked else False
-            except UserError as error:
-                raise pytest.UsageError(str(error)) from None
-        session.compare = self._asked
-        if found:
-            session.handle_loading()
-        elif self._asked is True:
-            session.compare_fail = []  # a device's first run has nothing to be worse than, which is noted
-
-    def _check_real(self) -> None:
-        """Raise UserError on an emulated processor: what was timed on it mustn't be filed as a device's."""
+    def _check_saving(self) -> None:
         if self._fingerprint.emulated:
             raise UserError(
-                f"--benchmark-save and --benchmark-autosave must file times of a real processor "
+                f"--benchmark-save and --benchmark-autosave must store times of a real processor "
                 f"(got {self._fingerprint}); leave them out, or run on the device itself"
             )
+        check_writable(self._folder / "new.json")
 
-    def _check_stored(self, storage: Any) -> bool:
-        """Check every file that will be compared with; note it, and return False, where there is none."""
-        paths: list[Path] = storage.query(NUMBERED if self._asked is True else self._asked)
-        for path in paths:
-            stored = read_stored(path)
-            machine = stored.machine_info.edgeai
+    def _prepare_comparison(self, requested: str | Literal[True]) -> None:
+        """Check the files to compare with, and name them to pytest-benchmark; on a first run there are none."""
+        option, files = self._config.option, self._find(requested)
+        for path, content in files.items():
+            machine = content.machine_info.edgeai
             if machine is None:
-                raise UserError(f"{path}: must tell its device (got none); it was written without edgeai-repro")
+                raise UserError(f"{path}: the device is missing (saved without edgeai-repro); save again")
             if machine.fingerprint != self._fingerprint:
                 raise UserError(
                     f"{path}: must be of this device, {self._fingerprint} (got {machine.fingerprint}); "
-                    "a comparison across devices tells nothing"
+                    "times of two devices can't be compared"
                 )
-            compared = self._asked is not True or path == paths[-1]
-            if compared and (changes := machine.stack.differences(SoftwareVersions.here())):
+            if changes := machine.stack.differences(SoftwareVersions.current()):
                 self._notices.append(f"other software than in {path.name}: {', '.join(changes)}")
-        if not paths:
-            others = sorted({str(machine.fingerprint) for machine in _machines(storage.path)})
-            of_others = f"; there are some of {'; '.join(others)}, which are not compared" if others else ""
-            self._notices.append(f"no benchmark of this device, {self._fingerprint}, is stored{of_others}")
-        return bool(paths)
+            self._stored |= {benchmark.fullname for benchmark in content.benchmarks}
+        if len(files) == 1:
+            option.benchmark_compare = str(*files)
+        elif not files:
+            self._notices.append(self._nothing_stored())
+            option.benchmark_compare = None
+            if requested is True:
+                option.benchmark_compare_fail = []  # nothing to be slower than
+
+    def _find(self, requested: str | Literal[True]) -> dict[Path, StoredFile]:
+        """Return the files for a value of --benchmark-compare: a file, a number, or True for the latest.
+
+        All Python versions count; by itself, pytest-benchmark looks only for its own.
+        """
+        if requested is not True and Path(requested).is_file():
+            return {Path(requested): read_stored(Path(requested))}
+        pattern = "[0-9][0-9][0-9][0-9]_" if requested is True else requested.rstrip("*")
+        if pattern.count("/") > 1:
+            raise UserError(f"--benchmark-compare must be a file or a number (got {requested!r}); check the path")
+        if "/" not in pattern:
+            self._config.option.benchmark_compare = pattern = f"*/{pattern}"
+        folders, name = pattern.split("/")
+        paths = [*self._folder.glob(f"{folders}/{name}*.json"), *self._folder.glob(f"{name}*.json")]
+        files = {path: read_stored(path) for path in sorted(paths)}
+        latest = max(files, key=lambda path: files[path].datetime, default=None)
+        return {latest: files[latest]} if latest and requested is True else files
+
+    def _nothing_stored(self) -> str:
+        """Return a notice, with the other devices that have stored benchmarks."""
+        machines = [read_stored(path).machine_info.edgeai for path in sorted(self._folder.parent.rglob("*.json"))]
+        others = sorted({str(machine.fingerprint) for machine in machines if machine})
+        of_others = f"; there are some of {'; '.join(others)}, which are not compared" if others else ""
+        return f"no benchmark of this device, {self._fingerprint}, is stored{of_others}"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: Sequence[pytest.Item]) -> None:
-        """Note which tests there are, before any is deselected."""
+        """Record the tests before any is deselected."""
         self._collected = {item.nodeid for item in items}
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """Note which tests were left out on purpose."""
+        """Record the tests that -k or -m leave out."""
         self._deselected |= {item.nodeid for item in items}
 
     def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
-        """Add the device and the software to what is stored."""
-        machine = Machine(fingerprint=self._fingerprint, stack=SoftwareVersions.here())
+        """Add the device and its software to a stored file."""
+        machine = Machine(fingerprint=self._fingerprint, stack=SoftwareVersions.current())
         machine_info[KEY] = machine.model_dump()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_benchmark_compare_machine_info(
         self, machine_info: dict[str, Any], compared_benchmark: dict[str, Any]
     ) -> None:
-        """Keep pytest-benchmark from warning of all differences, the momentary clock's included: ours were told."""
+        """Suppress pytest-benchmark's own machine-info warning; we report the relevant differences ourselves."""
         compared_benchmark["machine_info"] = machine_info
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_benchmark_group_stats(self, benchmarks: list[dict[str, Any]]) -> Generator[None, object, object]:
+        """Record the benchmarks of this run; those of a stored file have its path."""
+        self._measured = {benchmark["fullname"] for benchmark in benchmarks if benchmark["path"] is None}
+        return (yield)
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail the run where a stored benchmark has no counterpart; note what is new."""
-        mapping: Mapping[Path, Mapping[str, Any]] = self._session.compared_mapping or {}
-        stored = {name for benchmarks in mapping.values() for name in benchmarks}
-        if not stored or session.config.option.collectonly:
+        """Fail the run if a stored benchmark has no counterpart; report the new ones."""
+        if not self._stored or session.config.option.collectonly:
             return
-        answered = {each.fullname for each in self._session.benchmarks if each and not each.has_error}
-        left_out = {name for name in stored if not self._asked_for(name)}
-        self._lost = sorted(stored - answered - self._deselected - left_out)
-        self._notices += [f"new, nothing stored to compare with: {name}" for name in sorted(answered - stored)]
-        if self._lost and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        selected = {name for name in self._stored - self._deselected if self._is_selected(name)}
+        self._missing = sorted(selected - self._measured)
+        new = sorted(self._measured - self._stored)
+        self._notices += [f"new, nothing stored to compare with: {name}" for name in new]
+        if self._missing and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def _asked_for(self, name: str) -> bool:
-        """Tell whether a test of that id would have been among those that the command line asks for."""
-        file = self._config.rootpath / name.partition("::")[0]
-        if (
-            self._config.option.markexpr
-            and file.exists()
-            and not any(each.partition("::")[0] == name.partition("::")[0] for each in self._collected)
-        ):
-            return False  # a file that wasn't even looked into, as `conftest.py` may do for some marks
-        for argument in self._config.args:
-            given, _, part = argument.partition("::")
-            path = (self._config.invocation_params.dir / given).resolve()
-            rest = name.partition("::")[2]
-            if part and file == path and (rest == part or rest.startswith((f"{part}[", f"{part}::"))):
-                return True
-            if not part and (file == path or path in file.parents):
+    def _is_selected(self, name: str) -> bool:
+        """Whether the command line selects the test with that id, if it exists."""
+        config, file = self._config, name.partition("::")[0]
+        collected = any(test.startswith(f"{file}::") for test in self._collected)
+        if config.option.markexpr and not collected and (config.rootpath / file).exists():
+            return False  # conftest.py may skip whole files under -m
+        for argument in config.args:
+            path, colons, test = argument.partition("::")
+            selected = os.path.relpath(config.invocation_params.dir / path, config.rootpath) + colons + test
+            if selected in (".", name) or name.startswith((f"{selected}/", f"{selected}::", f"{selected}[")):
                 return True
         return False
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show what differs from what is stored."""
-        for name in self._lost:
-            line = f"stored benchmark {name} must have a counterpart (got none); rename it back, or save anew"
+        """Show what differs from the stored benchmarks."""
+        for name in self._missing:
+            line = f"stored benchmark {name} must have a counterpart (got none); rename it back, or save again"
             terminalreporter.write_line(f"ERROR: {line}", red=True)
         for notice in self._notices:
             terminalreporter.write_line(f"benchmarks: {notice}")
 
 
 def read_stored(path: Path) -> StoredFile:
-    """Read a file of pytest-benchmark's. Raises UserError, in one line, where it isn't one."""
+    """Read a file of pytest-benchmark. Raises UserError, in one line, if it isn't one."""
     return parse_as(StoredFile, read_json(path), path)
-
-
-def _machines(folder: Path) -> Iterator[Machine]:
-    for path in sorted(folder.glob("*/*.json")):
-        machine = read_stored(path).machine_info.edgeai
-        if machine is not None:
-            yield machine

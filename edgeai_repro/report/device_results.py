@@ -1,6 +1,6 @@
-"""What devices contribute: a run's JSON from an edge device, checked, and kept beside the other evidence. No torch.
+"""Results from edge devices: the JSON of a run on a device is checked and kept with the other evidence. No torch.
 
-A result is kept as the run wrote it, whole, under `evidence/devices/`; what is shown of it is read from there.
+A result is kept unchanged under `evidence/devices/`. What reports show of it is read from there.
 """
 
 from __future__ import annotations
@@ -27,70 +27,72 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def add_result(path: Path, evidence: Path, devices: Mapping[str, Device]) -> Path:
-    """Check the JSON of a run on an edge device, and keep it under the evidence folder; return the file.
+    """Check the JSON of a run on an edge device and copy it to the evidence folder; return the copy's path.
 
-    Raises UserError, in one line, where it isn't of a known edge device or of an emulated one, its times were too
-    noisy or beyond what the device can do, or the file that was evaluated isn't the one that was timed.
+    Raises UserError if the device is unknown, emulated or not an edge device, if the times are too noisy or shorter
+    than the device can reach, or if the evaluated file isn't the timed one.
     """
-    found = document.read(path)
-    list(_measured(found, path, devices))
-    kept = evidence / FOLDER / f"{found.environment.device}-{sha256(path)[:8]}.json"
-    write_text(kept, path.read_text(encoding="utf-8"))
-    update_checksum(kept)
-    return kept
+    run = document.read(path)
+    list(_checked_results(run, path, devices))
+    copy = evidence / FOLDER / f"{run.environment.device}-{sha256(path)[:8]}.json"
+    write_text(copy, path.read_text(encoding="utf-8"))
+    update_checksum(copy)
+    return copy
 
 
 def load_results(evidence: Path, devices: Mapping[str, Device]) -> list[DeviceResult]:
-    """Return all that devices contributed. Raises UserError where a file was altered or doesn't pass the checks."""
-    folder = evidence / FOLDER
-    return [row for path in verified_files(folder) for row in _measured(document.read(path), path, devices)]
+    """Return all results of devices. Raises UserError if a file was altered or doesn't pass the checks."""
+    paths = verified_files(evidence / FOLDER)
+    return [result for path in paths for result in _checked_results(document.read(path), path, devices)]
 
 
-def _measured(found: Document, path: Path, devices: Mapping[str, Device]) -> Iterator[DeviceResult]:
-    """Yield the latencies of a document, at least one, each checked."""
-    device = _device(found, path, devices)
-    rows = [
-        (paper.id, entry, entry.rows[entry.row])
-        for paper in found.papers
-        for entry in paper.claims
-        if entry.metric == LATENCY and entry.verdict in DECIDED and entry.row is not None
+def _checked_results(run: Document, path: Path, devices: Mapping[str, Device]) -> Iterator[DeviceResult]:
+    """Yield the latencies of a run, at least one, each checked."""
+    device = _edge_device(run, path, devices)
+    latencies = [
+        (paper.id, claim, claim.rows[claim.row])
+        for paper in run.papers
+        for claim in paper.claims
+        if claim.metric == LATENCY and claim.verdict in DECIDED and claim.row is not None
     ]
-    if not rows:
-        raise UserError(f"{path}: must hold a latency that was judged (got none); run it when the device is quiet")
-    for paper, entry, row in rows:
-        _check_timed(row, path, device)
+    if not latencies:
+        raise UserError(f"{path}: a latency with a verdict is missing; run again while the device is quiet")
+    for paper, claim, row in latencies:
+        _check_timing(row, path, device)
         yield DeviceResult(
             paper=paper,
-            claim=entry.id,
+            claim=claim.id,
             device=device.key,
-            technique=entry.technique,
+            technique=claim.technique,
             row=row.model_copy(update={"source": "recorded"}),
-            accuracy=_accuracy(found, entry, row, path),
+            accuracy=_accuracy_of_same_file(run, claim, row, path),
         )
 
 
-def _device(found: Document, path: Path, devices: Mapping[str, Device]) -> Device:
-    key = found.environment.device
-    if key is None or key not in devices:
-        hint = did_you_mean(key, devices) if key else "set EDGEAI_DEVICE on it and run again"
-        raise UserError(f"{path}: must be of a device in devices.yaml (got {key!r}); {hint}")
-    device, machine = devices[key], found.environment.machine.lower()
+def _edge_device(run: Document, path: Path, devices: Mapping[str, Device]) -> Device:
+    """Return the device of a run. Raises UserError unless it is a known edge device and a real processor."""
+    key = run.environment.device
+    if key is None:
+        raise UserError(f"{path}: the device is missing; set EDGEAI_DEVICE on the device and run again")
+    if key not in devices:
+        raise UserError(f"{path}: the device must be in devices.yaml (got {key!r}); {did_you_mean(key, devices)}")
+    device, machine = devices[key], run.environment.machine.lower()
     if device.kind != "edge" or device.architecture != ALIASES.get(machine, machine):
         raise UserError(
-            f"{path}: must be of an edge device on its own architecture (got {key!r}, {device.kind}, "
-            f"{device.architecture}, run on {found.environment.machine}); run it on the device"
+            f"{path}: must come from an edge device with its own architecture (got {key!r}, {device.kind}, "
+            f"{device.architecture}, run on {run.environment.machine}); run it on the device"
         )
-    if found.environment.emulated:
-        raise UserError(f"{path}: must be of a real processor (got an emulated one); run it on the device")
+    if run.environment.emulated:
+        raise UserError(f"{path}: must come from a real processor (got an emulated one); run it on the device")
     return device
 
 
-def _check_timed(row: Measurement, path: Path, device: Device) -> None:
-    """Refuse times of no known file, and times that beat what the device can do at best."""
+def _check_timing(row: Measurement, path: Path, device: Device) -> None:
+    """Refuse a latency without its file's sha256 or its A/A control, and one that beats the device's bound."""
     if row.evidence is None or not SHA256.fullmatch(row.evidence) or row.control is None:
-        raise UserError(f"{path}: must tell the file that was timed and the A/A control (got none); run it again")
+        raise UserError(f"{path}: the sha256 of the timed file or the A/A control is missing; run it again")
     if row.model not in CONVNEXT_VARIANTS or row.technique != "combined":
-        return  # for these there is no bound
+        return  # no bound is known
     target, resolution = float(row.details.get("target", 0.0)), int(row.details.get("resolution", 32))
     bound = estimate(device, CONVNEXT_VARIANTS[row.model], resolution, "pruned + int8", target=target).bound_ms
     if row.reported.value < bound:
@@ -100,16 +102,20 @@ def _check_timed(row: Measurement, path: Path, device: Device) -> None:
         )
 
 
-def _accuracy(found: Document, timed: ClaimEntry, row: Measurement, path: Path) -> Measurement | None:
-    """Return the accuracy that was measured of the same file; None where none was."""
-    for paper in found.papers:
-        for entry in paper.claims:
-            if entry.metric == ACCURACY and "edge" in entry.needs and entry.technique == timed.technique:
-                for other in entry.rows:
-                    if other.model == row.model and other.evidence != row.evidence:
-                        raise UserError(
-                            f"{path}: must evaluate the file that it times, {row.evidence!s:.12}… "
-                            f"(got {other.evidence!s:.12}…); run both on one bundle"
-                        )
-                    return other
-    return None
+def _accuracy_of_same_file(run: Document, timed: ClaimEntry, row: Measurement, path: Path) -> Measurement | None:
+    """Return the accuracy measured with the timed file, or None if it wasn't measured."""
+    accuracies = (
+        accuracy
+        for paper in run.papers
+        for claim in paper.claims
+        if claim.metric == ACCURACY and "edge" in claim.needs and claim.technique == timed.technique
+        for accuracy in claim.rows
+        if accuracy.model == row.model
+    )
+    accuracy = next(accuracies, None)
+    if accuracy is not None and accuracy.evidence != row.evidence:
+        raise UserError(
+            f"{path}: must evaluate the file that it times, {row.evidence!s:.12}… "
+            f"(got {accuracy.evidence!s:.12}…); run both on one bundle"
+        )
+    return accuracy

@@ -1,4 +1,4 @@
-"""What moved between two runs of the claims: verdicts, rows, flip margins, and the stacks they ran on. Pure."""
+"""Compares two runs of the claims: verdicts, rows, flip margins, and the environments. Pure."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Literal, TypeVar
 
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
 from edgeai_repro.judge.formatting import format_number
-from edgeai_repro.report import text as cells
 from edgeai_repro.report.document import ClaimEntry, Document, ImplicationEntry
+from edgeai_repro.report.text import format_optional, humanize
 
 T = TypeVar("T")
 ABSENT = "–"
 
 
 class Change(Frozen):
-    """Something that isn't as it was: of which claim (or of the stack), what, and how it was told in both runs.
+    """One difference between two runs: the claim (empty for the environment), the field, and both values.
 
-    `change` is the difference where both are numbers in the same unit.
+    `change` is the numeric difference, or None if there is none.
     """
 
     claim: str
-    what: str
+    field: str
     before: str
     after: str
     change: float | None = None
 
 
 class Difference(Frozen):
-    """All that moved from one run to another. Where a run has no such claim or row, it says so with a dash."""
+    """All differences between two runs. A dash stands for a claim or a row that a run doesn't have."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     environment: list[Change]
     verdicts: list[Change]
     rows: list[Change]
@@ -38,110 +38,111 @@ class Difference(Frozen):
 
 
 def compare(before: Document, after: Document) -> Difference:
-    """Return what moved between two runs; seconds, which never repeat, are left out."""
-    claims = _paired(_claims(before), _claims(after))
-    implications = _paired(_implications(before), _implications(after))
+    """Return the differences between two runs, except for durations, which never repeat."""
+    claims = _pairs(_claims(before), _claims(after))
+    implications = _pairs(_implications(before), _implications(after))
     return Difference(
-        environment=list(_environments(before.environment, after.environment)),
+        environment=list(_environment_changes(before.environment, after.environment)),
         verdicts=[
-            *(move for name, pair in claims.items() for move in _if_changed(name, "verdict", *map(_verdict, pair))),
-            *(
-                move
-                for name, pair in implications.items()
-                for move in _if_changed(name, "holds", *map(_holds, pair))
-            ),
+            *(change for name, pair in claims.items() for change in _verdict_changes(name, *pair)),
+            *(change for name, pair in implications.items() for change in _implication_changes(name, *pair)),
         ],
-        rows=[move for name, pair in claims.items() for move in _rows(name, *pair)],
-        flip_margins=[move for name, pair in claims.items() for move in _margins(name, *pair)],
+        rows=[change for name, pair in claims.items() for change in _row_changes(name, *pair)],
+        flip_margins=[change for name, pair in claims.items() for change in _margin_changes(name, *pair)],
     )
 
 
-def _claims(document: Document) -> dict[str, ClaimEntry]:
-    return {f"{paper.id}/{claim.id}": claim for paper in document.papers for claim in paper.claims}
+def format_change(change: Change) -> str:
+    """Return the numeric difference with its sign; empty if there is none."""
+    return "" if change.change is None else f"{'+' if change.change > 0 else ''}{format_number(change.change, '')}"
 
 
-def _implications(document: Document) -> dict[str, ImplicationEntry]:
-    return {f"{paper.id}/{entry.id}": entry for paper in document.papers for entry in paper.implications}
+def _claims(run: Document) -> dict[str, ClaimEntry]:
+    return {f"{paper.id}/{claim.id}": claim for paper in run.papers for claim in paper.claims}
 
 
-def _paired(before: Mapping[str, T], after: Mapping[str, T]) -> dict[str, tuple[T | None, T | None]]:
-    return {name: (before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])}
+def _implications(run: Document) -> dict[str, ImplicationEntry]:
+    return {f"{paper.id}/{entry.id}": entry for paper in run.papers for entry in paper.implications}
 
 
-def _if_changed(name: str, what: str, before: str, after: str) -> Iterator[Change]:
-    if before != after:
-        yield Change(claim=name, what=what, before=before, after=after)
+def _pairs(before: Mapping[str, T], after: Mapping[str, T]) -> dict[str, tuple[T | None, T | None]]:
+    """Return the values of both mappings by key; None if a mapping doesn't have the key."""
+    return {key: (before.get(key), after.get(key)) for key in dict.fromkeys([*before, *after])}
 
 
-def _verdict(claim: ClaimEntry | None) -> str:
-    return ABSENT if claim is None else cells.humanize(claim.verdict)
+def _environment_changes(before: Environment, after: Environment) -> Iterator[Change]:
+    def flat(environment: Environment) -> dict[str, str]:
+        fields = environment.model_dump(exclude={"versions"}, exclude_none=True)
+        return {**{name: str(value) for name, value in fields.items()}, **environment.versions}
+
+    for name, (old, new) in _pairs(flat(before), flat(after)).items():
+        yield from _if_changed("", name, old, new)
 
 
-def _holds(entry: ImplicationEntry | None) -> str:
-    return ABSENT if entry is None else ("holds" if entry.holds else "does not hold")
+def _verdict_changes(name: str, before: ClaimEntry | None, after: ClaimEntry | None) -> Iterator[Change]:
+    old, new = (None if claim is None else humanize(claim.verdict) for claim in (before, after))
+    return _if_changed(name, "verdict", old, new)
 
 
-def _rows(name: str, before: ClaimEntry | None, after: ClaimEntry | None) -> Iterator[Change]:
-    """Yield each value of each row that moved, or stands in one of the runs alone."""
+def _implication_changes(
+    name: str, before: ImplicationEntry | None, after: ImplicationEntry | None
+) -> Iterator[Change]:
+    words = {True: "holds", False: "does not hold"}
+    old, new = (None if entry is None else words[entry.holds] for entry in (before, after))
+    return _if_changed(name, "holds", old, new)
+
+
+def _row_changes(name: str, before: ClaimEntry | None, after: ClaimEntry | None) -> Iterator[Change]:
+    """Yield each value of each row that differs, or that only one run has."""
     if before is None or after is None:
         return
-    unit = after.unit
-    for where, (old, new) in _paired(_by_place(before), _by_place(after)).items():
+    for row_name, (old_row, new_row) in _pairs(_rows_by_name(before), _rows_by_name(after)).items():
         for quantity in ("reported", "actual"):
-            was, now = (None if row is None else getattr(row, quantity) for row in (old, new))
-            if was != now:
+            old, new = (None if row is None else getattr(row, quantity) for row in (old_row, new_row))
+            if old != new:
                 yield Change(
                     claim=name,
-                    what=f"{quantity} {where}",
-                    before=cells.interval(was, unit) or ABSENT,
-                    after=cells.interval(now, unit) or ABSENT,
-                    change=None if was is None or now is None else now.value - was.value,
+                    field=f"{quantity} {row_name}",
+                    before=format_optional(old, after.unit) or ABSENT,
+                    after=format_optional(new, after.unit) or ABSENT,
+                    change=None if old is None or new is None else new.value - old.value,
                 )
 
 
-def _by_place(claim: ClaimEntry) -> dict[str, Measurement]:
-    """Return rows by model and settings; where several are alike, as those of several seeds, they are numbered."""
+def _rows_by_name(claim: ClaimEntry) -> dict[str, Measurement]:
+    """Return the rows by name. Rows of the same name, such as those of several seeds, are numbered."""
     rows: dict[str, Measurement] = {}
     for row in claim.rows:
-        place, number = _place(claim, row), 2
-        while place in rows:
-            place, number = f"{_place(claim, row)} ({number})", number + 1
-        rows[place] = row
+        name, number = _row_name(claim, row), 2
+        while name in rows:
+            name, number = f"{_row_name(claim, row)} ({number})", number + 1
+        rows[name] = row
     return rows
 
 
-def _place(claim: ClaimEntry, row: Measurement) -> str:
-    """Name a row by its model and technique, and by those parameters that tell it from others of the model."""
-    own = [other for other in claim.rows if other.model == row.model and other.technique == row.technique]
-    telling = [name for name in row.details if len({other.details.get(name) for other in own}) > 1]
+def _row_name(claim: ClaimEntry, row: Measurement) -> str:
+    """Name a row by its model and technique, and by the settings in which rows of the same model differ."""
+    siblings = [other for other in claim.rows if (other.model, other.technique) == (row.model, row.technique)]
+    differing = [name for name in row.details if len({other.details.get(name) for other in siblings}) > 1]
     technique = "" if row.technique == claim.technique else row.technique
-    parts = [row.model, technique, *(f"{cells.humanize(name)} {row.details[name]}" for name in telling)]
+    parts = [row.model, technique, *(f"{humanize(name)} {row.details[name]}" for name in differing)]
     return ", ".join(filter(None, parts))
 
 
-def _margins(name: str, before: ClaimEntry | None, after: ClaimEntry | None) -> Iterator[Change]:
-    was, now = (None if claim is None else claim.flip_margin for claim in (before, after))
-    if before is None or after is None or was == now:
+def _margin_changes(name: str, before: ClaimEntry | None, after: ClaimEntry | None) -> Iterator[Change]:
+    if before is None or after is None:
         return
-    alike = was is not None and now is not None and was.of == now.of
-    yield Change(
-        claim=name,
-        what="flip margin",
-        before=ABSENT if was is None else was.text,
-        after=ABSENT if now is None else now.text,
-        change=now.amount - was.amount if alike and was and now else None,
-    )
+    old, new = before.flip_margin, after.flip_margin
+    if old != new:
+        yield Change(
+            claim=name,
+            field="flip margin",
+            before=ABSENT if old is None else old.text,
+            after=ABSENT if new is None else new.text,
+            change=new.amount - old.amount if old and new and old.of == new.of else None,
+        )
 
 
-def _environments(before: Environment, after: Environment) -> Iterator[Change]:
-    def told(environment: Environment) -> dict[str, str]:
-        plain = environment.model_dump(exclude={"versions"}, exclude_none=True)
-        return {**{name: str(value) for name, value in plain.items()}, **environment.versions}
-
-    for what, (was, now) in _paired(told(before), told(after)).items():
-        yield from _if_changed("", what, was or ABSENT, now or ABSENT)
-
-
-def format_change(move: Change) -> str:
-    """Return the difference of a move in words, with its sign; empty where there is none."""
-    return "" if move.change is None else f"{'+' if move.change > 0 else ''}{format_number(move.change, '')}"
+def _if_changed(claim: str, field: str, before: str | None, after: str | None) -> Iterator[Change]:
+    if before != after:
+        yield Change(claim=claim, field=field, before=before or ABSENT, after=after or ABSENT)

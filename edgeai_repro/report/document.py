@@ -1,4 +1,4 @@
-"""What a run says, as one document: the data of the terminal's table and the file that --claims-json writes."""
+"""The results of a run as one document: the data of every report, and the JSON that --claims-json writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeai_repro.claims.registry import METRICS, TECHNIQUES
 from edgeai_repro.claims.schema import Claim, Need, Paper, Unstated
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
-from edgeai_repro.errors import Requirement
+from edgeai_repro.errors import Requirement, UserError
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
 from edgeai_repro.files import parse_as, read_json, write_text
 from edgeai_repro.judge.choices import Choices
@@ -23,11 +23,11 @@ from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 SCHEMA_VERSION: Literal[2] = 2
-LATENCY_RULE = "latency-feasible"  # the rule of `plausibility` that asks the roofline
+LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
 
 
 class BandEdges(Frozen):
-    """The band in the metric's unit; None where a one-sided band is open."""
+    """The band in the metric's unit; None for the open end of a one-sided band."""
 
     low: float | None
     high: float | None
@@ -35,10 +35,11 @@ class BandEdges(Frozen):
 
 
 class ClaimEntry(Frozen):
-    """A claim, its verdict, and every row that was measured. `row` is the index of the one that decided.
+    """A claim, its verdict, and all measured rows. `row` is the index of the deciding row, None if there is none.
 
-    `kept` are rows of another claim, in its own unit: the accuracy that a free choice leaves. `derivation` says
-    where the band comes from, `method` what is measured of what; `models` are those judged.
+    `printed` is the number or the word that the paper prints, `paper_value` the number that the band is built on.
+    `derivation` is the reason for the band, `method` describes the metric and the technique, `models` are judged.
+    `accuracy_rows` are rows of the choice's accuracy claim, in that claim's unit.
     """
 
     id: str
@@ -70,7 +71,7 @@ class ClaimEntry(Frozen):
 
 
 class ImplicationEntry(Frozen):
-    """What claims say of each other."""
+    """An implication: whether it holds, and its derivation as text."""
 
     id: str
     holds: bool
@@ -78,7 +79,7 @@ class ImplicationEntry(Frozen):
 
 
 class DeviceResult(Frozen):
-    """A latency that a device contributed, and the accuracy of the same file, None where it wasn't evaluated."""
+    """A latency measured on an edge device, and the accuracy of the same file (None if it wasn't evaluated)."""
 
     paper: str
     claim: str
@@ -89,9 +90,9 @@ class DeviceResult(Frozen):
 
 
 class Roofline(Frozen):
-    """What a latency claim asks of devices: at least and expected, for a model with the share `target` pruned.
+    """Bounds and expectations of devices for a latency claim, for a model with the fraction `target` pruned.
 
-    `devices` are their names in full, by key; `measured` is what devices contributed.
+    `devices` are the devices' full names by key. `measured` are the results of devices.
     """
 
     claim: str
@@ -103,7 +104,7 @@ class Roofline(Frozen):
 
 
 class PaperEntry(Frozen):
-    """A paper with all that was judged of it, what it leaves unsaid, and what its latencies ask of devices."""
+    """A paper with its claims and implications, what it leaves unstated, and the rooflines of its latencies."""
 
     id: str
     title: str
@@ -117,7 +118,7 @@ class PaperEntry(Frozen):
 
 
 class Document(Frozen):
-    """A run: where it was made, what it says of each paper, and where its seconds went, by step."""
+    """A run: its environment, the results of each paper, and the seconds that each step took."""
 
     schema_version: Literal[2] = SCHEMA_VERSION
     environment: Environment
@@ -130,11 +131,11 @@ def paper_entry(
     verdicts: Iterable[Verdict],
     implications: Iterable[ImplicationEntry],
     devices: Iterable[Device] = (),
-    measured: Sequence[DeviceResult] = (),
+    results: Sequence[DeviceResult] = (),
 ) -> PaperEntry:
-    """Return what was judged of a paper; `devices` are those that its latency claims are held against.
+    """Return the entry of a paper.
 
-    `measured` is what devices contributed.
+    Its latency claims are compared with the rooflines of `devices`. `results` were measured on devices.
     """
     devices = list(devices)
     return PaperEntry(
@@ -146,12 +147,12 @@ def paper_entry(
         year=paper.paper.year,
         url=paper.paper.url,
         unstated=paper.unstated,
-        rooflines=list(_rooflines(paper, devices, measured)) if devices else [],
+        rooflines=list(_rooflines(paper, devices, results)) if devices else [],
     )
 
 
 def claim_entry(verdict: Verdict) -> ClaimEntry:
-    """Return a verdict as it stands in the document."""
+    """Return the entry of a verdict."""
     claim = verdict.claim
     low, high = (None if math.isinf(edge) else edge for edge in claim.edges)
     return ClaimEntry(
@@ -185,48 +186,47 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
 
 
 def write(document: Document, path: Path) -> None:
-    """Write the document as JSON, whole or not at all. Raises UserError where it can't be written."""
+    """Write the document as JSON, whole or not at all. Raises UserError if it can't be written."""
     write_text(path, document.model_dump_json(indent=1) + "\n")
 
 
 def read(path: Path) -> Document:
-    """Read a document that `write` wrote. Raises UserError, in one line, for anything else."""
-    return parse_as(Document, read_json(path), path)
+    """Read a document that `write` wrote. Raises UserError for any other file."""
+    data = read_json(path)
+    if isinstance(data, dict) and data.get("schema_version") == 1:
+        raise UserError(f"{path}: has schema_version 1, written by edgeai-repro 0.1; run the claims again")
+    return parse_as(Document, data, path)
 
 
-def with_measured(found: Document, measured: Sequence[DeviceResult]) -> Document:
-    """Return a document with all that devices contributed, also after its run, each result once."""
+def with_device_results(document: Document, results: Sequence[DeviceResult]) -> Document:
+    """Return the document with the results of devices added to its rooflines, each result once."""
 
-    def grown(paper: PaperEntry, roofline: Roofline) -> Roofline:
-        theirs = _of_claim(measured, paper.id, roofline.claim)
-        others = [each for each in roofline.measured if each not in theirs]
-        new = {each.device for each in theirs} - roofline.devices.keys()
-        names = {device: device for device in sorted(new)}  # of what the run didn't know there is the key alone
-        return roofline.model_copy(
-            update={"measured": [*others, *theirs], "devices": {**roofline.devices, **names}}
-        )
+    def extended(paper: PaperEntry, roofline: Roofline) -> Roofline:
+        added = _of_claim(results, paper.id, roofline.claim)
+        kept = [result for result in roofline.measured if result not in added]
+        unknown = {result.device for result in added} - roofline.devices.keys()
+        names = {device: device for device in sorted(unknown)}  # the run knew only their keys
+        return roofline.model_copy(update={"measured": [*kept, *added], "devices": {**roofline.devices, **names}})
 
     papers = [
-        paper.model_copy(update={"rooflines": [grown(paper, roofline) for roofline in paper.rooflines]})
-        for paper in found.papers
+        paper.model_copy(update={"rooflines": [extended(paper, roofline) for roofline in paper.rooflines]})
+        for paper in document.papers
     ]
-    return found.model_copy(update={"papers": papers})
+    return document.model_copy(update={"papers": papers})
 
 
-def _of_claim(measured: Sequence[DeviceResult], paper: str, claim: str) -> list[DeviceResult]:
-    return [each for each in measured if (each.paper, each.claim) == (paper, claim)]
+def _of_claim(results: Sequence[DeviceResult], paper: str, claim: str) -> list[DeviceResult]:
+    return [result for result in results if (result.paper, result.claim) == (paper, claim)]
 
 
 def _method(claim: Claim) -> str:
-    """Return what is measured of what. The registry has it here; where a report is made from JSON, it may not."""
-    measured = METRICS[claim.metric].description
-    applied = TECHNIQUES.get(claim.technique)
-    return f"{measured}. {applied.description}." if applied else f"{measured}. Of the model as it is."
+    """Describe the metric and the technique. The document keeps this text: a report may not have the registry."""
+    metric = METRICS[claim.metric].description
+    technique = TECHNIQUES.get(claim.technique)
+    return f"{metric}. {technique.description if technique else 'The model is not compressed'}."
 
 
-def _rooflines(
-    paper: Paper, devices: Sequence[Device], measured: Sequence[DeviceResult] = ()
-) -> Iterator[Roofline]:
+def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[DeviceResult]) -> Iterator[Roofline]:
     for spec in paper.implications:
         if spec.rule == LATENCY_RULE:
             model, target = str(spec.given["model"]), float(spec.given["target"])
@@ -236,5 +236,5 @@ def _rooflines(
                 target=target,
                 devices={device.key: device.name for device in devices},
                 rows=list(estimates(devices, CONVNEXT_VARIANTS[model], target=target)),
-                measured=_of_claim(measured, paper.paper.id, spec.claims["latency"]),
+                measured=_of_claim(results, paper.paper.id, spec.claims["latency"]),
             )

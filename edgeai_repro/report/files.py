@@ -1,4 +1,4 @@
-"""The report's files: `report.html` to look at, `report.md` for a job's summary."""
+"""The report's files: `report.html` for a browser and `report.md` for the summary of a CI job."""
 
 from __future__ import annotations
 
@@ -14,38 +14,36 @@ from edgeai_repro.report.document import DeviceResult, Document
 HTML, MARKDOWN = "report.html", "report.md"
 
 
-def build(json_path: Path, folder: Path, measured: Sequence[DeviceResult] = ()) -> list[Path]:
-    """Write the report of a run from the file that --claims-json wrote, and return its files.
+def build(json_path: Path, folder: Path, results: Sequence[DeviceResult] = ()) -> list[Path]:
+    """Write the report of a run from the JSON of --claims-json, and return the report's files.
 
-    `measured` is what devices contributed, also since that run. Raises UserError, in one line, where the file is no
-    such document or the folder can't be written.
+    `results` come from devices, also later than the run. Raises UserError if the JSON is not a run's document or
+    the folder can't be written.
     """
-    return write(document.with_measured(document.read(json_path), measured), folder)
+    return write(document.with_device_results(document.read(json_path), results), folder)
 
 
-def write(found: Document, folder: Path) -> list[Path]:
-    """Write the report of a run into a folder, made where it is missing, and return its files.
+def write(run: Document, folder: Path) -> list[Path]:
+    """Write the report of a run into a folder, which is made if it is missing, and return the report's files.
 
-    Both are rendered before either is replaced. Raises UserError where they can't be written, or where what
-    renders them isn't installed.
+    Both files are rendered before either is replaced. Raises UserError if they can't be written, or if a library
+    of the report isn't installed.
     """
     paths = check(folder)
     from edgeai_repro.report import html, markdown
 
-    for path, text in zip(paths, [html.render(found), markdown.render(found)], strict=True):
+    for path, text in zip(paths, [html.render(run), markdown.render(run)], strict=True):
         write_text(path, text)
     return paths
 
 
 def check(folder: Path) -> list[Path]:
-    """Return the files of a report in a folder. Raises UserError where it couldn't be made or written there."""
+    """Return the paths of the report's files. Raises UserError if they could not be written."""
     for package in ("jinja2", "matplotlib"):
         if find_spec(package) is None:
-            raise UserError(
-                f"{package!r} must be installed to write a report (got none); pip install 'edgeai-repro[report]'"
-            )
+            raise UserError(f"{package} is missing and a report needs it; pip install 'edgeai-repro[report]'")
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: must be a folder (got a file); name another")
+        raise UserError(f"{folder}: must be a folder (got a file); choose another path")
     paths = [folder / HTML, folder / MARKDOWN]
     for path in paths:
         check_writable(path)

@@ -1,6 +1,6 @@
-"""The document as one self-contained page: opens from a file, asks for nothing, works without its script.
+"""The HTML report: one self-contained page that loads nothing and works without its script.
 
-Text from claims files is escaped wherever it stands; the policy in the page's head admits no script but ours.
+Text from claims files is escaped everywhere. The page's content security policy allows no script but ours.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgeai_repro.judge.formatting import format_number
-from edgeai_repro.report import reach
-from edgeai_repro.report import text as cells
+from edgeai_repro.report import text
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
-from edgeai_repro.report.figures import claims as plots
+from edgeai_repro.report.figures.claims import counted, overview, sweeps
 from edgeai_repro.report.figures.latency import latency
 from edgeai_repro.report.figures.style import Plot
 from edgeai_repro.report.figures.trends import trends
 
 
 @dataclass(frozen=True)
-class _Drawings:
-    """The figures of a paper; None or empty where there is nothing to draw."""
+class _Figures:
+    """The figures of a paper; None or empty if there is nothing to draw."""
 
     overview: Plot | None
     counted: Plot | None
@@ -33,52 +32,51 @@ class _Drawings:
     latencies: list[tuple[Roofline, Plot]]
 
     @classmethod
-    def of(cls, paper: PaperEntry) -> _Drawings:
-        drawn = [(roofline, latency(paper, roofline)) for roofline in paper.rooflines]
+    def of(cls, paper: PaperEntry) -> _Figures:
+        latencies = [(roofline, latency(paper, roofline)) for roofline in paper.rooflines]
         return cls(
-            overview=plots.overview(paper),
-            counted=plots.counted(paper),
-            sweeps=plots.sweeps(paper),
+            overview=overview(paper),
+            counted=counted(paper),
+            sweeps=sweeps(paper),
             trends=trends(paper),
-            latencies=[(roofline, plot) for roofline, plot in drawn if plot],
+            latencies=[(roofline, plot) for roofline, plot in latencies if plot],
         )
 
     @property
     def any(self) -> bool:
-        """Whether there is one at all."""
+        """Whether there is at least one figure."""
         return bool(self.overview or self.counted or self.sweeps or self.trends or self.latencies)
 
 
 def render(document: Document) -> str:
-    """Return the document as a page. The same document gives the same bytes."""
-    environment, document = _environment(), cells.published_papers_first(document)
+    """Return the document as an HTML page. The same document gives the same bytes."""
+    environment, document = _environment(), text.published_papers_first(document)
     script = environment.get_template("table.js.j2").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        environment.get_template("report.html.j2").render(
-            document=document,
-            environment=document.environment,
-            title=_title(document),
-            drifted=[(p, claim) for p in document.papers for claim in p.claims if cells.drifted(claim)],
-            drawings={paper.id: _Drawings.of(paper) for paper in document.papers},
-            script=Markup(script),
-            script_hash=f"sha256-{digest}",
-        )
-        + "\n"
+    page = environment.get_template("report.html.j2").render(
+        document=document,
+        environment=document.environment,
+        title=_title(document),
+        drifted=[(p, claim) for p in document.papers for claim in p.claims if text.drifted(claim)],
+        figures={paper.id: _Figures.of(paper) for paper in document.papers},
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
     )
+    return f"{page}\n"
 
 
 def _title(document: Document) -> str:
-    """Return the paper's title; of several papers, how many there are, as each has its title over its claims."""
+    """Return the title of the only paper, or the number of papers: each of several has its title further down."""
     titles = [paper.title for paper in document.papers]
-    several = f"{len(titles)} papers, claim by claim" if titles else "No claim was judged"
-    return titles[0] if len(titles) == 1 else several
+    if not titles:
+        return "No claim was judged"
+    return titles[0] if len(titles) == 1 else f"{len(titles)} papers, claim by claim"
 
 
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("edgeai_repro.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.globals.update(cells=cells, reach=reach, show=format_number)
-    environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))  # not javascript:
+    environment.globals.update(text=text, format_number=format_number)
+    environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))  # never javascript:
     return environment

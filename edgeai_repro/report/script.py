@@ -1,7 +1,7 @@
-"""A claim as a script in plain torch and thop, to paste into a review or an issue. No torch here.
+"""Writes a claim as a script in plain torch and thop, to paste into a review or an issue. No torch here.
 
-A script is a body, one for each metric and technique, and before it what its text mentions: imports and helpers.
-All stand under `scripts/`, in Python but for what is filled in: `build(name)`, `NARROW` and the claim's values.
+Each metric and technique has a body under `scripts/`. The script is the body with the imports and helpers that it
+uses. Placeholders are filled in: `build(name)`, the line `NARROW`, and names in capitals, such as MODELS.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
-from edgeai_repro.judge.formatting import format_number
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM_PREFIX
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
@@ -25,13 +23,13 @@ BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
 TORCHVISIONS = CONVNEXT_VARIANTS.keys() - {"convnext_atto", "convnext_xlarge"}
 CIFAR_RESOLUTION, CIFAR_CLASSES = 32, 10
 RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
-WIDTH, LITERAL = 110, 115  # columns of a comment, and of a value that isn't broken into lines
+WIDTH, LITERAL = 110, 115  # columns; longer comments and values are wrapped
 
 
 def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
-    """Return a script that shows a claim's number, and why it is or isn't one, for some of its models (None: all).
+    """Return a script that shows a claim's number and its explanation, for some of the claim's models (None: all).
 
-    Raises UserError for a model that the claim doesn't name, ConditionMissing where no short script could show it.
+    Raises UserError for a model that the claim doesn't name, and MissingRequirement if no short script can show it.
     """
     claim = case.claim
     named = [*claim.models, *claim.also_shown]
@@ -46,7 +44,7 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
     if "VARIANTS" not in values:
         timms = any(model.startswith(TIMM_PREFIX) for model in chosen)
         body = body.replace("build(name)", "published(name)" if timms else BUILD)
-    body = re.sub("^( +)NARROW\n", lambda found: textwrap.indent(_read("narrow") or "", found[1]), body, flags=re.M)
+    body = re.sub("^( +)NARROW\n", lambda match: textwrap.indent(_read("narrow") or "", match[1]), body, flags=re.M)
     text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
     for name, value in values.items():
         text = re.sub(rf"\b{name}\b", _literal(value), text)
@@ -54,32 +52,31 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
 
 
 def _literal(value: object) -> str:
-    """Return a value as it stands in a script, in several lines where it is long."""
+    """Return a value as Python source, on several lines if it is long."""
     text = repr(value).replace("'", '"')
     return textwrap.fill(text, LITERAL, subsequent_indent=8 * " ", break_long_words=False, break_on_hyphens=False)
 
 
 def _heading(case: ClaimCase) -> Iterator[str]:
     claim = case.claim
-    unit = METRICS[claim.metric].unit
     name = ", ".join(filter(None, [case.id, case.paper.paper.url]))
     for line in [
         f'{name}: "{claim.quote}"',
-        f"The number is {format_number(claim.value, unit)}. {claim.expect.verdict.capitalize()}: {claim.expect.reason}.",
+        f'Printed: "{claim.printed}". {claim.expect.verdict.capitalize()}: {claim.expect.reason}.',
     ]:
         yield from textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent="# ")
 
 
 def _imports(text: str) -> Iterator[str]:
-    """Yield import statements for the modules that a text mentions: the standard library's, and those installed."""
+    """Yield the import statements of a script: the standard library first, then installed packages."""
     for group in (STANDARD, INSTALLED):
-        if found := [name for name in group if re.search(rf"\b{re.escape(name)}\.", text)]:
-            yield from (f"import {name}" for name in found)
+        if used := [name for name in group if re.search(rf"\b{re.escape(name)}\.", text)]:
+            yield from (f"import {name}" for name in used)
             yield ""
 
 
 def _values(claim: Claim, models: list[str]) -> Mapping[str, object]:
-    """Return what a script may mention: models, the image's side and the classes, and the claim's settings."""
+    """Return the values of the placeholders: models, image side, classes, settings and conditions."""
     convnexts = all(model in CONVNEXT_VARIANTS for model in models)
     side, classes = (CIFAR_RESOLUTION, CIFAR_CLASSES) if convnexts else (IMAGENET_RESOLUTION, IMAGENET_CLASSES)
     values: dict[str, object] = {

@@ -1,19 +1,21 @@
-"""A claim in words and figures, as every renderer shows it. Pure; no torch, no markup."""
+"""Texts of a claim and of a run, the same in every kind of report. Pure; no torch, no markup."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
 from edgeai_repro.evidence.measurement import Interval, Measurement
-from edgeai_repro.judge.formatting import format_interval, format_number
+from edgeai_repro.judge.formatting import format_edges, format_interval, format_number
 from edgeai_repro.judge.rows import VerdictName
-from edgeai_repro.networks.variants import NETWORKS
+from edgeai_repro.networks.variants import NETWORKS, display_name
 from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, PaperEntry
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
-# A sign of its own for each verdict: colour alone tells nothing to many readers.
+# One sign per verdict: many readers can't tell verdicts apart by colour.
 SIGNS: dict[VerdictName, str] = {
     "reproduced": "✓",
     "attainable": "◐",
@@ -24,36 +26,45 @@ SIGNS: dict[VerdictName, str] = {
     "error": "!",
 }
 MEANINGS: dict[VerdictName, str] = {
-    "reproduced": "the number holds, and so does its meaning",
-    "attainable": "it holds with some values of a choice that the paper doesn't state",
-    "artefact": "the number holds, its meaning does not: counters report what isn't so",
-    "contradicted": "what was measured lies outside the band around the paper's number",
-    "inconclusive": "too near an edge of the band, or too noisy, to tell",
-    "not_testable": "a condition is missing here: data, weights, an edge device, or a model",
-    "error": "what should have been measured broke, so there is no verdict",
+    "reproduced": "the claim holds: the actual value lies in the band",
+    "attainable": "the claim holds for some values of a setting that the paper doesn't state",
+    "artefact": "the reported value lies in the band, but the actual value doesn't: the number is right, its "
+    "meaning is not",
+    "contradicted": "the measured value lies outside the band",
+    "inconclusive": "the measured value is too close to an edge of the band, or too noisy, to decide",
+    "not_testable": "something is missing here: data, weights, an edge device or a model",
+    "error": "the measurement failed, so there is no verdict",
 }
-_COUNTED: dict[VerdictName, tuple[str, str]] = {
+_COUNTED: dict[VerdictName, tuple[str, str]] = {  # one claim, several claims
     "reproduced": ("holds", "hold"),
     "attainable": (
-        "holds with a choice that the paper doesn't state",
-        "hold with a choice that the paper doesn't state",
+        "holds for some values of a setting that the paper doesn't state",
+        "hold for some values of a setting that the paper doesn't state",
     ),
     "artefact": ("is an artefact of counting", "are artefacts of counting"),
     "contradicted": ("is contradicted", "are contradicted"),
-    "inconclusive": ("is too close to tell", "are too close to tell"),
+    "inconclusive": ("is too close to decide", "are too close to decide"),
     "not_testable": ("can't be tested here", "can't be tested here"),
-    "error": ("broke before it was judged", "broke before they were judged"),
+    "error": ("failed to be measured", "failed to be measured"),
 }
-_JUDGED = {"up_to": "the best of", "every": "the worst of", "named": "", "": ""}
+_DECIDED_BY = {"up_to": "the best of", "every": "the worst of", "named": "", "": ""}
+LINEAR_SHARE_METRIC = "linear_share_bytes"  # its rows hold all columns of the table
+LINEAR_SHARE_COLUMNS = {
+    "share_of_linear": "share of nn.Linear",
+    "reported_parameters_saved": "parameters, reported",
+    "reported_macs_saved": "MACs, reported",
+    "bytes_saved": "bytes saved",
+}
+LINEAR_SHARE_HEADINGS = ("network", *LINEAR_SHARE_COLUMNS.values())
 
 
 def deciding_row(claim: ClaimEntry) -> Measurement | None:
-    """Return the row that decided, or None where nothing was measured that could."""
+    """Return the row that decided, or None if no row did."""
     return None if claim.row is None else claim.rows[claim.row]
 
 
 def drifted(claim: ClaimEntry) -> bool:
-    """Tell whether a claim was decided, and otherwise than its file expects."""
+    """Return whether the claim was decided with another verdict than expected."""
     undecided = ("inconclusive", "error")
     return claim.verdict != claim.expected and claim.requirement is None and claim.verdict not in undecided
 
@@ -63,126 +74,144 @@ def humanize(name: str) -> str:
     return name.replace("_", " ")
 
 
-def label(claim: ClaimEntry) -> str:
-    """Return the verdict in words, with the expected one where it drifted from it."""
+def verdict_label(claim: ClaimEntry) -> str:
+    """Return the verdict in words, with the expected one if it drifted."""
     return humanize(f"{claim.verdict} (expected {claim.expected})" if drifted(claim) else claim.verdict)
 
 
-def paper_value(claim: ClaimEntry) -> str:
-    """Return the number that the paper gives."""
-    return format_number(claim.paper_value, claim.unit)
+def paper_number(claim: ClaimEntry) -> float | None:
+    """Return the number that the paper prints, for sorting; None if it prints a word, such as "limited"."""
+    return claim.paper_value if re.search(r"\d", claim.printed) else None
 
 
-def reported(claim: ClaimEntry) -> str:
-    """Return what counters report in the row that decided; empty where none did."""
+def reported_value(claim: ClaimEntry) -> str:
+    """Return the reported value of the deciding row; empty if no row decided."""
     row = deciding_row(claim)
     return "" if row is None else format_number(row.reported.value, claim.unit)
 
 
-def actual(claim: ClaimEntry) -> str:
-    """Return the actual quantity of the row that decided; empty where there is none."""
+def actual_value(claim: ClaimEntry) -> str:
+    """Return the actual value of the deciding row; empty if it has none."""
     row = deciding_row(claim)
     return "" if row is None or row.actual is None else format_number(row.actual.value, claim.unit)
 
 
-def band(claim: ClaimEntry) -> str:
-    """Return the band around the paper's number, without the unit."""
+def band_edges(claim: ClaimEntry) -> str:
+    """Return the band around the paper's value, without the unit."""
     low, high = claim.band.low, claim.band.high
-    if low is None or high is None:
-        return f"≥ {format_number(low, '')}" if low is not None else f"≤ {format_number(high or 0.0, '')}"
-    return f"{format_number(low, '')} … {format_number(high, '')}"
+    return format_edges(-math.inf if low is None else low, math.inf if high is None else high, symbols=True)
 
 
 def flip_text(claim: ClaimEntry) -> str:
-    """Return the least change that would turn the verdict; empty where it is undecided."""
+    """Return the least change that would give another verdict; empty if the claim is undecided."""
     return "" if claim.flip_margin is None else claim.flip_margin.text
 
 
-def interval(value: Interval | None, unit: str = "") -> str:
-    """Return a value with its interval; empty where there is none."""
-    return "" if value is None else format_interval(value, unit)
+def format_optional(interval: Interval | None, unit: str = "") -> str:
+    """Return a value with its interval; empty if there is none."""
+    return "" if interval is None else format_interval(interval, unit)
 
 
 def explanation(claim: ClaimEntry) -> str:
-    """Return why the verdict is as it is, and where it isn't plain that the claim holds, what explains it."""
+    """Return the reason for the verdict, plus the explanation unless the claim is plainly reproduced."""
     explained = claim.explanation and claim.verdict in ("attainable", "artefact", "contradicted")
     return f"{claim.reason}: {claim.explanation}." if explained else f"{claim.reason}."
 
 
 def judged_models(claim: ClaimEntry) -> str:
-    """Return the models whose rows decide: the best, the worst, or the one."""
-    return f"{_JUDGED[claim.quantifier]} {', '.join(claim.models)}".strip()
+    """Return which models decide: the best of them, the worst of them, or the one that is named."""
+    return f"{_DECIDED_BY[claim.quantifier]} {', '.join(claim.models)}".strip()
 
 
 def representative_rows(claim: ClaimEntry) -> list[Measurement]:
-    """Return, of each model with a actual value, the row whose settings are most like the deciding one's.
+    """Return one row with an actual value per model: the one whose details agree most with the deciding row's.
 
-    The models go by size, those that aren't known last.
+    Models are ordered by size, unknown ones last.
     """
     by_model: dict[str, list[Measurement]] = {}
     for row in claim.rows:
         if row.actual is not None:
             by_model.setdefault(row.model, []).append(row)
-    like = (deciding_row(claim) or claim.rows[0]).details.items() if claim.rows else ()
-    ordered = [by_model[model] for model in by_size(by_model)]
-    return [max(rows, key=lambda row: len(like & row.details.items())) for rows in ordered]
+    if not by_model:
+        return []
+    reference = deciding_row(claim) or claim.rows[0]
+
+    def agreement(row: Measurement) -> int:
+        return len(reference.details.items() & row.details.items())
+
+    return [max(by_model[model], key=agreement) for model in by_size(by_model)]
 
 
 def by_size(models: Iterable[str]) -> list[str]:
-    """Return models in the order in which they are known, which is by size, those that aren't known last."""
+    """Return models ordered by size, unknown ones last."""
     return sorted(models, key=lambda model: NETWORKS.index(model) if model in NETWORKS else len(NETWORKS))
 
 
-def setting(row: Measurement) -> str:
-    """Return a row's parameters in words."""
+def row_details(row: Measurement) -> str:
+    """Return the settings, conditions and notes of a row in words."""
     return ", ".join(f"{humanize(name)} {value}" for name, value in row.details.items())
 
 
-def where(row: Measurement) -> str:
-    """Return what a row is of: the model and its parameters."""
-    return ", ".join(filter(None, [row.model, setting(row)]))
+def device_result(result: DeviceResult) -> str:
+    """Return the technique of a device's result, its threads, and the accuracy of the same file if known."""
+    parts = [humanize(result.technique), f"{result.row.details.get('threads', '?')} threads"]
+    if result.accuracy is not None:
+        parts.append(f"top-1 {format_interval(result.accuracy.reported, '%')}")
+    return ", ".join(parts)
 
 
-def contributed(measured: DeviceResult) -> str:
-    """Return what a device measured: the technique, its threads, and the accuracy of the same file where known."""
-    said = [humanize(measured.technique), f"{measured.row.details.get('threads', '?')} threads"]
-    if measured.accuracy is not None:
-        said.append(f"top-1 {format_interval(measured.accuracy.reported, '%')}")
-    return ", ".join(said)
-
-
-def parameters(claim: ClaimEntry) -> list[str]:
-    """Return the names of all parameters in a claim's rows, in the order of their first use."""
+def detail_names(claim: ClaimEntry) -> list[str]:
+    """Return the names of all settings, conditions and notes in a claim's rows, in the order of their first use."""
     return list(dict.fromkeys(name for row in claim.rows for name in row.details))
 
 
 def assumptions(paper: PaperEntry, claim: ClaimEntry) -> Iterator[tuple[str, str]]:
-    """Yield what the paper leaves unsaid and is assumed for a claim: what, and the assumption; else its bare id."""
+    """Yield what the paper leaves open and what is assumed instead; an unknown id is yielded with no assumption."""
     known = {entry.id: entry for entry in paper.unstated}
     for name in claim.assumptions:
         yield (known[name].what, known[name].assumed) if name in known else (name, "")
 
 
 def command(paper: PaperEntry, claim: ClaimEntry) -> str:
-    """Return the command line that judges this claim alone."""
+    """Return the command line that judges only this claim."""
     return f"pytest -m claims -k {paper.id}/{claim.id}"
 
 
 def published_papers_first(document: Document) -> Document:
-    """Return the document with what others published first, and papers whose sentences are all ours after it."""
+    """Return the document with published papers first, and files that hold only our own claims after them."""
     papers = sorted(document.papers, key=lambda paper: all(claim.source == "ours" for claim in paper.claims))
     return document.model_copy(update={"papers": papers})
 
 
-def counts(document: Document) -> dict[VerdictName, int]:
-    """Return how many claims have each verdict, those that occur, best first."""
-    found = Counter(claim.verdict for paper in document.papers for claim in paper.claims)
-    return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+def count_verdicts(document: Document) -> dict[VerdictName, int]:
+    """Return the number of claims with each verdict that occurs, best verdict first."""
+    counts = Counter(claim.verdict for paper in document.papers for claim in paper.claims)
+    return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 
 
 def headline(document: Document) -> str:
-    """Return in one sentence how the claims fare."""
-    found = counts(document)
-    told = [f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in found.items()]
-    total = sum(found.values())
-    return f"Of {total} claims, {', '.join(told)}." if told else "No claim was judged."
+    """Return the numbers of all verdicts in one sentence."""
+    counts = count_verdicts(document)
+    parts = [f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in counts.items()]
+    total = sum(counts.values())
+    claims = "claim" if total == 1 else "claims"
+    return f"Of {total} {claims}, {', '.join(parts)}." if parts else "No claim was judged."
+
+
+def linear_share_table(paper: PaperEntry) -> list[tuple[str, ...]]:
+    """Return the effect of dynamic quantization, one line per network, ordered by the share of nn.Linear.
+
+    The list is empty if no claim measured it.
+    """
+    rows = [row for claim in paper.claims if claim.metric == LINEAR_SHARE_METRIC for row in claim.rows]
+    unique = {row.model: row for row in rows}.values()
+    ordered = sorted(unique, key=lambda row: float(row.details["share_of_linear"]))
+    return [
+        (display_name(row.model), *(format_percent(row.details[name]) for name in LINEAR_SHARE_COLUMNS))
+        for row in ordered
+    ]
+
+
+def format_percent(value: object) -> str:
+    """Return a percentage with two decimals, as in tables; a dash if there is none."""
+    return f"{float(value):.2f} %".replace("-0.00", "0.00") if isinstance(value, int | float) else "–"

@@ -91,19 +91,21 @@ def load(run: TrainedRun) -> nn.Module:
 
 
 def save_quantized(folder: Path, root: Path) -> Path:
-    """Save the model of a run's folder, dynamically quantized, as a saved model under `root`; return its folder.
+    """Quantize the model of a run's folder dynamically, save it under `root`, and return its folder there.
 
-    Raises UserError where the folder isn't a run's, or its weights aren't those of its record.
+    Raises UserError if `folder` has no record of a run, or if its weights are not those of the record.
     """
     record = load_record(folder / RESULT)
     recipe = record.recipe
-    pruned = recipe["structured"] is not None
-    params = {name: recipe[name] for name in ("epochs", "seed", *(("structured",) if pruned else ()))}
+    settings = {name: recipe[name] for name in ("epochs", "seed")}
+    technique = "dynamic_quantization"
+    if recipe["structured"] is not None:
+        settings["target"], technique = recipe["structured"], "combined"
     return saved_models.save(
         quantize(load(TrainedRun(folder.name, folder, record))),
         str(recipe["model"]),
-        "combined" if pruned else "dynamic_quantization",
-        {"target" if name == "structured" else name: value for name, value in params.items()},
+        technique,
+        settings,
         resolution=int(recipe["resolution"] or 32),
         root=root,
     )

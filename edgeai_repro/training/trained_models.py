@@ -109,7 +109,10 @@ class ComparableRuns:
         }
 
     def _selector(self, full: FullScale | None) -> RunSelector:
-        """Return the selector of the runs that started as the paper's; below full scale, from scratch if any did."""
+        """Return the selector of the runs that started as the paper's; of those from scratch at reduced scale.
+
+        At reduced scale, runs from weights count if there are none from scratch.
+        """
         inits = {run.init for run in self.runs}
         preferred = [full.init, IMAGENET] if full else [IMAGENET]
         pretrained = next((init for init in preferred if init in inits - {SCRATCH}), "weights")
@@ -175,7 +178,7 @@ class TrainedModels:
         return self._selected(live_runs(default_root(), data_folder()))
 
     def measure(self, case: ClaimCase) -> Measured:
-        """Return the rows of a claim at full scale, live or else recorded, and its recorded rows at reduced scale."""
+        """Return the rows at full scale, live or else recorded, and then the recorded ones at reduced scale."""
         reduced = tuple(_rows(self.recorded, case, at_full_scale=False))
         named = {*case.claim.models, *case.claim.also_shown}
         if self._models is not None and named.isdisjoint(self._models):
@@ -236,13 +239,13 @@ def _no_weights(case: ClaimCase) -> Obstacle:
             f"epochs that supports the claim; train it with `edgeai-repro train {model} --recipe li2017-train`, "
             f"then `edgeai-repro train {model} --recipe li2017-retrain --plan {plans[0]} --init FILE`",
         )
-    pruned = " or ".join(map(str, claim.settings.get("target", [])))
-    both = f", dense and with --structured {pruned}," if pruned else ""
+    targets = " or ".join(map(str, claim.settings.get("target", [])))
+    both = f", without and with --structured {targets}" if targets else ""
     sweep = " --sweep" if "sparsity" in claim.settings else ""
     scale = f" --init {full.init} --epochs {full.epochs}" if full else ""
     return Obstacle(
         "weights",
-        f"no {model} trained at full scale is here; train it{both} with `edgeai-repro train {model}{scale}{sweep}`",
+        f"no {model} trained at full scale is here; run `edgeai-repro train {model}{scale}{sweep}`{both}",
     )
 
 

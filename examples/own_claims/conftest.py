@@ -1,42 +1,42 @@
-"""A metric and a technique of one's own: one decorated function each, in the conftest.py beside the tests."""
+"""Your own technique and your own metric: one decorated function each, next to the claims folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from edgeai_repro.claims.registry import Settings, metric, technique
-from edgeai_repro.claims.schema import Claim
-from edgeai_repro.evidence.measurement import Interval, Measurement
-from edgeai_repro.measure.compressed_models import CompressedModels
-from edgeai_repro.networks.convnext import clone_sharing_tensors
+from edgeai_repro import Claim, Interval, Measurement, metric, technique
 
 
-@technique("ternary_weights")
-def ternary_weights(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """Weights of -a, 0 and a: zero under a share of the layer's mean magnitude (after arXiv 1605.04711)."""
+@technique("ternary_weights", settings=["threshold"])
+def ternary_weights(network: nn.Module, settings: Sequence[Mapping[str, Any]]) -> Iterator[nn.Module]:
+    """Weights of -a, 0 and a; below a share of the layer's mean magnitude they are 0 (after arXiv 1605.04711)."""
     for setting in settings:
-        ternary = clone_sharing_tensors(model)  # new modules over the same tensors: the given model stays as it is
+        ternary = copy.deepcopy(network)  # a technique must not change the network that it is given
         for layer in ternary.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 magnitude = layer.weight.detach().abs()
-                kept = magnitude > float(setting["threshold"]) * magnitude.mean()
-                layer.weight = nn.Parameter(torch.sign(layer.weight) * kept * magnitude[kept].mean())
+                large = magnitude > float(setting["threshold"]) * magnitude.mean()
+                layer.weight = nn.Parameter(torch.sign(layer.weight) * large * magnitude[large].mean())
         yield ternary
 
 
 @metric("zero_weights", unit="%")
-def zero_weights(lab: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Share of the parameters that are zero, beyond those that were before."""
-    before = lab.profile(model).actual
-    for settings in claim.settings_for(model):
-        counts = lab.profile(model, claim.technique, settings).actual
-        share_of_zeros = 100 * (before.nonzero_parameters - counts.nonzero_parameters) / before.nonzero_parameters
+def zero_weights(models: Any, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Share of the parameters that the technique sets to zero.
+
+    `models` is the source of measurements: `models.profile(…)` compresses and counts each network once.
+    """
+    before = models.profile(model).actual.nonzero_parameters
+    for settings, _ in claim.variants_for(model):
+        after = models.profile(model, claim.technique, settings).actual.nonzero_parameters
         yield Measurement(
             model=model,
             technique=claim.technique,
-            params=settings,
-            reported=Interval.exact(share_of_zeros),
+            settings=settings,
+            reported=Interval.exact(100 * (before - after) / before),
         )

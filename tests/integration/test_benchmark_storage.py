@@ -1,4 +1,4 @@
-"""Benchmarks are compared on one device, whatever its software, and none drops from a comparison unseen."""
+"""Benchmarks are compared on one device, whatever its software, and none is dropped silently."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def test_model(benchmark, model):
 """
 COMPARE = ("--edge-threads=2", "--benchmark-compare")
 SAVE = ("--edge-threads=2", "--benchmark-save=run")
+OTHER_DEVICE = "aarch64-cortex-a76-4c-4t-00000000"
 Edit = Callable[[dict[str, Any]], object]
 
 
 class Device:
-    """A repository with two benchmarks and claims, and what it stored."""
+    """A repository with two benchmarks and a claims folder, and its stored results."""
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester = pytester
@@ -39,169 +40,213 @@ class Device:
 
     @property
     def folder(self) -> Path:
-        """Where this device's results are filed, with two threads."""
+        """The folder of this device's results, with two threads."""
         return self.pytester.path / ".benchmarks" / fingerprint(2).key
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest there."""
+        """Run pytest in this repository."""
         return self.pytester.runpytest_inprocess(*PLUGINS, *arguments)
 
-    def save(self, edit: Edit = lambda _: None, folder: Path | None = None) -> Path:
-        """Store the results of a run, changed, and perhaps in another folder; return the file."""
+    def save(self, edit: Edit = lambda _: None, *, device: str = "", within: str | None = None) -> Path:
+        """Store the results of a run, edited, and return the file; `device` and `within` choose another folder."""
         assert self.run(*SAVE).ret == 0
-        (path,) = self.folder.glob("*_run.json")
+        (path,) = self.folder.glob("*/*_run.json")
         document = json.loads(path.read_text())
         edit(document)
         path.unlink()
-        target = (folder or self.folder) / path.name
-        target.parent.mkdir(exist_ok=True)
+        folder = path.parent.name if within is None else within
+        target = self.folder.with_name(device or self.folder.name) / folder / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(document))
         return target
 
 
 @pytest.fixture
 def device(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Device:
-    """A device without anything stored."""
+    """A device without stored results."""
     for name in [name for name in os.environ if name.startswith("EDGEAI_")]:
         monkeypatch.delenv(name)
     return Device(pytester)
 
 
-def other_cpu(document: dict[str, Any]) -> None:
-    """Make the results those of another CPU."""
+def with_another_cpu(document: dict[str, Any]) -> None:
+    """Turn results into those of another CPU."""
     document["machine_info"]["edgeai"]["fingerprint"]["cpu"] = "Cortex-A76"
 
 
-def renamed(document: dict[str, Any]) -> None:
-    """Give a stored benchmark a name that no test has any more."""
+def with_a_renamed_test(document: dict[str, Any]) -> None:
+    """Give a stored benchmark a name that no test has."""
     document["benchmarks"][0]["fullname"] = "test_speed.py::test_model[gone]"
 
 
-def faster(document: dict[str, Any]) -> None:
-    """Make the stored results a million times faster than this machine's."""
+def with_a_removed_file(document: dict[str, Any]) -> None:
+    """Move a stored benchmark to a file that doesn't exist."""
+    document["benchmarks"][0]["fullname"] = "test_gone.py::test_model[dense]"
+
+
+def a_million_times_faster(document: dict[str, Any]) -> None:
+    """Divide all stored times by a million."""
     for benchmark in document["benchmarks"]:
         benchmark["stats"] = {
             name: value / 1e6 if isinstance(value, float) else value for name, value in benchmark["stats"].items()
         }
 
 
-def test_filed_by_device(device: Device) -> None:
-    """Results are filed by the device's fingerprint, which they hold, with the software beside it."""
-    path = device.save()
+class TestSaving:
+    """Results are stored by device."""
 
-    ours = json.loads(path.read_text())["machine_info"]["edgeai"]
-    assert path.parent.name == fingerprint(2).key
-    assert ours["fingerprint"] == fingerprint(2).model_dump()
-    assert ours["stack"]["versions"]["numpy"]
+    def test_results_are_stored_by_fingerprint_with_their_software(self, device: Device) -> None:
+        """The folder is named by the device's fingerprint; the file holds it, and the software's versions."""
+        path = device.save()
 
+        machine = json.loads(path.read_text())["machine_info"]["edgeai"]
+        assert path.is_relative_to(device.folder)
+        assert machine["fingerprint"] == fingerprint(2).model_dump()
+        assert machine["stack"]["versions"]["numpy"]
 
-def test_compared(device: Device) -> None:
-    """On the same device and software the comparison is pytest-benchmark's, without a word more."""
-    device.save()
-    result = device.run(*COMPARE)
+    @pytest.mark.parametrize("option", ["--benchmark-save=run", "--benchmark-autosave"])
+    def test_emulated_processor_is_refused_before_anything_is_timed(
+        self, device: Device, monkeypatch: pytest.MonkeyPatch, option: str
+    ) -> None:
+        """Times under emulation must not be stored as a device's."""
+        monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
+        result = device.run("--edge-threads=2", option)
 
-    assert result.ret == 0
-    result.stdout.fnmatch_lines_random(["test_model?dense? (0001_run)*", "test_model?dense? (NOW)*"])
-    result.stdout.no_fnmatch_line("benchmarks: *")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --benchmark-save *real processor (got *, emulated)*"])
+        assert not list(device.pytester.path.glob(".benchmarks/**/*.json"))
 
+    def test_benchmark_json_records_emulation(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that pytest-benchmark writes by --benchmark-json contains the fact that the CPU was emulated."""
+        monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
+        device.run("--benchmark-json=times.json")
 
-@pytest.mark.parametrize("option", ["--benchmark-save=run", "--benchmark-autosave"])
-def test_emulated(device: Device, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
-    """What is timed on an emulated processor isn't filed, and the run ends in one line before anything is timed."""
-    monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
-    result = device.run("--edge-threads=2", option)
+        machine = json.loads((device.pytester.path / "times.json").read_text())["machine_info"]["edgeai"]
+        assert machine["fingerprint"]["emulated"] is True
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: --benchmark-save * must file times of a real processor (got *, emulated)*"]
-    )
-    assert not list(device.pytester.path.glob(".benchmarks/**/*.json"))
+    def test_folder_that_is_a_file_is_refused_before_anything_runs(self, device: Device) -> None:
+        """A storage folder that can't be written is a usage error."""
+        (device.pytester.path / ".benchmarks").write_text("a file", encoding="utf-8")
+        result = device.run(*SAVE)
 
-
-def test_emulated_told(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that pytest-benchmark writes wherever it is told says that the processor was emulated."""
-    monkeypatch.setattr("edgeai_repro.evidence.environment.emulated", lambda: True)
-    device.run("--benchmark-json=times.json")
-
-    said = json.loads((device.pytester.path / "times.json").read_text())["machine_info"]["edgeai"]
-    assert said["fingerprint"]["emulated"] is True
-
-
-def test_regression(device: Device) -> None:
-    """--benchmark-compare-fail fails as users know it."""
-    device.save(faster)
-    result = device.run(*COMPARE, "--benchmark-compare-fail=median:10%")
-
-    assert result.ret != 0
-    assert "Performance has regressed" in result.stdout.str() + result.stderr.str()
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: *must be writable*"])
+        result.stdout.no_fnmatch_line("*passed*")
 
 
-@pytest.mark.parametrize("how", ["file", "glob"])
-def test_another_cpu(device: Device, how: str) -> None:
-    """Results of another CPU are refused, with both fingerprints, before anything is run."""
-    path = device.save(other_cpu, device.folder.parent / "aarch64-cortex-a76-4c-4t-00000000")
-    result = device.run("--edge-threads=2", f"--benchmark-compare={path if how == 'file' else '*/0001'}")
+class TestComparing:
+    """Results are compared with those of the same device."""
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    here = fingerprint(2)
-    there = here.model_copy(update={"cpu": "Cortex-A76"})
-    (line,) = [line for line in result.stderr.lines if line.startswith("ERROR: ")]
-    assert f"must be of this device, {here} (got {there})" in line
+    def test_same_device_and_software_adds_no_notice(self, device: Device) -> None:
+        """The comparison is pytest-benchmark's own table."""
+        device.save()
+        result = device.run(*COMPARE)
 
+        assert result.ret == 0
+        result.stdout.fnmatch_lines_random(["test_model?dense? (0001_run)*", "test_model?dense? (NOW)*"])
+        result.stdout.no_fnmatch_line("benchmarks: *")
 
-def test_other_threads(device: Device) -> None:
-    """Results with another number of threads are another device's."""
-    path = device.save()
-    result = device.run("--edge-threads=1", f"--benchmark-compare={path}")
+    @pytest.mark.parametrize("number", ["", "=0001", "=*/0001"])
+    @pytest.mark.parametrize("within", ["Linux-CPython-3.10-64bit", ""], ids=["another Python", "no Python"])
+    def test_python_version_does_not_matter(self, device: Device, number: str, within: str) -> None:
+        """Results of another Python version, and of version 0.1, which didn't separate them, are compared."""
+        device.save(within=within)
+        result = device.run("--edge-threads=2", f"--benchmark-compare{number}")
 
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *must be of this device, *1 threads (got *2 threads)*"])
+        assert result.ret == 0
+        result.stdout.fnmatch_lines(["test_model?dense? (*0001_run)*"])
 
+    def test_latest_results_are_compared(self, device: Device) -> None:
+        """Without a number the latest file counts, by its time and not by its number."""
 
-def test_only_others(device: Device) -> None:
-    """Where only others' results are stored, that is told with both fingerprints, and nothing is compared."""
-    device.save(other_cpu, device.folder.parent / "aarch64-cortex-a76-4c-4t-00000000")
-    result = device.run(*COMPARE)
+        def older(document: dict[str, Any]) -> None:
+            document["datetime"] = "2020-01-01T00:00:00+00:00"
 
-    assert result.ret == 0
-    here = fingerprint(2)
-    result.stdout.fnmatch_lines([f"benchmarks: no benchmark of this device, {here}, is stored; *Cortex-A76*"])
-    result.stdout.no_fnmatch_line("*(0001_run)*")
+        (device.save(older, within="Linux-CPython-3.10-64bit")).rename(device.folder / "0009_old.json")
+        device.save()
+        result = device.run(*COMPARE)
 
+        result.stdout.fnmatch_lines(["test_model?dense? (*_run)*"])
+        result.stdout.no_fnmatch_line("*0009_old*")
 
-@pytest.mark.parametrize("fail", [(), ("--benchmark-compare-fail=median:10%",)])
-def test_nothing_stored(device: Device, fail: tuple[str, ...]) -> None:
-    """A first run has nothing to compare with, nor to be worse than, and says so."""
-    result = device.run(*COMPARE, *fail)
+    def test_regression_fails_the_run(self, device: Device) -> None:
+        """--benchmark-compare-fail fails as in pytest-benchmark."""
+        device.save(a_million_times_faster)
+        result = device.run(*COMPARE, "--benchmark-compare-fail=median:10%")
 
-    assert result.ret == 0
-    result.stdout.fnmatch_lines(["benchmarks: no benchmark of this device, * is stored"])
+        assert result.ret != 0
+        assert "Performance has regressed" in result.stdout.str() + result.stderr.str()
 
+    def test_file_of_another_cpu_is_refused_before_anything_runs(self, device: Device) -> None:
+        """The error names both devices."""
+        path = device.save(with_another_cpu, device=OTHER_DEVICE)
+        result = device.run("--edge-threads=2", f"--benchmark-compare={path}")
 
-def test_other_software(device: Device) -> None:
-    """Other software on the same device is what is looked for: compared, and shown as a difference."""
+        this = fingerprint(2)
+        other = this.model_copy(update={"cpu": "Cortex-A76"})
+        (line,) = [line for line in result.stderr.lines if line.startswith("ERROR: ")]
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert f"must be of this device, {this} (got {other})" in line
 
-    def older(document: dict[str, Any]) -> None:
-        stack = document["machine_info"]["edgeai"]["stack"]
-        stack["versions"]["numpy"] = "1.26.0"
-        stack["python"] = "3.10.1"
-        stack["versions"]["gone"] = "2.0"
+    def test_file_with_another_number_of_threads_is_refused(self, device: Device) -> None:
+        """Times with one thread are not comparable with times with two."""
+        path = device.save()
+        result = device.run("--edge-threads=1", f"--benchmark-compare={path}")
 
-    device.save(older)
-    result = device.run(*COMPARE)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: *must be of this device, *1 threads (got *2 threads)*"])
 
-    assert result.ret == 0
-    result.stdout.fnmatch_lines(["test_model?dense? (0001_run)*"])
-    result.stdout.fnmatch_lines(["benchmarks: other software than in 0001_run.json: python 3.10.1 → *"])
-    result.stdout.fnmatch_lines(["*numpy 1.26.0 → *, gone 2.0 → none*"])
+    @pytest.mark.parametrize("number", ["", "=0001", "=*/0001"])
+    def test_results_of_other_devices_only_are_reported_and_not_compared(self, device: Device, number: str) -> None:
+        """A notice names this device and the others."""
+        device.save(with_another_cpu, device=OTHER_DEVICE)
+        result = device.run("--edge-threads=2", f"--benchmark-compare{number}")
+
+        assert result.ret == 0
+        result.stdout.fnmatch_lines(
+            [f"benchmarks: no benchmark of this device, {fingerprint(2)}, is stored; *Cortex-A76*"]
+        )
+        result.stdout.no_fnmatch_line("*(0001_run)*")
+
+    @pytest.mark.parametrize("fail", [(), ("--benchmark-compare-fail=median:10%",)])
+    def test_first_run_passes_with_a_notice(self, device: Device, fail: tuple[str, ...]) -> None:
+        """On a device's first run there is nothing to compare with, and nothing to be slower than."""
+        result = device.run(*COMPARE, *fail)
+
+        assert result.ret == 0
+        result.stdout.fnmatch_lines(["benchmarks: no benchmark of this device, * is stored"])
+
+    def test_other_software_is_compared_and_reported(self, device: Device) -> None:
+        """A notice lists each package with another version."""
+
+        def older(document: dict[str, Any]) -> None:
+            stack = document["machine_info"]["edgeai"]["stack"]
+            stack["versions"]["numpy"] = "1.26.0"
+            stack["python"] = "3.10.1"
+            stack["versions"]["gone"] = "2.0"
+
+        device.save(older)
+        result = device.run(*COMPARE)
+
+        assert result.ret == 0
+        result.stdout.fnmatch_lines(["test_model?dense? (0001_run)*"])
+        result.stdout.fnmatch_lines(["benchmarks: other software than in 0001_run.json: python 3.10.1 → *"])
+        result.stdout.fnmatch_lines(["*numpy 1.26.0 → *, gone 2.0 → none*"])
+
+    def test_path_that_is_no_file_is_refused(self, device: Device) -> None:
+        """A path with several folders can't be a number."""
+        result = device.run("--edge-threads=2", "--benchmark-compare=/nowhere/at/all.json")
+
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --benchmark-compare *(got '/nowhere/at/all.json')*"])
 
 
 class TestCounterparts:
-    """What is stored and what is run are the same tests."""
+    """Each stored benchmark needs a test in the run."""
 
-    def test_lost(self, device: Device) -> None:
-        """A stored benchmark that no test answers any more fails the run, by name; a new one is a notice."""
-        device.save(renamed)
+    def test_renamed_test_fails_the_run(self, device: Device) -> None:
+        """The missing benchmark is an error with its name; the new one is a notice."""
+        device.save(with_a_renamed_test)
         result = device.run(*COMPARE)
 
         assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -212,19 +257,15 @@ class TestCounterparts:
             ]
         )
 
-    def test_file_gone(self, device: Device) -> None:
-        """The same where the test's whole file is gone, and also under a mark."""
+    @pytest.mark.parametrize("marks", [(), ("-m", "not claims")])
+    def test_removed_file_fails_the_run(self, device: Device, marks: tuple[str, ...]) -> None:
+        """The same, with and without a selection by marks."""
+        device.save(with_a_removed_file)
 
-        def moved(document: dict[str, Any]) -> None:
-            document["benchmarks"][0]["fullname"] = "test_gone.py::test_model[dense]"
+        assert device.run(*COMPARE, *marks).ret == pytest.ExitCode.TESTS_FAILED
 
-        device.save(moved)
-
-        assert device.run(*COMPARE).ret == pytest.ExitCode.TESTS_FAILED
-        assert device.run(*COMPARE, "-m", "not claims").ret == pytest.ExitCode.TESTS_FAILED
-
-    def test_skipped(self, device: Device) -> None:
-        """A test that is skipped answers nothing."""
+    def test_skipped_test_fails_the_run(self, device: Device) -> None:
+        """A test that is skipped measures nothing."""
         device.save()
         device.pytester.makepyfile(
             test_speed=TEST.replace("    benchmark.", "    pytest.skip('not today')\n    benchmark.")
@@ -235,49 +276,42 @@ class TestCounterparts:
     @pytest.mark.parametrize(
         "arguments", [("-k", "dense"), ("test_speed.py::test_model[dense]",), ("test_other.py",)]
     )
-    def test_left_out(self, device: Device, arguments: tuple[str, ...]) -> None:
-        """What the command line leaves out on purpose is not missed."""
+    def test_tests_that_the_command_line_leaves_out_are_not_missing(
+        self, device: Device, arguments: tuple[str, ...]
+    ) -> None:
+        """A selection by name, id or path is on purpose."""
         device.save()
         device.pytester.makepyfile(test_other="def test_other(benchmark):\n    benchmark.pedantic(int)\n")
 
         assert device.run(*arguments, *COMPARE).ret == 0
 
 
-class TestBadStore:
-    """A store that can't be used is told at once, in one line, and nothing in it is touched."""
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("{", "must be valid JSON"),
+        ("[]", "must be a valid dictionary"),
+        ('{"benchmarks": []}', "machine_info: is missing"),
+        (
+            '{"machine_info": {}, "benchmarks": [{"fullname": "a", "stats": {}}], "datetime": "2026-01-01"}',
+            "device is missing",
+        ),
+    ],
+)
+def test_unusable_file_is_refused_and_not_touched(device: Device, content: str, complaint: str) -> None:
+    """A file that is no stored run, or has no device, is an error of one line with its name."""
+    path = device.save()
+    path.write_text(content)
+    result = device.run(*COMPARE, "--claims-json=out.json")
 
-    @pytest.mark.parametrize(
-        ("content", "complaint"),
-        [
-            ("{", "must be valid JSON"),
-            ("[]", "must be a valid dictionary"),
-            ('{"benchmarks": []}', "machine_info: is missing"),
-            ('{"machine_info": {}, "benchmarks": [{"fullname": "a", "stats": {}}]}', "must tell its device"),
-        ],
-    )
-    def test_broken(self, device: Device, content: str, complaint: str) -> None:
-        """A file that is no stored run, or doesn't tell its device, is named, and is left as it is."""
-        path = device.save()
-        path.write_text(content)
-        result = device.run(*COMPARE, "--claims-json=out.json")
-
-        assert result.ret == pytest.ExitCode.USAGE_ERROR
-        assert len([line for line in result.stderr.lines if line.startswith("ERROR: ")]) == 1
-        result.stderr.fnmatch_lines([f"ERROR: *0001_run.json: *{complaint}*"])
-        assert path.read_text() == content
-
-    def test_not_writable(self, device: Device) -> None:
-        """A store that can't be written is told before anything is run."""
-        (device.pytester.path / ".benchmarks").write_text("a file", encoding="utf-8")
-        result = device.run(*SAVE)
-
-        assert result.ret == pytest.ExitCode.USAGE_ERROR
-        result.stderr.fnmatch_lines(["ERROR: *must be writable*"])
-        result.stdout.no_fnmatch_line("*passed*")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert len([line for line in result.stderr.lines if line.startswith("ERROR: ")]) == 1
+    result.stderr.fnmatch_lines([f"ERROR: *0001_run.json: *{complaint}*"])
+    assert path.read_text() == content
 
 
-def test_elsewhere(pytester: pytest.Pytester) -> None:
-    """In a repository without claims, pytest-benchmark files as it always does."""
+def test_repository_without_claims_uses_the_storage_of_pytest_benchmark(pytester: pytest.Pytester) -> None:
+    """Results go to the folder of operating system and Python version, and contain nothing of ours."""
     pytester.makepyfile(test_speed=TEST)
 
     assert pytester.runpytest_inprocess(*PLUGINS, "--benchmark-save=run").ret == 0

@@ -1,7 +1,6 @@
-"""CI: workflows call scripts of `ci/` and nothing else, linters pass them, and each script runs here.
+"""Workflows only call scripts of `ci/`, linters accept both, and each script runs on this machine.
 
-Those that run on an edge device (`ci/edge-install.sh`, `edge.sh`, `compare-benchmarks.sh`) run in
-`test_edge_install.py`.
+`test_edge_install.py` runs the scripts for edge devices (`edge-install.sh`, `edge.sh`, `compare-benchmarks.sh`).
 """
 
 from __future__ import annotations
@@ -53,13 +52,13 @@ BAD = [
 
 
 def runs(path: Path) -> list[str]:
-    """Return what the steps of a workflow run."""
+    """Return the commands of all steps of a workflow."""
     jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
     return [step["run"] for job in jobs for step in job["steps"] if "run" in step]
 
 
 def script(name: str, *arguments: object, given: str = "", **variables: object) -> subprocess.CompletedProcess[str]:
-    """Run a script of `ci/` as a workflow does, with some environment variables."""
+    """Run a script of `ci/` with these arguments, standard input and environment variables."""
     bare = {
         key: value for key, value in os.environ.items() if not key.startswith(("EDGEAI_", "GITHUB_", "WEIGHTS"))
     }
@@ -74,41 +73,41 @@ def script(name: str, *arguments: object, given: str = "", **variables: object) 
 
 
 def lint(linter: str, *paths: Path) -> subprocess.CompletedProcess[str]:
-    """Run a linter of this environment, or of the machine's."""
+    """Run a linter that is installed in this environment or on the machine."""
     program = shutil.which(linter, path=f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}")
     if program is None and linter == "actionlint":
-        pytest.skip("actionlint, which is on no package index as a program, isn't installed")
+        pytest.skip("actionlint isn't installed; no package index has it")
     assert program is not None, f"{linter} must be installed; pip install -e '.[test]'"
     return subprocess.run([program, *LINTERS[linter], *paths], check=False, capture_output=True, text=True)
 
 
 class TestWorkflows:
-    """The workflows are what a person can run, too, and safe."""
+    """Workflows are safe, and contain only commands that a person can run, too."""
 
     @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-    def test_scripts(self, path: Path) -> None:
-        """Each step that runs something is one call of a script of `ci/`, which is there and executable."""
+    def test_each_command_is_a_script_of_ci(self, path: Path) -> None:
+        """The script exists and is executable."""
         for run in runs(path):
             called = CALL.fullmatch(run)
 
             assert called, f"run={run!r}, but should be a call of a script in ci/"
-            assert os.access(ROOT / called[1], os.X_OK), f"{called[1]} must be there and executable"
+            assert os.access(ROOT / called[1], os.X_OK), f"{called[1]} must be an executable file"
 
-    def test_no_script_unused(self) -> None:
-        """Each script of `ci/` is called by a workflow, or is for a person alone."""
+    def test_each_script_is_called_by_a_workflow_or_by_hand(self) -> None:
+        """No script of `ci/` is left over."""
         called = {run.split()[0] for path in WORKFLOWS for run in runs(path)}
 
         assert {f"ci/{path.name}" for path in SCRIPTS} - called <= BY_HAND
 
     @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-    def test_pinned(self, path: Path) -> None:
-        """Each action is pinned by a commit, with the version that it is."""
+    def test_each_action_is_pinned_by_commit(self, path: Path) -> None:
+        """Its version stands in a comment."""
         for line in path.read_text(encoding="utf-8").splitlines():
             if "uses:" in line:
                 assert PINNED.fullmatch(line.strip(" -")), f"{line.strip()} must be NAME@COMMIT # vX.Y.Z"
 
-    def test_edge_is_never_for_a_pull_request(self) -> None:
-        """What runs on a device is started by the clock or by hand alone, and one run at a time."""
+    def test_edge_workflow_never_runs_for_a_pull_request(self) -> None:
+        """It starts only by schedule or by hand, one run at a time."""
         edge = yaml.safe_load((ROOT / ".github" / "workflows" / "edge.yml").read_text(encoding="utf-8"))
 
         assert set(edge[True]) == {"schedule", "workflow_dispatch"}, "yaml reads the key `on` as true"
@@ -116,27 +115,27 @@ class TestWorkflows:
         assert edge["jobs"]["edge"]["runs-on"] == ["self-hosted", "Linux", "ARM64"]
 
     @pytest.mark.parametrize("linter", LINTERS)
-    def test_lint(self, linter: str) -> None:
-        """The linters have nothing to say."""
-        found = lint(linter, *(SCRIPTS if linter == "shellcheck" else WORKFLOWS))
+    def test_linter_accepts_workflows_and_scripts(self, linter: str) -> None:
+        """Each linter passes without a finding."""
+        done = lint(linter, *(SCRIPTS if linter == "shellcheck" else WORKFLOWS))
 
-        assert found.returncode == 0, found.stdout + found.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
 
     @pytest.mark.parametrize(("linter", "text", "complaint"), BAD)
-    def test_lint_finds(self, tmp_path: Path, linter: str, text: str, complaint: str) -> None:
-        """And they do have something to say of what is wrong."""
+    def test_linter_rejects_a_bad_file(self, tmp_path: Path, linter: str, text: str, complaint: str) -> None:
+        """A planted mistake is found by its linter."""
         workflow = tmp_path / ".github" / "workflows" / "bad.yml"
         workflow.parent.mkdir(parents=True)
         workflow.write_text(text, encoding="utf-8")
-        found = lint(linter, workflow)
+        done = lint(linter, workflow)
 
-        assert found.returncode != 0, f"{linter} must find {complaint}"
-        assert complaint in found.stdout + found.stderr
+        assert done.returncode != 0, f"{linter} must find {complaint}"
+        assert complaint in done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables with which make takes the environment that these tests run in, instead of making one."""
+    """Variables that let make use the environment of these tests instead of creating one."""
     folder = tmp_path_factory.mktemp("environment")
     for name in ("bin", "include", "lib", "pyvenv.cfg"):
         (folder / name).symlink_to(Path(sys.prefix) / name)
@@ -145,19 +144,21 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 class TestScripts:
-    """Each script does what its workflow wants of it."""
+    """Each script does its part of a workflow."""
 
-    def test_test(self, environment: dict[str, str]) -> None:
-        """`ci/test.sh` runs linters, types and tests, and hands its arguments on, those with spaces too."""
-        chosen = ["-q", "--collect-only", "-k", "test_nearest or no_such", "tests/unit/test_errors.py"]
-        found = script("test.sh", *chosen, **environment)
+    def test_test_script_runs_linters_types_import_rules_and_tests(self, environment: dict[str, str]) -> None:
+        """`ci/test.sh` passes its arguments to pytest, also those with spaces."""
+        selected = ["-q", "--collect-only", "-k", "test_errors or no_such", "tests/unit/test_errors.py"]
+        done = script("test.sh", *selected, **environment)
 
-        assert found.returncode == 0, found.stdout + found.stderr
-        for told in ("All checks passed!", "Success: no issues found", "test_errors.py::test_nearest"):
-            assert told in found.stdout
+        assert done.returncode == 0, done.stdout + done.stderr
+        for line in ("All checks passed!", "Success: no issues found", "0 broken", "test_errors.py::"):
+            assert line in done.stdout
 
-    def test_judge(self, environment: dict[str, str], atto_bundle: Path, tmp_path: Path) -> None:
-        """`ci/judge.sh` writes verdicts and report, and `ci/summary.sh` appends it to the job's summary."""
+    def test_judge_script_writes_what_the_summary_script_shows(
+        self, environment: dict[str, str], atto_bundle: Path, tmp_path: Path
+    ) -> None:
+        """`ci/judge.sh` writes verdicts and report; `ci/summary.sh` appends the report to the job's summary."""
         summary = tmp_path / "summary.md"
         summary.write_text("before\n", encoding="utf-8")
         judged = script(
@@ -166,26 +167,24 @@ class TestScripts:
         shown = script("summary.sh", tmp_path / "results", GITHUB_STEP_SUMMARY=summary)
 
         assert judged.returncode == 0, judged.stdout + judged.stderr
-        found = document.read(tmp_path / "results" / "verdicts.json")
-        reasons = {entry.id: entry.reason for entry in found.papers[0].claims}
-        assert "the bundle is of convnext_atto" in reasons["edge-accuracy"], (
-            "the bundle that is given must be judged"
-        )
+        results = document.read(tmp_path / "results" / "verdicts.json")
+        reasons = {entry.id: entry.reason for entry in results.papers[0].claims}
+        assert "convnext_atto" in reasons["edge-accuracy"], "the given bundle must be judged"
         assert shown.returncode == 0, shown.stderr
         assert summary.read_text(encoding="utf-8").startswith("before\n")
         assert re.search(r"^\| .*alexnet-imbalance.*reproduced", summary.read_text(encoding="utf-8"), re.MULTILINE)
 
-    def test_summary_without_verdicts(self, tmp_path: Path) -> None:
-        """Where a run broke before any verdict, the summary says so, and shows the benchmarks all the same."""
+    def test_summary_without_verdicts_still_shows_benchmarks(self, tmp_path: Path) -> None:
+        """If a run ended before any verdict, the summary states that."""
         (tmp_path / "benchmarks.txt").write_text("the table\n", encoding="utf-8")
-        found = script("summary.sh", tmp_path)
+        done = script("summary.sh", tmp_path)
 
-        assert found.returncode == 0
-        assert found.stdout.startswith("No verdict")
-        assert "```text\nthe table\n```" in found.stdout
+        assert done.returncode == 0
+        assert done.stdout.startswith("No verdict")
+        assert "```text\nthe table\n```" in done.stdout
 
-    def test_bundle(self, environment: dict[str, str], tmp_path: Path) -> None:
-        """`ci/fetch-weights.sh` fetches and checks an archive, and `ci/build-bundle.sh` bundles what is in it."""
+    def test_bundle_script_uses_the_downloaded_weights(self, environment: dict[str, str], tmp_path: Path) -> None:
+        """`ci/fetch-weights.sh` downloads and checks an archive; `ci/build-bundle.sh` bundles its models."""
         from edgeai_repro.compress import saved_models
         from edgeai_repro.edge.bundle import load
         from edgeai_repro.networks import convnext
@@ -207,38 +206,41 @@ class TestScripts:
 
         assert fetched.returncode == 0, fetched.stderr
         assert built.returncode == 0, built.stdout + built.stderr
-        found = load(tmp_path / "bundle").manifest
-        assert found.model == name
-        assert all(model.origin.sha256 for model in found.models.values()), "no weights must be random"
-        assert found.models["pruned-int8"].hidden_widths == tuple(widths)
+        *lines, path = built.stdout.splitlines()[-5:]
+        assert path == str(tmp_path / "bundle")
+        assert [line.partition(":")[0] for line in lines] == [
+            f"{variant}.onnx + {variant}.weights" for variant in ("fp32", "int8", "pruned", "pruned-int8")
+        ]
+        manifest = load(tmp_path / "bundle").manifest
+        assert manifest.model == name
+        assert all(model.origin.sha256 for model in manifest.models.values()), "no weights must be random"
+        assert manifest.models["pruned-int8"].hidden_widths == tuple(widths)
 
-    def test_weights_altered(self, tmp_path: Path) -> None:
-        """An archive that isn't the one that was named is refused in one line, and nothing is unpacked."""
+    def test_archive_with_another_checksum_is_refused_and_not_unpacked(self, tmp_path: Path) -> None:
+        """The error is one line with both checksums."""
         path = tmp_path / "weights.tar"
         path.write_bytes(b"altered")
-        found = script("fetch-weights.sh", tmp_path / "weights", WEIGHTS_URL=path.as_uri(), WEIGHTS_SHA256="0" * 64)
+        done = script("fetch-weights.sh", tmp_path / "weights", WEIGHTS_URL=path.as_uri(), WEIGHTS_SHA256="0" * 64)
 
-        assert found.returncode == 1
-        assert re.fullmatch(
-            r"WEIGHTS_URL must name a file of sha256 0{64} \(got [0-9a-f]{64}\); .*\n", found.stderr
-        )
+        assert done.returncode == 1
+        assert re.fullmatch(r"WEIGHTS_URL must .* sha256 0{64} \(got [0-9a-f]{64}\); .*\n", done.stderr)
         assert not (tmp_path / "weights").exists()
 
-    def test_no_weights(self, tmp_path: Path) -> None:
-        """Where no weights are named, none are fetched, and it is said what that means."""
-        found = script("fetch-weights.sh", tmp_path / "weights", WEIGHTS_URL="")
+    def test_without_a_url_nothing_is_downloaded(self, tmp_path: Path) -> None:
+        """A message states the consequence: no accuracy on the device."""
+        done = script("fetch-weights.sh", tmp_path / "weights", WEIGHTS_URL="")
 
-        assert found.returncode == 0
-        assert "no accuracy can be judged" in found.stdout
+        assert done.returncode == 0
+        assert "accuracy can't be judged" in done.stdout
         assert not (tmp_path / "weights").exists()
 
 
 class TestRunner:
-    """`ci/setup-arm-runner.sh`, rehearsed: it writes under a folder, and shows what would change the system."""
+    """A rehearsal of `ci/setup-arm-runner.sh` writes under a folder, and shows the commands that it would run."""
 
     @pytest.fixture
-    def given(self, tmp_path: Path) -> dict[str, object]:
-        """Options with which a rehearsal passes: a made-up runner, its sum, a device, data."""
+    def options(self, tmp_path: Path) -> dict[str, object]:
+        """Valid options of a rehearsal: a made-up runner, its checksum, a device, data."""
         (tmp_path / "config.sh").write_text("#!/bin/sh\n", encoding="utf-8")
         with tarfile.open(tmp_path / "runner.tar.gz", "w:gz") as archive:
             archive.add(tmp_path / "config.sh", "./config.sh")
@@ -253,18 +255,18 @@ class TestRunner:
         }
 
     @staticmethod
-    def rehearse(given: dict[str, object], token: str = "t0ken\n") -> subprocess.CompletedProcess[str]:
-        """Run it."""
-        options = [word for name, value in given.items() for word in (f"--{name}", value)]
-        return script("setup-arm-runner.sh", *options, given=token)
+    def rehearse(options: dict[str, object], token: str = "t0ken\n") -> subprocess.CompletedProcess[str]:
+        """Run the script with these options and this token."""
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return script("setup-arm-runner.sh", *words, given=token)
 
-    def test_files(self, given: dict[str, object], tmp_path: Path) -> None:
-        """It writes what jobs know of the device, the pinned governor, and a service of an unprivileged user."""
-        found = self.rehearse(given)
+    def test_it_writes_variables_governor_and_service(self, options: dict[str, object], tmp_path: Path) -> None:
+        """The service runs as an unprivileged user."""
+        done = self.rehearse(options)
         root = tmp_path / "root"
         service = (root / "etc/systemd/system/edgeai-runner.service").read_text(encoding="utf-8")
 
-        assert found.returncode == 0, found.stderr
+        assert done.returncode == 0, done.stderr
         assert (root / "var/lib/edgeai-runner/config.sh").exists()
         variables = (root / "var/lib/edgeai-runner/.env").read_text(encoding="utf-8")
         assert variables == f"EDGEAI_DEVICE=raspberry-pi-5\nEDGEAI_DATA={tmp_path}\n"
@@ -274,31 +276,33 @@ class TestRunner:
             assert f"\n{line}\n" in service
         assert re.search("^ExecStartPre=.*edgeai-governor.conf$", service, re.MULTILINE)
 
-    def test_commands(self, given: dict[str, object]) -> None:
-        """It makes the user, registers the runner with the device as a label, and starts it, in that order."""
-        told = [line for line in self.rehearse(given).stdout.splitlines() if line.startswith("would run: ")]
+    def test_it_creates_the_user_then_registers_then_starts(self, options: dict[str, object]) -> None:
+        """The runner's label is the device."""
+        commands = [line for line in self.rehearse(options).stdout.splitlines() if line.startswith("would run: ")]
 
-        assert [line.split()[2] for line in told] == ["useradd", "chown", "runuser", *3 * ["systemctl"]]
-        assert "--url https://github.com/owner/name --name board --labels raspberry-pi-5" in told[2]
+        assert [line.split()[2] for line in commands] == ["useradd", "chown", "runuser", *3 * ["systemctl"]]
+        assert "--url https://github.com/owner/name --name board --labels raspberry-pi-5" in commands[2]
 
-    def test_token(self, given: dict[str, object], tmp_path: Path) -> None:
-        """The token is in no command, output or file; without one a runner isn't registered."""
-        found = self.rehearse(given)
-        without = self.rehearse(given, token="")
+    def test_token_appears_in_no_command_output_or_file(self, options: dict[str, object], tmp_path: Path) -> None:
+        """Without a token the registration is refused."""
+        done = self.rehearse(options)
+        without = self.rehearse(options, token="")
 
-        assert "t0ken" not in found.stdout + found.stderr
+        assert "t0ken" not in done.stdout + done.stderr
         files = [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
         assert files
         assert not any(b"t0ken" in path.read_bytes() for path in files)
         assert without.returncode == 2
-        assert "token must come in on standard input" in without.stderr
+        assert "token is missing" in without.stderr
 
-    def test_again(self, given: dict[str, object], tmp_path: Path) -> None:
-        """Run again it changes nothing, but what is asked otherwise; a registered runner needs no token."""
-        first = self.rehearse(given)
+    def test_second_run_changes_only_what_its_options_change(
+        self, options: dict[str, object], tmp_path: Path
+    ) -> None:
+        """A registered runner needs no token."""
+        first = self.rehearse(options)
         (tmp_path / "root/var/lib/edgeai-runner/.runner").touch()
-        second = self.rehearse(given, token="")
-        third = self.rehearse({**given, "device": "raspberry-pi-4"}, token="")
+        second = self.rehearse(options, token="")
+        third = self.rehearse({**options, "device": "raspberry-pi-4"}, token="")
 
         assert [run.stdout.count("written: ") for run in (first, second, third)] == [3, 0, 1]
         assert (first.stdout.count("unpacked: "), second.stdout.count("unpacked: ")) == (1, 0)
@@ -316,13 +320,15 @@ class TestRunner:
             ({"repository": "owner/name"}, "--repository must be https://github.com/OWNER/REPO .got 'owner/name'."),
             ({"runner": "/nowhere"}, "--runner must be a file or an https address .got '/nowhere'."),
             ({"data": "/nowhere"}, "--data must be a folder with CIFAR-10 .got '/nowhere'.; copy it here first"),
-            ({"data": ""}, "--data must have a value .got none.; see the head of this file"),
+            ({"data": ""}, "the value of --data is missing; see the head of this file"),
             ({"token": "x"}, "options must be known .got --token.; see the head of this file"),
         ],
     )
-    def test_refused(self, given: dict[str, object], change: dict[str, object], complaint: str) -> None:
-        """What is wrong is told in one line."""
-        found = self.rehearse({**given, **change})
+    def test_wrong_option_is_an_error_of_one_line(
+        self, options: dict[str, object], change: dict[str, object], complaint: str
+    ) -> None:
+        """It names the option, the value and the next step."""
+        done = self.rehearse({**options, **change})
 
-        assert found.returncode == 2
-        assert re.fullmatch(f"setup-arm-runner.sh: {complaint}\n", found.stderr), found.stderr
+        assert done.returncode == 2
+        assert re.fullmatch(f"setup-arm-runner.sh: {complaint}\n", done.stderr), done.stderr

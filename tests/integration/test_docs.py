@@ -1,12 +1,14 @@
-"""The documentation: its figures and tables are those of its JSON, its links lead somewhere, its samples work."""
+"""The documentation: figures and tables match the JSON they are built from; links, commands and samples work."""
 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
@@ -22,13 +24,18 @@ from edgeai_repro.files import read_yaml
 from edgeai_repro.measure import counts
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import display_name
+from edgeai_repro.plugin import fixtures
 from edgeai_repro.report import document
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / page for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / page for page in ("ci/arm-runner.md", "evidence/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-INDENTED = re.compile(r"^    (edgeai-repro .+)$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +56,17 @@ def links() -> Iterator[tuple[Path, str]]:
 
 
 def samples(language: str) -> Iterator[tuple[str, str]]:
-    """Yield the code of a language on every page, with its page's name."""
+    """Yield the samples in a language, each with the name of its page."""
     for page in PAGES:
-        found = FENCED.findall(page.read_text(encoding="utf-8"))
-        yield from ((page.name, text) for kind, text in found if kind == language)
+        blocks = FENCED.findall(page.read_text(encoding="utf-8"))
+        yield from ((page.name, sample) for name, sample in blocks if name == language)
+
+
+def command_lines(program: str) -> list[str]:
+    """Return the distinct command lines that start with a program, without comments and redirections."""
+    lines = (line for _, sample in samples("sh") for line in sample.splitlines())
+    commands = (line.partition(" #")[0].partition(" > ")[0].strip() for line in lines)
+    return sorted({command for command in commands if command.split()[:1] == [program]})
 
 
 def anchors(page: Path) -> set[str]:
@@ -61,41 +75,43 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def written(svg: str) -> list[str]:
+def texts(svg: str) -> list[str]:
     """Return the words and numbers in a figure, in their order."""
     return [text.strip() for text in ElementTree.fromstring(svg).itertext() if text.strip()]
 
 
-def test_figures_and_tables_are_those_of_the_json(build: ModuleType) -> None:
-    """Building the documentation again changes no byte; of a figure that another matplotlib drew, no word."""
-    for path, text in build.built().items():
-        assert path.exists(), f"{path.name} isn't there; run python docs/build.py"
-        found = path.read_text(encoding="utf-8")
-        same = found == text if path.suffix == ".md" or build.DRAWN_BY in found else written(found) == written(text)
-        assert same, f"{path.name} isn't up to date; run python docs/build.py"
+def test_pages_and_figures_match_the_json(build: ModuleType) -> None:
+    """Building the documentation changes no byte. A figure from another matplotlib must have the same texts."""
+    for path, expected in build.built().items():
+        assert path.exists(), f"{path.name} is missing; run python docs/build.py"
+        actual = path.read_text(encoding="utf-8")
+        exact = path.suffix == ".md" or build.DRAWN_BY in actual
+        same = actual == expected if exact else texts(actual) == texts(expected)
+        assert same, f"{path.name} is out of date; run python docs/build.py"
 
 
-def test_figures_are_drawings(build: ModuleType) -> None:
-    """Each figure is well-formed SVG by itself, with a title for who can't see it and its colours in it."""
+def test_figures_have_a_title_and_a_background(build: ModuleType) -> None:
+    """Each figure is an SVG file that needs no other file, with a title for screen readers."""
     for path in build.FIGURES.glob("*.svg"):
         root = ElementTree.parse(path).getroot()
-        space = "{http://www.w3.org/2000/svg}"
-        assert root.tag == f"{space}svg"
-        assert root.findtext(f"{space}title")
-        used = set(re.findall(r"var\((--[a-z0-9-]+)\)", path.read_text(encoding="utf-8")))
-        assert used <= set(re.findall(r"(--[a-z0-9-]+):#", root.findtext(f"{space}style") or ""))
+        assert root.tag == f"{SVG}svg"
+        assert root.findtext(f"{SVG}title")
+        assert root.get("style") == "background:#fff"
+        assert "var(" not in path.read_text(encoding="utf-8"), "a variable is defined only in the HTML page"
 
 
-def test_another_number_is_noticed(build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With another measurement in the JSON, pages and figures would be others."""
-    found = json.loads(build.VERDICTS.read_text(encoding="utf-8"))
+def test_other_measurements_change_pages_and_figures(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables and figures show the measurements of the JSON, not numbers of their own."""
     before = build.built()
-    for paper in found["papers"]:
+    results = json.loads(build.VERDICTS.read_text(encoding="utf-8"))
+    for paper in results["papers"]:
         for claim in paper["claims"]:
             for row in claim["rows"]:
                 row["reported"] = {end: value + 1.0 for end, value in row["reported"].items()}
-                row["params"] = {n: v + 1.0 if n == "bytes_saved" else v for n, v in row["params"].items()}
-    (tmp_path / "other.json").write_text(json.dumps(found), encoding="utf-8")
+                row["notes"] = {n: v + 1.0 if n == "bytes_saved" else v for n, v in row["notes"].items()}
+    (tmp_path / "other.json").write_text(json.dumps(results), encoding="utf-8")
     monkeypatch.setattr(build, "VERDICTS", tmp_path / "other.json")
 
     changed = {path.name for path, text in build.built().items() if text != before[path]}
@@ -103,35 +119,10 @@ def test_another_number_is_noticed(build: ModuleType, tmp_path: Path, monkeypatc
     assert changed == {"README.md", "findings.md", "overview.svg", "counted.svg", "sweeps.svg"}
 
 
-def test_generality_columns_are_claims_rows(build: ModuleType) -> None:
-    """Each column of the table on other networks is what the rows of the claim on that quantity say."""
-    (paper,) = [paper for paper in document.read(build.VERDICTS).papers if paper.id == build.GENERALITY]
-    claims = {claim.id: {row.model: row for row in claim.rows} for claim in paper.claims}
-    by = {
-        "reported_parameters_saved": claims["dq-params-everywhere"],
-        "reported_macs_saved": claims["dq-macs-everywhere"],
-        "bytes_saved": claims["dq-size-everywhere"],
-    }
-
-    for model, row in claims["dq-size-is-linear-share"].items():
-        for column, rows in by.items():
-            expected = rows[model].reported.value
-            assert row.params[column] == pytest.approx(expected, abs=0.005), f"{model}, {column}"
-
-
-@pytest.mark.parametrize("network", ["resnet18", "mobilenet_v3_large"])
-def test_generality_macs_are_what_thop_says(network: str, build: ModuleType) -> None:
-    """The table's MACs are those of thop, counted here: what it reports less of, quantized, than of the network."""
-    model = convnext.build_from_zoo(network, num_classes=1000)
-    before, after = (counts.reported(each, 224).macs for each in (model, quantize(model)))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(rf"^\| {display_name(network)} \|.*$", readme, re.MULTILINE)
-
-    assert line.split("|")[4].strip() == f"{100 * (before - after) / before:.2f} %"
-
-
-def test_broken_json(build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A broken JSON is refused in one line, and no page is touched."""
+def test_broken_json_is_refused_in_one_line(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No page is touched then."""
     (tmp_path / "broken.json").write_text("{", encoding="utf-8")
     monkeypatch.setattr(build, "VERDICTS", tmp_path / "broken.json")
 
@@ -139,46 +130,111 @@ def test_broken_json(build: ModuleType, tmp_path: Path, monkeypatch: pytest.Monk
         build.main()
 
 
+def test_generality_table_agrees_with_the_claims(build: ModuleType) -> None:
+    """Each column of the table on other networks equals the rows of the claim on that quantity."""
+    (paper,) = [paper for paper in document.read(build.VERDICTS).papers if paper.id == build.GENERALITY]
+    claims = {claim.id: {row.model: row for row in claim.rows} for claim in paper.claims}
+    columns = {
+        "reported_parameters_saved": claims["dq-params-everywhere"],
+        "reported_macs_saved": claims["dq-macs-everywhere"],
+        "bytes_saved": claims["dq-size-everywhere"],
+    }
+
+    for model, row in claims["dq-size-is-linear-share"].items():
+        for column, rows in columns.items():
+            expected = rows[model].reported.value
+            assert row.notes[column] == pytest.approx(expected, abs=0.005), f"{model}, {column}"
+
+
+@pytest.mark.parametrize("network", ["resnet18", "mobilenet_v3_large"])
+def test_generality_table_has_the_macs_of_thop(network: str) -> None:
+    """The reduction in the table equals the reduction that thop reports now."""
+    model = convnext.build_from_zoo(network, num_classes=1000)
+    before, after = (counts.reported(counted, 224).macs for counted in (model, quantize(model)))
+    findings = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    (line,) = re.findall(rf"^\| {display_name(network)} \|.*$", findings, re.MULTILINE)
+
+    assert line.split("|")[4].strip() == f"{100 * (before - after) / before:.2f} %"
+
+
 @pytest.mark.parametrize(
     ("page", "target"), [pytest.param(*link, id=f"{link[0].name}:{link[1]}") for link in links()]
 )
-def test_links(page: Path, target: str) -> None:
-    """A link leads to a file that is there, to a heading that it has, or by https to elsewhere."""
+def test_link_leads_to_a_file_and_a_heading(page: Path, target: str) -> None:
+    """A link without https names a file of the repository, and a heading in it if it has an anchor."""
     if target.startswith("https://"):
         return
     name, _, anchor = target.partition("#")
-    place = (page.parent / name).resolve() if name else page
-    assert place.exists(), f"{page.name} links to {target}, which isn't there"
-    assert not anchor or anchor in anchors(place), f"{page.name} links to {target}, which has no such heading"
+    linked = (page.parent / name).resolve() if name else page
+    assert linked.exists(), f"{page.name} links to {target}, but there is no such file"
+    assert not anchor or anchor in anchors(linked), f"{page.name} links to {target}, but it has no such heading"
 
 
-@pytest.mark.parametrize(
-    "line", sorted({line for page in PAGES for line in INDENTED.findall(page.read_text("utf-8"))})
-)
-def test_command_lines(line: str) -> None:
-    """Each command line that a page shows names a command that there is, with options that it has."""
-    words = shlex.split(line.partition("#")[0].replace(" | ", " "))[1:]
+@pytest.mark.parametrize("line", command_lines("edgeai-repro"))
+def test_command_line_is_accepted(line: str) -> None:
+    """Each command exists and takes the arguments and options that a page gives it."""
+    words = shlex.split(line)[1:]
     command: object = get_command(cli.app)
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
-    known = {option for parameter in command.params for option in parameter.opts}  # type: ignore[attr-defined]
 
-    assert not hasattr(command, "commands") or words[0] in ("list", "show", "check"), line
-    assert {word for word in words if word.startswith("--")} <= known, line
-
-
-@pytest.mark.parametrize(("page", "text"), list(samples("python")))
-def test_python_samples(page: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each Python sample runs by itself."""
-    exec(compile(text, page, "exec"), {"__name__": page})
-
-    assert "Traceback" not in capsys.readouterr().err
+    assert not hasattr(command, "commands"), f"{line!r} names no command"
+    assert command.make_context("command", words).params  # type: ignore[attr-defined] # raises for a wrong option
 
 
-@pytest.mark.parametrize(("page", "text"), list(samples("yaml")))
-def test_yaml_samples(page: str, text: str, tmp_path: Path) -> None:
-    """Each claim that a page shows is a valid one."""
-    (tmp_path / "sample.yaml").write_text(text, encoding="utf-8")
+@pytest.mark.parametrize("line", command_lines("pytest"))
+def test_pytest_options_exist(line: str, pytestconfig: pytest.Config) -> None:
+    """Each long option on a page is one of pytest or of a plugin; getoption raises for any other."""
+    for word in shlex.split(line):
+        if word.startswith("--"):
+            pytestconfig.getoption(word.partition("=")[0])
+
+
+@pytest.mark.parametrize("line", [*command_lines("pytest"), *command_lines("edgeai-repro")])
+def test_option_and_value_are_one_word(line: str) -> None:
+    """`--option VALUE` in two words can make pytest take VALUE for a path of tests."""
+    words = shlex.split(line)
+    separated = [
+        (option, value)
+        for option, value in pairwise(words)
+        if option.startswith("--") and "=" not in option and not value.startswith("-")
+    ]
+
+    assert not separated
+
+
+def test_make_targets_exist() -> None:
+    """Each make command on a page names a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    used = {line.split()[1] for line in command_lines("make")}
+
+    assert {"claims", "test"} <= used <= targets
+
+
+def test_sample_test_of_claims_takes_fixtures_of_the_plugin() -> None:
+    """The README's test carries the mark `claims`, and takes only fixtures that the plugin provides."""
+    (sample,) = [text for page, text in samples("python") if page == "README.md"]
+    names: dict[str, object] = {}
+    exec(compile(sample, "README.md", "exec"), names)
+    test = names["test_claim"]
+
+    assert [mark.name for mark in test.pytestmark] == ["claims"]  # type: ignore[attr-defined]
+    assert all(hasattr(fixtures, fixture) for fixture in inspect.signature(test).parameters)  # type: ignore[arg-type]
+
+
+def test_sample_audit_prints_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    """The audit on the page about the method counts the network that it builds."""
+    (sample,) = [text for page, text in samples("python") if page == "method.md"]
+    exec(compile(sample, "method.md", "exec"), {})
+    convolution, linear = 8 * (3 * 3 * 3 + 1), 10 * (288 + 1)
+
+    assert f"actual={convolution + linear}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("page", "sample"), list(samples("yaml")))
+def test_sample_claims_are_valid(page: str, sample: str, tmp_path: Path) -> None:
+    """Each claim on a page fits the schema."""
+    (tmp_path / "sample.yaml").write_text(sample, encoding="utf-8")
 
     for entry in read_yaml(tmp_path / "sample.yaml"):
         assert Claim.model_validate(entry).expect.reason, page

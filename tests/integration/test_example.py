@@ -1,7 +1,8 @@
-"""The worked example of a paper, a metric and a technique of one's own, run as its reader would."""
+"""The example of your own paper, metric and technique, run as a reader would run it."""
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -12,46 +13,24 @@ from pathlib import Path
 import pytest
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES
-from tests.unit.test_cli import Command
+from tests.support.commands import Command
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_claims"
 
 
-def judged(folder: Path, *options: str) -> tuple[int, dict[str, str]]:
-    """Run pytest in a folder and return its status and the verdicts, by claim."""
-    found = folder / "found.json"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--claims-json", str(found)]
-    done = subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, check=False)
-    assert found.exists(), done.stdout + done.stderr
-    (paper,) = json.loads(found.read_text(encoding="utf-8"))["papers"]
-    return done.returncode, {claim["id"]: claim["verdict"] for claim in paper["claims"]}
-
-
-def test_example(tmp_path: Path) -> None:
-    """Own technique, own metric, and ours with them: each claim gets its verdict, and the run passes."""
-    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "mine"))
-
-    assert judged(folder) == (
-        0,
-        {"ternary-zeros": "reproduced", "ternary-size": "contradicted", "pruned-zeros": "reproduced"},
-    )
-
-
-def test_example_elsewhere(tmp_path: Path) -> None:
-    """A claims file of another folder is judged with --claims-dir; a wrong number in it fails the run."""
-    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "mine"))
-    (folder / "claims").rename(folder / "others")
-    mine = folder / "others" / "my-paper.yaml"
-    mine.write_text(mine.read_text(encoding="utf-8").replace("value: 42.0", "value: 45.0"), encoding="utf-8")
-
-    status, verdicts = judged(folder, "--claims-dir", "others", "-k", "ternary-zeros")
-
-    assert (status, verdicts) == (1, {"ternary-zeros": "contradicted"})
+def judge(folder: Path, *options: str) -> tuple[int, dict[str, str]]:
+    """Run pytest in a folder and return its exit status and the verdicts, by claim."""
+    results = folder / "results.json"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--claims-json={results}", *options]
+    process = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert results.exists(), process.stdout + process.stderr
+    (paper,) = json.loads(results.read_text(encoding="utf-8"))["papers"]
+    return process.returncode, {claim["id"]: claim["verdict"] for claim in paper["claims"]}
 
 
 @pytest.fixture
-def registered() -> Iterator[None]:
-    """Forget what a test registers."""
+def registry_restored() -> Iterator[None]:
+    """Remove what a test registers."""
     before = [(known, set(known)) for known in (METRICS, TECHNIQUES)]
     yield
     for known, names in before:
@@ -59,48 +38,93 @@ def registered() -> Iterator[None]:
             del known[name]
 
 
-@pytest.mark.usefixtures("registered")
-def test_example_without_pytest(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
-    """The command line takes metrics and techniques from the conftest.py by the claims, as pytest does."""
+def test_example_gets_the_expected_verdicts(tmp_path: Path) -> None:
+    """Its own technique and metric work together with the provided ones, and the run passes."""
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "mine"))
+
+    assert judge(folder) == (
+        0,
+        {"ternary-zeros": "reproduced", "ternary-size": "contradicted", "pruned-zeros": "reproduced"},
+    )
+
+
+def test_wrong_number_in_another_claims_folder_fails_the_run(tmp_path: Path) -> None:
+    """--claims-dir names the folder, and the verdict drifts from the expected one."""
+    folder = Path(shutil.copytree(EXAMPLE, tmp_path / "mine"))
+    (folder / "claims").rename(folder / "others")
+    file = folder / "others" / "my-paper.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("value: 42.0", "value: 45.0"), encoding="utf-8")
+
+    status, verdicts = judge(folder, "--claims-dir=others", "-k", "ternary-zeros")
+
+    assert (status, verdicts) == (1, {"ternary-zeros": "contradicted"})
+
+
+def test_example_imports_only_from_the_top_of_the_package() -> None:
+    """Users depend on `edgeai_repro` itself, so that modules inside it may move."""
+    imported = {
+        node.module
+        for file in EXAMPLE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("edgeai_repro")
+    }
+
+    assert imported == {"edgeai_repro"}
+
+
+@pytest.mark.usefixtures("registry_restored")
+def test_command_line_finds_the_conftest(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
+    """`edgeai-repro claims` takes metrics and techniques from the conftest.py next to the claims folder."""
     monkeypatch.chdir(EXAMPLE)
 
-    assert command("claims", "check", "claims/my-paper.yaml") == (
-        0,
-        "claims/my-paper.yaml: 3 claims, all right\n",
-        "",
-    )
-    status, out, _ = command("claims", "list")
-    assert (status, "ternary_weights" in out) == (0, True)
-    assert command("claims", "show", "ternary-zeros")[0] == 0
+    checked = command("claims", "check", "claims/my-paper.yaml")
+    listed = command("claims", "list")
+    shown = command("claims", "show", "ternary-zeros")
+
+    assert (checked[0], checked[2]) == (0, "")
+    assert "3 claims" in checked[1]
+    assert (listed[0], "ternary_weights" in listed[1]) == (0, True)
+    assert (shown[0], "zero_weights" in shown[1]) == (0, True)
 
 
-@pytest.mark.usefixtures("registered")
-def test_example_without_its_conftest(tmp_path: Path, command: Command) -> None:
-    """Without the conftest.py, or with one that has something else, the line says where one's own is looked for."""
+@pytest.mark.usefixtures("registry_restored")
+@pytest.mark.parametrize("conftest", [None, ""])
+def test_unknown_metric_is_refused_with_a_hint(conftest: str | None, tmp_path: Path, command: Command) -> None:
+    """The error says that a conftest.py next to the claims folder can register it."""
     folder = Path(shutil.copytree(EXAMPLE / "claims", tmp_path / "mine" / "claims"))
-    file = folder / "my-paper.yaml"
-    complaint = f"edgeai-repro: {file}: claims[ternary-zeros]: metric must be known (got 'zero_weights'; known are "
-    ending = ", or registered in a conftest.py beside the claims folder"
+    if conftest is not None:
+        (folder.parent / "conftest.py").write_text(conftest, encoding="utf-8")
 
-    for text in (None, "", "import nothing_of_that_name"):
-        if text is not None:
-            (folder.parent / "conftest.py").write_text(text, encoding="utf-8")
-        status, out, err = command("claims", "check", str(file))
+    status, out, err = command("claims", "check", str(folder / "my-paper.yaml"))
 
-        assert (status, out, err.count("\n")) == (2, "", 1 if text else 3)
-        if text:
-            assert "conftest.py' must be importable (got ModuleNotFoundError: No module named" in err
-        else:
-            assert err.startswith(complaint)
-            assert ending in err
+    assert (status, out) == (2, "")
+    assert err.startswith(f"edgeai-repro: {folder / 'my-paper.yaml'}: ")
+    for fact in ("zero_weights", "ternary_weights", "conftest.py next to the claims folder"):
+        assert fact in err
 
 
-@pytest.mark.usefixtures("registered")
-def test_other_mistakes_import_nothing(tmp_path: Path, command: Command) -> None:
-    """A conftest.py is imported only where a claim names what isn't known: not for another mistake."""
+@pytest.mark.usefixtures("registry_restored")
+def test_broken_conftest_is_named(tmp_path: Path, command: Command) -> None:
+    """The error names the conftest.py, not the claims file."""
+    folder = Path(shutil.copytree(EXAMPLE / "claims", tmp_path / "mine" / "claims"))
+    (folder.parent / "conftest.py").write_text("import nothing_of_that_name", encoding="utf-8")
+
+    status, out, err = command("claims", "check", str(folder / "my-paper.yaml"))
+
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert str(folder.parent / "conftest.py") in err
+    assert "ModuleNotFoundError: No module named 'nothing_of_that_name'" in err
+
+
+@pytest.mark.usefixtures("registry_restored")
+def test_conftest_is_not_imported_if_all_names_are_known(tmp_path: Path, command: Command) -> None:
+    """Another mistake in the file imports nothing."""
     folder = Path(shutil.copytree(EXAMPLE.parents[1] / "claims", tmp_path / "claims"))
-    (tmp_path / "conftest.py").write_text("raise RuntimeError('imported')", encoding="utf-8")
+    (tmp_path / "conftest.py").write_text("raise RuntimeError('the conftest ran')", encoding="utf-8")
     file = folder / "francy2024.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("quantifier: up_to", "quantifier: upto"), "utf-8")
 
-    assert "(got 'upto'); did you mean 'up_to'" in command("claims", "list", "--claims-dir", str(folder))[2]
+    err = command("claims", "list", "--claims-dir", str(folder))[2]
+
+    assert "'upto'" in err
+    assert "the conftest ran" not in err

@@ -1,4 +1,4 @@
-"""Records of training runs for tests: what of the recipe matters, and how many images were right."""
+"""Training records for tests: complete defaults; a test overrides only the entries that matter to it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.claims.schema import FullScale, Paper
+from edgeai_repro.claims.schema import Claim, ClaimCase, FullScale
 from edgeai_repro.evidence.measurement import Environment
 from edgeai_repro.evidence.store import add_training_record
 from edgeai_repro.evidence.training_record import RESULT, Evaluation, TrainingRecord
 from edgeai_repro.training.recipe import Recipe
-from tests.support.factories import paper_entry
+from tests.support.factories import case
 
-IMAGES = 1000  # of the test split where a test doesn't say: one image is 0.1 points
+IMAGES = 1000  # size of the test split by default, so that one image is 0.1 points
 FULL_SCALE = FullScale(init="imagenet", epochs=30, resolution=32, stem_stride=4)
+# The entries of a recipe at full scale.
 FULL: dict[str, Any] = {"model": "convnext_small", "epochs": 30, "stem_stride": 4, "init": "imagenet"}
-HERE = Environment(python="3.11", machine="x86_64", cpu="cpu", cores=2, versions={})
+ENVIRONMENT = Environment(python="3.11", machine="x86_64", cpu="cpu", cores=2, versions={})
 
 
 def right(count: int, images: int = IMAGES) -> NDArray[np.bool_]:
-    """Return which images were right: the first `count`."""
+    """Return the correctness of each image, bool (images,): the first `count` are right."""
     return np.arange(images) < count
 
 
-def evaluated(technique: str, count: int, *, images: int = IMAGES, **params: float) -> Evaluation:
-    """Return an evaluation in which the first `count` images were right."""
-    return Evaluation.of(technique, right(count, images), **params)
+def evaluated(technique: str, count: int, *, images: int = IMAGES, **settings: float) -> Evaluation:
+    """Return an evaluation of a technique in which the first `count` images are right."""
+    return Evaluation.of(technique, right(count, images), **settings)
 
 
 def record(*evaluations: Evaluation, test_split: str = "test", **recipe: Any) -> TrainingRecord:
-    """Return a run's record: a small model, 12 epochs from scratch; `recipe` replaces or adds."""
-    made = Recipe("convnext_atto", epochs=12, stem_stride=2).as_dict() | recipe
+    """Return the record of a run: convnext_atto, 12 epochs from scratch; `recipe` replaces or adds entries."""
     return TrainingRecord(
-        recipe=made,
+        recipe=Recipe("convnext_atto", epochs=12, stem_stride=2).as_dict() | recipe,
         precision="fp32",
         command="edgeai-repro train",
         commit="0" * 40,
-        environment=HERE,
+        environment=ENVIRONMENT,
         curve=(),
         seconds=100.0,
         hidden_widths=(8,) * 12,
@@ -51,29 +51,30 @@ def record(*evaluations: Evaluation, test_split: str = "test", **recipe: Any) ->
 
 
 def dense(count: int, **recipe: Any) -> TrainingRecord:
-    """Return the record of a dense model."""
+    """Return the record of an uncompressed model with `count` images right."""
     return record(evaluated("none", count), **recipe)
 
 
 def pruned(count: int, target: float = 0.8, int8: int | None = None, **recipe: Any) -> TrainingRecord:
-    """Return the record of a model pruned while it trained; `int8` of its images are right once quantized."""
-    forms = [
+    """Return the record of a model pruned during training; `int8` images are right when it is quantized, too."""
+    return record(
         evaluated("structured_pruning", count, target=target),
         evaluated("combined", count if int8 is None else int8, target=target),
-    ]
-    return record(*forms, structured=target, **recipe)
+        structured=target,
+        **recipe,
+    )
 
 
 def keep(folder: Path, **records: TrainingRecord) -> Path:
-    """Keep records as evidence in a folder, under their names, as `edgeai-repro evidence add` does."""
-    for name, kept in records.items():
+    """Add records to an evidence folder under their names, as `edgeai-repro evidence add` does; return it."""
+    for name, training_record in records.items():
         run = folder.parent / f"run-{name}"
         run.mkdir(parents=True, exist_ok=True)
-        (run / RESULT).write_text(kept.model_dump_json(), encoding="utf-8")
+        (run / RESULT).write_text(training_record.model_dump_json(), encoding="utf-8")
         add_training_record(run / RESULT, folder, name)
     return folder
 
 
-def paper(*claims: dict[str, Any]) -> Paper:
-    """Return a paper of these claims, which asks for runs of `FULL`."""
-    return Paper.model_validate(paper_entry(*claims, full_scale=FULL_SCALE.model_dump()))
+def trained_case(claim: Claim) -> ClaimCase:
+    """Return a claim with a paper whose full scale is `FULL_SCALE`."""
+    return case(claim, full_scale=FULL_SCALE.model_dump())

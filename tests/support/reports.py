@@ -1,4 +1,4 @@
-"""A run's document for the tests of the report: a claim of each verdict, and text that tries to be markup."""
+"""Documents for the tests of the report: a run with one claim of each verdict, and text that looks like markup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from tests.support.factories import PAPER, claim, claim_entry, judged, paper_ent
 HERE = Environment(python="3.11", machine="x86_64", cpu="a <cpu>", cores=2, threads=2, engine="x86", versions={})
 DEVICES = Path(__file__).parents[2] / "claims"
 HOSTILE = "<script>document.title = 'owned'</script> & \"quoted\" | *starred* $x^2$ </td>"
-LATENCY = {"id": "fast", "metric": "latency", "technique": "combined", "value": 20.0}
+LATENCY = {
+    **{"id": "fast", "metric": "latency", "technique": "combined", "value": 20.0},
+    **{"quote": "one image takes 20 ms", "printed": "20 ms"},
+}
 IMPLICATION = {
     "id": "fast-enough",
     "rule": "latency-feasible",
@@ -28,17 +31,20 @@ TARGETS = {"target": [0.5, 0.7, 0.8]}
 
 
 def networks() -> Document:
-    """Return a document with the claim whose rows tell how far dynamic quantization reaches into two networks."""
+    """Return a document with the effect of dynamic quantization on two networks."""
     columns = ("share_of_linear", "reported_parameters_saved", "reported_macs_saved", "bytes_saved")
-    told = {"convnext_tiny": (93.14, 93.14, 93.24, 69.7), "resnet50": (8.02, 8.02, 0.05, 5.99)}
-    reach = claim(metric="linear_share_bytes", models=list(told), quantifier="every")
-    rows = [row(0.2, model=name, notes=dict(zip(columns, said, strict=True))) for name, said in told.items()]
+    values = {"convnext_tiny": (93.14, 93.14, 93.24, 69.7), "resnet50": (8.02, 8.02, 0.05, 5.99)}
+    effect = claim(metric="linear_share_bytes", models=list(values), quantifier="every")
+    rows = [
+        row(0.2, model=name, notes=dict(zip(columns, row_values, strict=True)))
+        for name, row_values in values.items()
+    ]
     read = Paper.model_validate(paper_entry())
-    return Document(environment=HERE, papers=[document.paper_entry(read, [judged(reach, rows)], [])])
+    return Document(environment=HERE, papers=[document.paper_entry(read, [judged(effect, rows)], [])])
 
 
 def run(*, hostile: str = HOSTILE, latency: tuple[float, float] | None = None, **paper: Any) -> Document:
-    """Return a document with a claim of each verdict; `latency` are the ends of a measured interval, in ms."""
+    """Return a document with one claim of each verdict; `latency` is the interval of a measured latency, in ms."""
 
     def expecting(name: str, verdict: str, **fields: Any) -> Any:
         return claim(id=name, expect={"verdict": verdict, "reason": f"why {name}"}, **fields)
@@ -65,8 +71,8 @@ def run(*, hostile: str = HOSTILE, latency: tuple[float, float] | None = None, *
     read = Paper.model_validate(
         paper_entry(*entries, paper={**PAPER, **paper}, unstated=unstated, implications=[IMPLICATION])
     )
-    found = [ImplicationEntry(id="fast-enough", holds=False, text=f"1 + 1 = 3 {hostile}")]
+    implications = [ImplicationEntry(id="fast-enough", holds=False, text=f"1 + 1 = 3 {hostile}")]
     return Document(
         environment=HERE,
-        papers=[document.paper_entry(read, verdicts, found, load_devices(DEVICES).values())],
+        papers=[document.paper_entry(read, verdicts, implications, load_devices(DEVICES).values())],
     )

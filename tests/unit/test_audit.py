@@ -1,4 +1,4 @@
-"""The audit: whose model, what is counted of it, what can't be, and what is said where counters mislead."""
+"""The audit: resolving the model, counting it under each technique, and the warnings."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro.audit import latency as timing
-from edgeai_repro.audit import table as audit_table
-from edgeai_repro.audit import warnings as advice
+from edgeai_repro.audit import latency
 from edgeai_repro.audit.audit import audit
 from edgeai_repro.audit.model_source import resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
+from edgeai_repro.audit.table import render
+from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
 from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure import counts, size
 from edgeai_repro.networks import convnext
-from tests.unit.test_cli import Command
+from tests.support.commands import Command
 
 FACTORY = """
 import torch
@@ -40,8 +40,7 @@ def number():
 def broken():
     raise ValueError("no weights here")
 """
-# Of each network the least side in pixels that it takes (64 for AlexNet, 224 for a ViT), and what stands in
-# nn.Linear of 100 parameters.
+# By network: the smallest side in pixels that it accepts, and the percentage of its parameters in nn.Linear.
 OTHERS = {
     "resnet18": (32, 4.39),
     "resnet50": (32, 8.02),
@@ -57,9 +56,9 @@ QUICK = ("resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_b0")
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time as little as an interval allows."""
-    monkeypatch.setattr(timing, "SECONDS", 0.0)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time as few rounds as an interval allows."""
+    monkeypatch.setattr(latency, "SECONDS", 0.0)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
 
 
@@ -71,41 +70,41 @@ def atto() -> Audit:
 
 @pytest.fixture
 def factory(tmp_path: Path) -> Path:
-    """A file with functions that return a model, a number, and nothing at all."""
+    """A file with functions that return a model, return a number, and raise."""
     path = tmp_path / "mine.py"
     path.write_text(FACTORY, encoding="utf-8")
     return path
 
 
-def row(audited: Audit, name: str) -> Row:
+def row_of(technique: str, result: Audit) -> Row:
     """Return the row of a technique."""
-    return next(row for row in audited.rows if row.technique == name)
+    return next(row for row in result.rows if row.technique == technique)
 
 
-def test_rows_of_all_techniques(atto: Audit) -> None:
-    """One row for the model as it is, and one for each technique that is known; of a ConvNeXt all can be had."""
+def test_convnext_has_a_row_for_every_technique(atto: Audit) -> None:
+    """The first row is the uncompressed model; a ConvNeXt can be compressed with every known technique."""
     assert [row.technique for row in atto.rows] == ["none", *TECHNIQUES]
     assert [row.problem for row in atto.rows] == [None] * len(atto.rows)
 
 
-def test_figures(atto: Audit) -> None:
-    """The figures are those of the counters, each as reported and as it is."""
+def test_numbers_are_those_of_the_counters(atto: Audit) -> None:
+    """Reported and actual numbers agree with counting the compressed model directly."""
     dense = convnext.build("convnext_atto")
     quantized = quantize(dense)
-    found = row(atto, "dynamic_quantization")
+    result = row_of("dynamic_quantization", atto)
 
     reported, actual = counts.reported(quantized), counts.actual(quantized)
-    assert found.parameters == ReportedAndActual(reported=reported.parameters, actual=actual.parameters)
-    assert found.macs == ReportedAndActual(reported=reported.macs, actual=actual.macs)
-    assert found.nonzero_parameters == actual.nonzero_parameters
-    assert found.bit_operations == actual.bit_operations
-    assert found.bytes == size.state_dict_bytes(quantized)
-    assert atto.dense.bytes == size.state_dict_bytes(dense)
+    assert result.parameters == ReportedAndActual(reported=reported.parameters, actual=actual.parameters)
+    assert result.macs == ReportedAndActual(reported=reported.macs, actual=actual.macs)
+    assert result.nonzero_parameters == actual.nonzero_parameters
+    assert result.bit_operations == actual.bit_operations
+    assert result.bytes == size.state_dict_bytes(quantized)
+    assert atto.uncompressed.bytes == size.state_dict_bytes(dense)
 
 
 def test_combination_starts_from_the_pruned_model(atto: Audit) -> None:
-    """Pruned and quantized, the model holds what the pruned one does, in fewer bytes."""
-    pruned, both = row(atto, "structured_pruning"), row(atto, "combined")
+    """The pruned and quantized model has as many parameters as the pruned one, in fewer bytes."""
+    pruned, both = row_of("structured_pruning", atto), row_of("combined", atto)
 
     assert pruned.parameters is not None
     assert both.parameters is not None
@@ -113,51 +112,51 @@ def test_combination_starts_from_the_pruned_model(atto: Audit) -> None:
     assert (both.bytes or 0) < (pruned.bytes or 0)
 
 
-def test_shares(atto: Audit) -> None:
-    """What each kind of layer holds adds up, and nn.Linear's share is what dynamic quantization hides."""
-    quantized = row(atto, "dynamic_quantization")
-    assert atto.dense.parameters is not None
+def test_share_of_linear_layers_is_hidden_by_dynamic_quantization(atto: Audit) -> None:
+    """The shares add up to 1, and the share of nn.Linear is what `parameters()` misses after quantization."""
+    quantized = row_of("dynamic_quantization", atto)
+    assert atto.uncompressed.parameters is not None
     assert quantized.parameters is not None
 
-    hidden = 1 - (quantized.parameters.reported or 0) / (atto.dense.parameters.reported or 0)
+    hidden = 1 - (quantized.parameters.reported or 0) / (atto.uncompressed.parameters.reported or 0)
     assert sum(atto.shares.values()) == pytest.approx(1.0)
     assert atto.shares["linear"] == pytest.approx(hidden)
 
 
-def test_warnings(atto: Audit) -> None:
-    """Where the counters mislead, the audit says so: hidden weights, hidden products, zeros that stay."""
+def test_misleading_counters_give_warnings(atto: Audit) -> None:
+    """Weights and MACs that counters miss, and zeros that are stored, are warned of."""
     text = "\n".join(atto.warnings)
 
     assert "dynamic quantization: parameters() reports 89 % fewer, but 0 % fewer are stored" in text
     assert "dynamic quantization: thop reports" in text
     assert "unstructured pruning: 79.9 % of the weights are set to 0, but the file is 0 % smaller" in text
-    assert "reaches nn.Linear alone" not in text
+    assert "replaces only nn.Linear" not in text
 
 
-def test_convolutional_mlp() -> None:
-    """timm's ConvNeXt with 1 × 1 convolutions gets hardly anything from dynamic quantization, and is told why."""
-    found = audit("timm:convnext_atto", resolution=32, classes=10, settings={"unstructured_pruning": []})
-    text = "\n".join(found.warnings)
+def test_convolutional_mlp_is_warned_of() -> None:
+    """timm's ConvNeXt with 1 × 1 convolutions gains almost nothing from quantization; a warning says why."""
+    result = audit("timm:convnext_atto", resolution=32, classes=10, settings={"unstructured_pruning": []})
+    text = "\n".join(result.warnings)
 
-    assert found.source == "timm, random weights"
-    assert found.shares["pointwise convolution"] > 0.8
-    assert "in 1 × 1 convolutions, which compute what nn.Linear does and aren't quantized" in text
-    assert "dynamic quantization reaches nn.Linear alone, here 0.1 % of the parameters" in text
-    assert (row(found, "structured_pruning").problem or "").startswith("'model' must be torchvision's ConvNeXt")
-    assert row(found, "dynamic_quantization").problem is None
+    assert result.source == "timm, random weights"
+    assert result.shares["pointwise convolution"] > 0.8
+    assert "in 1 × 1 convolutions, which compute the same as nn.Linear but aren't quantized" in text
+    assert "dynamic quantization replaces only nn.Linear, here 0.1 % of the parameters" in text
+    assert (row_of("structured_pruning", result).problem or "").startswith("'model' must be torchvision's ConvNeXt")
+    assert row_of("dynamic_quantization", result).problem is None
 
 
-def test_attention_that_thop_leaves_out() -> None:
-    """Attention's products are computed and not in thop's count: the audit says how many."""
+def test_attention_that_thop_leaves_out_is_warned_of() -> None:
+    """thop doesn't count the products of attention; a warning gives the share."""
     dense = Row(technique="none", macs=ReportedAndActual(reported=11_000_000_000, actual=17_600_000_000))
 
-    (text,) = advice.warnings([dense], {})
+    (text,) = find_warnings([dense], {})
 
-    assert text.startswith("thop leaves out 37.5 % of the model's MACs (11 G of 17.6 G)")
+    assert text.startswith("thop leaves out 37.5 % of the model's MACs (it reports 11 G of 17.6 G)")
 
 
-def test_nothing_to_warn_of() -> None:
-    """Where both counts agree, nothing is said."""
+def test_agreeing_counters_give_no_warning() -> None:
+    """If reported and actual numbers agree, there is nothing to warn of."""
     dense = Row(
         technique="none",
         parameters=ReportedAndActual(reported=100, actual=100),
@@ -173,20 +172,20 @@ def test_nothing_to_warn_of() -> None:
         bytes=200,
     )
 
-    assert advice.warnings([dense, half], {"linear": 1.0}) == []
+    assert find_warnings([dense, half], {"linear": 1.0}) == []
 
 
-def test_what_does_not_run_is_still_counted() -> None:
-    """Of a model that takes no image of that size parameters and bytes are told, and why its MACs aren't."""
-    found = audit(nn.Sequential(nn.Flatten(), nn.Linear(7, 3)), resolution=8).dense
+def test_model_that_does_not_run_is_still_counted() -> None:
+    """A model that doesn't accept the image has parameters and bytes, and a reason why it has no MACs."""
+    result = audit(nn.Sequential(nn.Flatten(), nn.Linear(7, 3)), resolution=8).uncompressed
 
-    assert found.parameters == ReportedAndActual(reported=24, actual=24)
-    assert found.macs is None
-    assert (found.problem or "").startswith("MACs can't be counted at 8 pixels: RuntimeError: ")
+    assert result.parameters == ReportedAndActual(reported=24, actual=24)
+    assert result.macs is None
+    assert (result.problem or "").startswith("MACs can't be counted at 8 pixels: RuntimeError: ")
 
 
-def test_model_is_left_as_it_is() -> None:
-    """A module is given back as it came: in its mode, with its values, and no buffer of a counter's."""
+def test_module_is_not_changed() -> None:
+    """The module keeps its mode and its values, and no counter leaves a buffer in it."""
     model = convnext.build("convnext_atto").train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -197,65 +196,68 @@ def test_model_is_left_as_it_is() -> None:
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in before.items())
 
 
-def test_own_technique() -> None:
-    """A technique of one's own has its row; where it fails, the row says why and the others stand."""
+def test_failing_user_technique_has_a_row_with_the_reason() -> None:
+    """A user's technique has a row; if it fails, the row has the reason and the other rows are complete."""
 
     @technique("impossible")
     def impossible(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-        """Nothing."""
+        """Fail."""
         raise ZeroDivisionError("not today")
         yield model
 
     try:
-        found = audit(
+        result = audit(
             nn.Sequential(nn.Conv2d(3, 4, 3)), resolution=8, settings={"structured_pruning": [], "combined": []}
         )
     finally:
         del TECHNIQUES["impossible"]
 
-    assert row(found, "impossible").problem == "ZeroDivisionError: not today"
-    assert row(found, "dynamic_quantization").problem is None
+    assert row_of("impossible", result).problem == "ZeroDivisionError: not today"
+    assert row_of("dynamic_quantization", result).problem is None
 
 
-def test_saved_model(tmp_path: Path) -> None:
-    """The folder of a saved model is audited at its own resolution."""
+def test_saved_model_is_audited_at_its_own_resolution(tmp_path: Path) -> None:
+    """The folder of a saved model gives the model, its name and its resolution."""
     folder = saved_models.save(
         convnext.build("convnext_atto"), "convnext_atto", "none", resolution=48, root=tmp_path
     )
-    subject = resolve_model(str(folder))
+    resolved = resolve_model(str(folder))
 
-    assert (subject.name, subject.resolution) == (folder.name, 48)
+    assert (resolved.name, resolved.resolution) == (folder.name, 48)
     assert (
-        sum(p.numel() for p in subject.model.parameters())
+        sum(p.numel() for p in resolved.model.parameters())
         == counts.stored(convnext.build("convnext_atto")).parameters
     )
 
 
-def test_function(factory: Path) -> None:
-    """A function's model is taken as it returns it, in eval mode."""
-    subject = resolve_model(f"{factory}:make")
+def test_function_in_a_file_gives_the_model(factory: Path) -> None:
+    """The model is the one that the function returns, in eval mode."""
+    resolved = resolve_model(f"{factory}:make")
 
-    assert [type(layer).__name__ for layer in subject.model.children()][-1] == "Linear"
-    assert not subject.model.training
+    assert [type(layer).__name__ for layer in resolved.model.children()][-1] == "Linear"
+    assert not resolved.model.training
 
 
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ("convnext_tinny", r"'model' must be a name .* \(got 'convnext_tinny'\); did you mean 'convnext_tiny'\?"),
-        ("timm:convnext_tinny", r"'model' must be a name .*; did you mean 'convnext_tiny'\?"),
+        (
+            "convnext_tinny",
+            r"^MODEL must be a torchvision or timm name, .*'convnext_tinny'\); did you mean 'convnext_tiny'\?",
+        ),
+        ("timm:convnext_tinny", r"^MODEL must be .*; did you mean 'convnext_tiny'\?"),
         ("{folder}", r"must be the folder of a saved model"),
-        ("{file}:maek", r"must have a function 'maek' \(got none of that name\); did you mean 'make'\?"),
-        ("{file}:number", r"number' must return an nn.Module \(got int\); return the model itself"),
-        ("{file}:broken", r"broken' must return a model .* \(got ValueError: no weights here\)"),
+        ("{file}:maek", r"mine.py: function 'maek' is missing; did you mean 'make'\?"),
+        ("{file}:number", r"number must return an nn.Module \(got int\); return the model itself"),
+        ("{file}:broken", r"broken must return a model .* \(got ValueError: no weights here\)"),
         ("{folder}/none.py:make", r"none.py' must be a Python file \(got no such file\)"),
-        ("{folder}/none.onnx", r"none.onnx' must be a readable file \(got No such file or directory\)"),
-        ("{folder}/broken.onnx", r"broken.onnx' must be an ONNX model \(got "),
+        ("{folder}/none.onnx", r"none.onnx: must be a readable file \(got No such file or directory\)"),
+        ("{folder}/broken.onnx", r"broken.onnx: must be an ONNX model \(got "),
         ("{folder}/syntax.py:make", r"syntax.py' must be importable \(got SyntaxError: "),
     ],
 )
-def test_bad_input(factory: Path, given: str, complaint: str) -> None:
-    """What is no model is refused in one line that says what would be."""
+def test_text_that_names_no_model_is_refused(factory: Path, given: str, complaint: str) -> None:
+    """The error is one line that says what is expected instead."""
     folder = factory.parent
     (folder / "broken.onnx").write_bytes(b"no onnx at all")
     (folder / "syntax.py").write_text("def make(:\n", encoding="utf-8")
@@ -266,9 +268,9 @@ def test_bad_input(factory: Path, given: str, complaint: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_terminal(atto: Audit) -> None:
-    """The table has a row a technique, what was saved below each figure, and the warnings after it."""
-    text = audit_table.render(atto, colour=False)
+def test_table_shows_numbers_savings_and_warnings(atto: Audit) -> None:
+    """The table has one row per technique, the saving below each number, and the warnings at the end."""
+    text = render(atto, colour=False)
 
     assert "convnext_atto (torchvision's ConvNeXt, random weights), one image of 32 × 32" in text
     assert "−89.0 %" in text
@@ -277,15 +279,15 @@ def test_terminal(atto: Audit) -> None:
     assert "\x1b" not in text
 
 
-def test_command(factory: Path, command: Command) -> None:
-    """--json prints the audit as data, which reads back; without it, a table; a mistake is status 2."""
+def test_command_prints_json_or_a_table(factory: Path, command: Command) -> None:
+    """--json prints the audit as JSON that can be read back; without it there is a table; a mistake is status 2."""
     status, out, _ = command("audit", f"{factory}:make", "--resolution", "8", "--json")
     assert status == 0
-    assert Audit.model_validate(json.loads(out)).dense.bytes
+    assert Audit.model_validate(json.loads(out)).uncompressed.bytes
 
     status, out, _ = command("audit", f"{factory}:make", "--resolution", "8")
     assert status == 0
-    assert "as it is" in out
+    assert "uncompressed" in out
 
     status, out, err = command("audit", f"{factory}:number")
     assert (status, out, err.count("\n")) == (2, "", 1)
@@ -293,58 +295,60 @@ def test_command(factory: Path, command: Command) -> None:
 
 @pytest.fixture
 def undeflated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Deflate nothing: it takes seconds a row."""
+    """Don't deflate: it takes seconds per row."""
     monkeypatch.setattr(size, "deflated_bytes", lambda _: 0)
 
 
-def check_quantized(found: Audit, share: float) -> None:
-    """Hold what is told of dynamic quantization against nn.Linear's share, in percent of the parameters."""
-    dense, quantized = found.dense, row(found, "dynamic_quantization")
+def assert_quantized_as_expected(result: Audit, share: float) -> None:
+    """Compare the row of dynamic quantization with the share of nn.Linear, in percent of the parameters."""
+    __tracebackhide__ = True
+    dense, quantized = result.uncompressed, row_of("dynamic_quantization", result)
     assert dense.parameters is not None
     assert quantized.parameters is not None
-    assert 100 * found.shares["linear"] == pytest.approx(share, abs=0.005)
+    assert 100 * result.shares["linear"] == pytest.approx(share, abs=0.005)
     assert quantized.parameters.actual == dense.parameters.actual
-    assert quantized.parameters.reported == round((dense.parameters.actual or 0) * (1 - found.shares["linear"]))
+    assert quantized.parameters.reported == round((dense.parameters.actual or 0) * (1 - result.shares["linear"]))
     saved = 100 * (1 - (quantized.bytes or 0) / (dense.bytes or 1))
     assert saved == pytest.approx(0.75 * share, abs=0.5)
 
 
-def check_whole(rows: Sequence[Row]) -> None:
-    """See that rows have every figure, and no problem."""
-    for each in rows:
-        assert each.problem is None, each.technique
-        figures = (each.parameters, each.nonzero_parameters, each.macs, each.bit_operations, each.bytes)
-        assert None not in figures, each.technique
+def assert_complete(rows: Sequence[Row]) -> None:
+    """Fail if a row has a problem or lacks a number."""
+    __tracebackhide__ = True
+    for row in rows:
+        assert row.problem is None, row.technique
+        numbers = (row.parameters, row.nonzero_parameters, row.macs, row.bit_operations, row.bytes)
+        assert None not in numbers, row.technique
 
 
 @pytest.mark.usefixtures("undeflated")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in OTHERS]
 )
-def test_other_networks(name: str) -> None:
-    """Of a network that isn't torchvision's ConvNeXt all is told but structured pruning, whose rows say why."""
+def test_other_networks_are_audited_except_for_structured_pruning(name: str) -> None:
+    """Only torchvision's ConvNeXts can be pruned; for other networks the rows of pruning have the reason."""
     side, share = OTHERS[name]
-    found = audit(name, resolution=side, latency=False)
-    unpruned = [each for each in found.rows if each.technique not in ("structured_pruning", "combined")]
+    result = audit(name, resolution=side, latency=False)
+    unpruned = [row for row in result.rows if row.technique not in ("structured_pruning", "combined")]
 
-    assert [each.technique for each in found.rows] == ["none", *TECHNIQUES]
+    assert [row.technique for row in result.rows] == ["none", *TECHNIQUES]
     assert all(
-        "must be torchvision's ConvNeXt" in (each.problem or "") for each in found.rows if each not in unpruned
+        "must be torchvision's ConvNeXt" in (row.problem or "") for row in result.rows if row not in unpruned
     )
-    check_whole(unpruned)
-    check_quantized(found, share)
-    assert any("dynamic quantization reaches nn.Linear alone" in text for text in found.warnings) == (share < 50)
+    assert_complete(unpruned)
+    assert_quantized_as_expected(result, share)
+    assert any("dynamic quantization replaces only nn.Linear" in text for text in result.warnings) == (share < 50)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("undeflated")
 @pytest.mark.parametrize("name", CONVNEXTS)
-def test_convnexts(name: str) -> None:
-    """Of torchvision's ConvNeXts all is told; the larger ones aren't pruned here, which takes half a minute."""
+def test_convnexts_are_audited(name: str) -> None:
+    """torchvision's ConvNeXts have complete rows; pruning the larger ones takes half a minute and is left out."""
     large = name in ("convnext_base", "convnext_large")
     left_out = ("unstructured_pruning", "structured_pruning", "combined") if large else ()
-    found = audit(name, resolution=32, latency=False, settings={technique: [] for technique in left_out})
+    result = audit(name, resolution=32, latency=False, settings={technique: [] for technique in left_out})
 
-    assert [each.technique for each in found.rows] == ["none", *(t for t in TECHNIQUES if t not in left_out)]
-    check_whole(found.rows)
-    check_quantized(found, CONVNEXTS[name])
+    assert [row.technique for row in result.rows] == ["none", *(t for t in TECHNIQUES if t not in left_out)]
+    assert_complete(result.rows)
+    assert_quantized_as_expected(result, CONVNEXTS[name])

@@ -1,21 +1,24 @@
-"""The audit's times: what is timed beside what, what is said of noise, and what can't be timed."""
+"""The audit's latencies: the comparison with the uncompressed model, noise, and models that can't be timed."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.audit import latency as timing
-from edgeai_repro.audit import table as audit_table
-from edgeai_repro.audit import warnings as advice
+from edgeai_repro.audit import latency
 from edgeai_repro.audit.audit import audit
-from edgeai_repro.audit.latency import FEWEST, timed
+from edgeai_repro.audit.latency import FEWEST_ROUNDS, Call, time_models
 from edgeai_repro.audit.schema import Audit, Latency, ReportedAndActual, Row
+from edgeai_repro.audit.table import render
+from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Interval
@@ -26,9 +29,9 @@ FEW = {"structured_pruning": [], "combined": []}
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time as little as an interval allows."""
-    monkeypatch.setattr(timing, "SECONDS", 0.0)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time as few rounds as an interval allows."""
+    monkeypatch.setattr(latency, "SECONDS", 0.0)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
 
 
@@ -37,214 +40,207 @@ def net() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2))
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, Sequence[float]]], list[Plan]]:
-    """Let a race end with the given milliseconds of each block, by name; return the list of its plans."""
+class FixedTimes:
+    """A timer that gives each block of a model the same times, in milliseconds, and keeps the plans it got."""
 
-    def set_to(blocks: Mapping[str, Sequence[float]]) -> list[Plan]:
-        plans: list[Plan] = []
+    def __init__(self, blocks: Mapping[str, Sequence[float]]) -> None:
+        self.blocks = blocks
+        self.plans: list[Plan] = []
 
-        def race(contenders: Mapping[str, object], plan: Plan) -> dict[str, Timing]:
-            plans.append(plan)
-            return {name: Timing(np.array([[value] * 3 for value in blocks[name]])) for name in contenders}
-
-        monkeypatch.setattr(timing, "race", race)
-        return plans
-
-    return set_to
+    def __call__(self, contenders: Mapping[str, Call], plan: Plan) -> dict[str, Timing]:
+        """Record the plan and return the fixed times."""
+        self.plans.append(plan)
+        return {name: Timing(np.array([[value] * 3 for value in self.blocks[name]])) for name in contenders}
 
 
-def test_compared_with_the_model_as_it_is(clock: Callable[..., list[Plan]]) -> None:
-    """Each has its median in milliseconds and how many times faster it is; the model as it is has no such ratio."""
-    clock({"": [30.0] * 4, "int8": [10.0] * 4})
+def test_speedup_is_relative_to_the_uncompressed_model() -> None:
+    """Each model has its median and its speed-up; the uncompressed one has no speed-up."""
+    timer = FixedTimes({"": [30.0] * 4, "int8": [10.0] * 4})
 
-    own, others = timed(lambda: None, {"int8": lambda: None})
+    uncompressed, others = time_models(lambda: None, {"int8": lambda: None}, timer=timer)
 
-    assert (own.milliseconds, own.faster, own.problem) == (Interval.exact(30.0), None, None)
+    assert (uncompressed.milliseconds, uncompressed.speedup) == (Interval.exact(30.0), None)
+    assert uncompressed.problem is None
     assert others["int8"].milliseconds == Interval.exact(10.0)
-    assert others["int8"].faster == Interval.exact(3.0)
+    assert others["int8"].speedup == Interval.exact(3.0)
     assert (others["int8"].n, others["int8"].control) == (12, ONE)
 
 
-def test_noise(clock: Callable[..., list[Plan]]) -> None:
-    """A model that differs from itself by a tenth is too noisy, and so is what is beside it; they are shown."""
-    clock({"": [10.0, 11.0] * 4, "int8": [5.0] * 8})
+def test_noisy_reference_makes_all_times_unreliable() -> None:
+    """If the uncompressed model differs from itself by a tenth, its times and the compared ones are marked."""
+    timer = FixedTimes({"": [10.0, 11.0] * 4, "int8": [5.0] * 8})
 
-    own, others = timed(lambda: None, {"int8": lambda: None})
+    uncompressed, others = time_models(lambda: None, {"int8": lambda: None}, timer=timer)
 
-    expected = "too noisy here to believe its times: against itself 0.91 … 0.91, where 0.95 … 1.05 is asked"
-    assert own.problem == expected
-    assert (others["int8"].problem or "").startswith(
-        "too noisy here to believe its times: against itself 0.91 … 1,"
-    )
+    noisy = "too noisy for reliable times: the ratio of a model to itself is 0.91 … 0.91, not within 0.95 … 1.05"
+    assert uncompressed.problem == noisy
+    assert (others["int8"].problem or "").startswith("too noisy for reliable times")
     assert others["int8"].milliseconds.value == 5.0
 
 
-@pytest.mark.parametrize(("seconds", "rounds"), [(10.0, FEWEST), (0.0001, 17), (0.04, 8)])
-def test_turns(
-    clock: Callable[..., list[Plan]], monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
+@pytest.mark.parametrize(("seconds", "rounds"), [(10.0, FEWEST_ROUNDS), (0.0001, 17), (0.04, 8)])
+def test_slow_models_are_timed_in_fewer_rounds(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, rounds: int
 ) -> None:
-    """What is slow is timed as seldom as an interval allows, what is fast more often."""
-    plans = clock({"": [1.0] * 4, "int8": [1.0] * 4})
+    """The number of rounds fits the time budget, but is never too small for an interval."""
+    timer = FixedTimes({"": [1.0] * 4, "int8": [1.0] * 4})
     now = [0.0]
 
-    def tick() -> None:
+    def run() -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(timing, "SECONDS", 4.0)
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
-    timed(tick, {"int8": tick})
+    monkeypatch.setattr(latency, "SECONDS", 4.0)
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+    time_models(run, {"int8": run}, timer=timer)
 
-    assert [plan.rounds for plan in plans] == [rounds]
+    assert [plan.rounds for plan in timer.plans] == [rounds]
 
 
-def test_all_rows() -> None:
-    """Every row has a time, taken with the threads that are recorded; torch has its own number again after it."""
+def test_every_row_is_timed_with_the_recorded_threads() -> None:
+    """All rows have a latency; the number of threads is recorded, and torch's own is restored."""
     before, steps = torch.get_num_threads(), []
 
-    found = audit(net(), resolution=8, settings=FEW, threads=3, each=steps.append)
+    result = audit(net(), resolution=8, settings=FEW, threads=3, on_progress=steps.append)
 
-    assert [row.technique for row in found.rows if row.latency] == [
+    assert [row.technique for row in result.rows if row.latency] == [
         "none",
         "dynamic_quantization",
         "unstructured_pruning",
     ]
-    assert found.environment.threads == 3
+    assert result.environment.threads == 3
     assert torch.get_num_threads() == before
     assert steps == ["none", "dynamic_quantization", "unstructured_pruning", "latency"]
-    assert Audit.model_validate_json(found.model_dump_json()) == found
+    assert Audit.model_validate_json(result.model_dump_json()) == result
 
 
-def test_threads_while_timed() -> None:
-    """The threads that are recorded are those that a model answers with."""
-    seen = set()
+def test_models_run_with_the_recorded_threads() -> None:
+    """The model runs in eval and inference mode, with the number of threads that is recorded."""
+    states = set()
 
-    class Asking(nn.Module):
+    class Observed(nn.Module):
         def forward(self, image: Tensor) -> Tensor:
-            seen.add((torch.get_num_threads(), torch.is_inference_mode_enabled(), self.training))
+            states.add((torch.get_num_threads(), torch.is_inference_mode_enabled(), self.training))
             return image
 
-    audit(Asking(), resolution=8, settings={name: [] for name in TECHNIQUES}, threads=3)
+    audit(Observed(), resolution=8, settings={name: [] for name in TECHNIQUES}, threads=3)
 
-    assert (3, True, False) in seen
-    assert {threads for threads, _, _ in seen} == {3}
+    assert (3, True, False) in states
+    assert {threads for threads, _, _ in states} == {3}
 
 
-def test_counted_only() -> None:
-    """Without latency nothing is timed."""
+def test_without_latency_nothing_is_timed() -> None:
+    """With `latency=False` no row has a latency, and no step reports one."""
     steps: list[str] = []
 
-    found = audit(net(), resolution=8, settings=FEW, latency=False, each=steps.append)
+    result = audit(net(), resolution=8, settings=FEW, latency=False, on_progress=steps.append)
 
-    assert [row.latency for row in found.rows] == [None] * len(found.rows)
+    assert [row.latency for row in result.rows] == [None] * len(result.rows)
     assert "latency" not in steps
 
 
-def test_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is pruned and quantized starts from the pruned model that has its own row."""
-    made = []
+def test_pruned_model_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The combination starts from the pruned model that already has a row."""
+    settings_seen = []
 
     def pruned(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-        """Nothing is pruned."""
+        """Copy the model."""
         for setting in settings:
-            made.append(setting)
+            settings_seen.append(setting)
             yield copy.deepcopy(model)
 
-    kept = TECHNIQUES["structured_pruning"]
-    monkeypatch.setitem(TECHNIQUES, kept.name, type(kept)(kept.name, kept.base, pruned, kept.description))
+    real = TECHNIQUES["structured_pruning"]
+    monkeypatch.setitem(TECHNIQUES, real.name, replace(real, apply=pruned))
 
     audit(net(), resolution=8, latency=False)
 
-    assert made == [{"target": 0.8}]
+    assert settings_seen == [{"target": 0.8}]
 
 
-def test_what_does_not_run() -> None:
-    """Of a model that takes no image of that size there is no time, and its row says why once."""
-    found = audit(net(), resolution=9, settings=FEW)
+def test_model_that_does_not_run_has_one_reason() -> None:
+    """A model that doesn't accept the image has no latency, and its row has a single reason."""
+    result = audit(net(), resolution=9, settings=FEW)
 
-    assert [row.latency for row in found.rows] == [None] * len(found.rows)
-    assert (found.dense.problem or "").startswith("MACs can't be counted at 9 pixels: RuntimeError: ")
-    assert "timed" not in (found.dense.problem or "")
+    assert [row.latency for row in result.rows] == [None] * len(result.rows)
+    assert (result.uncompressed.problem or "").startswith("MACs can't be counted at 9 pixels: RuntimeError: ")
+    assert "timed" not in (result.uncompressed.problem or "")
 
 
-def test_technique_that_breaks_a_model() -> None:
-    """Where one technique's model doesn't run, its row says why, and the others are timed."""
+def test_technique_that_breaks_the_model_has_a_reason() -> None:
+    """If a compressed model doesn't run, its row has the reason and the other models are timed."""
 
     @technique("broken")
     def broken(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-        """A layer that fits nothing."""
+        """Append a layer that doesn't fit."""
         for _ in settings:
             yield nn.Sequential(model, nn.Linear(5, 5))
 
     try:
-        found = audit(net(), resolution=8, settings=FEW)
+        result = audit(net(), resolution=8, settings=FEW)
     finally:
         del TECHNIQUES["broken"]
 
-    assert [row.technique for row in found.rows if row.latency is None] == ["broken"]
-    assert (found.rows[-1].problem or "").startswith("MACs can't be counted at 8 pixels: RuntimeError")
+    assert [row.technique for row in result.rows if row.latency is None] == ["broken"]
+    assert (result.rows[-1].problem or "").startswith("MACs can't be counted at 8 pixels: RuntimeError")
 
 
-def test_runs_at_times() -> None:
-    """A model that stops answering while it is timed has no time; what was counted stands."""
+def test_model_that_fails_while_it_is_timed_keeps_its_counts() -> None:
+    """A model that fails during timing has no latency; its counts are kept."""
 
-    class Tired(nn.Module):
+    class Failing(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.answers = 0
+            self.runs = 0
 
         def forward(self, image: Tensor) -> Tensor:
-            self.answers += 1
-            if self.answers > 10:
-                raise RuntimeError("tired")
+            self.runs += 1
+            if self.runs > 10:
+                raise RuntimeError("worn out")
             return image
 
-    found = audit(Tired(), resolution=8, settings={name: [] for name in TECHNIQUES})
+    result = audit(Failing(), resolution=8, settings={name: [] for name in TECHNIQUES})
 
-    assert found.dense.problem == "can't be timed: RuntimeError: tired"
-    assert found.dense.macs == ReportedAndActual(reported=0, actual=0)
-
-
-def test_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On an emulated processor nothing is timed, and the first row says why."""
-    monkeypatch.setattr(timing.environment, "emulated", lambda: True)
-
-    found = audit(net(), resolution=8, settings=FEW).dense
-
-    assert found.latency is None
-    assert found.problem == "can't be timed: this processor is emulated, and its times tell nothing of any device"
+    assert result.uncompressed.problem == "can't be timed: RuntimeError: worn out"
+    assert result.uncompressed.macs == ReportedAndActual(reported=0, actual=0)
 
 
-def test_passive(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where eager mode's threads fall asleep nothing is timed, and the first row says why; one thread doesn't."""
+def test_emulated_processor_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an emulated processor nothing is timed, and the first row has the reason."""
+    monkeypatch.setattr(latency.environment, "emulated", lambda: True)
+
+    result = audit(net(), resolution=8, settings=FEW).uncompressed
+
+    assert result.latency is None
+    assert (result.problem or "").startswith("can't be timed: this processor is emulated")
+
+
+def test_passive_threads_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With OMP_WAIT_POLICY=passive only a single thread is timed; with several the first row has the reason."""
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
 
-    several, one = (audit(net(), resolution=8, settings=FEW, threads=threads).dense for threads in (2, 1))
+    several, one = (audit(net(), resolution=8, settings=FEW, threads=threads).uncompressed for threads in (2, 1))
 
     assert several.latency is None
-    assert (several.problem or "").startswith(
-        "can't be timed: eager mode isn't timed where OMP_WAIT_POLICY is passive"
-    )
+    assert re.match("can't be timed: eager mode isn't timed .*OMP_WAIT_POLICY", several.problem or "")
     assert one.latency is not None
     assert one.problem is None
 
 
-def test_jump(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a clock jumps, nothing is timed, the first row says so, and what was counted stands."""
+def test_jumping_clock_keeps_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a clock jumps, nothing is timed, the first row has the reason, and the counts are kept."""
 
-    def race(*_: object) -> dict[str, Timing]:
+    def jump(*_: object) -> dict[str, Timing]:
         raise UserError("'clock' must not jump (got 5 s)")
 
-    monkeypatch.setattr(timing, "race", race)
-    found = audit(net(), resolution=8, settings=FEW)
+    monkeypatch.setattr(sys.modules[audit.__module__], "time_models", jump)
+    result = audit(net(), resolution=8, settings=FEW)
 
-    assert found.dense.problem == "can't be timed: 'clock' must not jump (got 5 s)"
-    assert [row.problem for row in found.rows[1:]] == [None, None]
+    assert result.uncompressed.problem == "can't be timed: 'clock' must not jump (got 5 s)"
+    assert [row.problem for row in result.rows[1:]] == [None, None]
 
 
-def timed_row(name: str, *, macs: int, faster: float, problem: str | None = None, nonzero: int = 100) -> Row:
-    """Return a row of 100 parameters of which `nonzero` aren't 0, timed at so many times the speed."""
-    ratio = Interval(value=faster, low=0.9 * faster, high=1.1 * faster)
+def timed_row(name: str, *, macs: int, speedup: float, problem: str | None = None, nonzero: int = 100) -> Row:
+    """Return a row with 100 parameters, `nonzero` of them not 0, and a speed-up with an interval of ± 10 %."""
+    interval = Interval(value=speedup, low=0.9 * speedup, high=1.1 * speedup)
     return Row(
         technique=name,
         parameters=ReportedAndActual(reported=100, actual=100),
@@ -255,48 +251,51 @@ def timed_row(name: str, *, macs: int, faster: float, problem: str | None = None
             milliseconds=Interval.exact(10.0),
             p90=10.0,
             n=8,
-            faster=None if name == "none" else ratio,
+            speedup=None if name == "none" else interval,
             control=ONE,
             problem=problem,
         ),
     )
 
 
-def test_warning_of_speed() -> None:
-    """Where thop promises much more speed than there is, a sentence says both; not where it is near, or noisy."""
-    dense = timed_row("none", macs=1000, faster=1.0)
-    promise = "combined: 10 times fewer MACs are reported, but an image is 3 times as fast [2.7, 3.3] here"
+def test_unfulfilled_promise_of_speed_is_warned_of() -> None:
+    """A warning compares the reported MACs with the speed-up if they are far apart and the times are reliable."""
+    dense = timed_row("none", macs=1000, speedup=1.0)
+    promise = "combined: reported MACs fall by a factor of 10, but the model is 3 times as fast [2.7, 3.3] here"
 
-    assert promise in advice.warnings([dense, timed_row("combined", macs=100, faster=3.0)], {})
-    assert promise not in advice.warnings([dense, timed_row("combined", macs=100, faster=3.0, problem="noisy")], {})
+    assert promise in find_warnings([dense, timed_row("combined", macs=100, speedup=3.0)], {})
+    assert promise not in find_warnings([dense, timed_row("combined", macs=100, speedup=3.0, problem="noisy")], {})
     assert not any(
-        "as fast" in text for text in advice.warnings([dense, timed_row("combined", macs=100, faster=8.0)], {})
+        "as fast" in text for text in find_warnings([dense, timed_row("combined", macs=100, speedup=8.0)], {})
     )
 
 
-def test_warning_of_zeros() -> None:
-    """Zeros take as long as all else, in figures where they can be told."""
-    dense = timed_row("none", macs=1000, faster=1.0)
-    (text,) = advice.warnings([dense, timed_row("unstructured_pruning", macs=1000, faster=1.0, nonzero=20)], {})
+def test_zeros_that_save_nothing_are_warned_of() -> None:
+    """Zeros are stored and take as long as other weights; the warning has the numbers."""
+    dense = timed_row("none", macs=1000, speedup=1.0)
+    (text,) = find_warnings([dense, timed_row("unstructured_pruning", macs=1000, speedup=1.0, nonzero=20)], {})
 
-    assert "stored and multiplied like all else, and an image is 1 times as fast [0.9, 1.1] here; deflated" in text
+    assert (
+        "stored and multiplied like any other weight, and the model is 1 times as fast [0.9, 1.1] here; deflated"
+        in text
+    )
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_terminal(width: int) -> None:
-    """At 80 and at 120 columns no heading and no figure is cut, and a time that isn't believed is marked."""
+def test_table_cuts_no_number(width: int) -> None:
+    """At 80 and at 120 columns headings and numbers are whole, and an unreliable time is marked."""
     rows = [
-        timed_row("none", macs=4_460_000_000, faster=1.0),
-        timed_row("dynamic_quantization", macs=301_580_000, faster=3.3, problem="too noisy here").model_copy(
+        timed_row("none", macs=4_460_000_000, speedup=1.0),
+        timed_row("dynamic_quantization", macs=301_580_000, speedup=3.3, problem="too noisy here").model_copy(
             update={"settings": {"target": 0.8}}
         ),
     ]
-    found = audit(net(), resolution=8, latency=False).model_copy(update={"rows": rows})
-    lines = audit_table.render(found, colour=False, width=width).splitlines()
+    result = audit(net(), resolution=8, latency=False).model_copy(update={"rows": rows})
+    lines = render(result, colour=False, width=width).splitlines()
     text = "\n".join(lines)
 
     assert max(map(len, lines)) <= width
-    for whole in ("parameters()", "bit ops", "ms here", "faster", "301.58 M", "~ 10.0", "~ 3.30 ×", "2.97–3.63"):
+    for whole in ("parameters()", "bit ops", "ms here", "speed-up", "301.58 M", "~ 10.0", "~ 3.30 ×", "2.97–3.63"):
         assert whole in text, f"{whole!r} must be in one piece"
     assert "dynamic quantization, target 0.8  too noisy here" in text
     assert "ms: median and quartiles of 8 images with" in text

@@ -1,4 +1,4 @@
-"""ONNX files: their weights, the work of their operators, and what can't be told."""
+"""Audits of ONNX files: their weights, the work of their operators, and unknown shapes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FILTERS = np.ones((4, 3, 3, 3), np.float32)
 DENSE = np.concatenate([np.ones((2, 4)), np.zeros((2, 4))]).astype(np.float32)
 
 
-def saved(path: Path, nodes: list[Any], arrays: dict[str, Any], *, sides: list[Any], out: list[Any]) -> Path:
-    """Write a model of the given operators from `image` to `answer`, and return its path."""
+def save_onnx(path: Path, nodes: list[Any], arrays: dict[str, Any], *, sides: list[Any], out: list[Any]) -> Path:
+    """Write a model with these operators, from `image` to `answer`, and return its path."""
     graph = helper.make_graph(
         nodes,
         "net",
@@ -35,7 +35,7 @@ def saved(path: Path, nodes: list[Any], arrays: dict[str, Any], *, sides: list[A
 
 @pytest.fixture
 def convolution(tmp_path: Path) -> Path:
-    """A convolution of 4 filters over 10 × 10 pixels, pooled, and a matrix of 4 by 4, half of it zeros."""
+    """A convolution with 4 filters on 10 × 10 pixels, a pooling, and a 4 × 4 matrix, half of it zeros."""
     nodes = [
         helper.make_node("Conv", ["image", "filters"], ["maps"]),
         helper.make_node("GlobalAveragePool", ["maps"], ["pooled"]),
@@ -43,15 +43,15 @@ def convolution(tmp_path: Path) -> Path:
         helper.make_node("Gemm", ["row", "dense"], ["answer"], transB=1),
     ]
     arrays = {"filters": FILTERS, "dense": DENSE, "shape": np.array([1, 4])}
-    return saved(tmp_path / "net.onnx", nodes, arrays, sides=["n", 3, 10, 10], out=["n", 4])
+    return save_onnx(tmp_path / "net.onnx", nodes, arrays, sides=["n", 3, 10, 10], out=["n", 4])
 
 
-def test_counts(convolution: Path) -> None:
-    """Weights are what is multiplied; shapes are among the reported values only; zeros take no product."""
-    found = audit(str(convolution))
-    row = found.dense
+def test_weights_and_work_are_counted(convolution: Path) -> None:
+    """Shapes count only as reported parameters, and zeros don't count as non-zero MACs."""
+    result = audit(str(convolution))
+    row = result.uncompressed
 
-    assert (found.source, found.resolution) == ("an ONNX file", 10)
+    assert (result.source, result.resolution) == ("an ONNX file", 10)
     assert row.parameters == ReportedAndActual(reported=108 + 16 + 2, actual=108 + 16)
     assert row.nonzero_parameters == 108 + 8
     assert row.macs == ReportedAndActual(reported=None, actual=108 * 64 + 16)
@@ -61,26 +61,26 @@ def test_counts(convolution: Path) -> None:
     assert row.problem is None
 
 
-def test_latency(convolution: Path) -> None:
-    """The file is timed in ONNX Runtime, with the threads that were asked for; or only counted."""
-    found = audit(str(convolution), threads=1)
+def test_file_is_timed_in_onnx_runtime(convolution: Path) -> None:
+    """The file is timed with the given number of threads, or only counted with `latency=False`."""
+    result = audit(str(convolution), threads=1)
 
-    assert found.environment.threads == 1
-    assert found.dense.latency is not None
-    assert found.dense.latency.milliseconds.value > 0
-    assert found.dense.latency.faster is None
-    assert audit(str(convolution), latency=False).dense.latency is None
+    assert result.environment.threads == 1
+    assert result.uncompressed.latency is not None
+    assert result.uncompressed.latency.milliseconds.value > 0
+    assert result.uncompressed.latency.speedup is None
+    assert audit(str(convolution), latency=False).uncompressed.latency is None
 
 
-def test_latency_without_eager_mode(convolution: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ONNX Runtime has threads of its own, and is timed also where eager mode's would fall asleep."""
+def test_passive_openmp_threads_do_not_matter(convolution: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime has its own threads, so it is timed even with OMP_WAIT_POLICY=passive."""
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
 
-    assert audit(str(convolution), threads=2).dense.latency is not None
+    assert audit(str(convolution), threads=2).uncompressed.latency is not None
 
 
-def test_integers(tmp_path: Path) -> None:
-    """A product in int8 is of 8 × 8 bits; activations multiplied, as in attention, are work without a weight."""
+def test_int8_products_have_fewer_bits(tmp_path: Path) -> None:
+    """An int8 product has 8 × 8 bits; products of two activations, as in attention, are work without weights."""
     nodes = [
         helper.make_node("DynamicQuantizeLinear", ["image"], ["q", "scale", "zero"]),
         helper.make_node("MatMulInteger", ["q", "weight", "zero"], ["product"]),
@@ -88,15 +88,15 @@ def test_integers(tmp_path: Path) -> None:
         helper.make_node("MatMul", ["floats", "floats"], ["answer"]),
     ]
     path = tmp_path / "int8.onnx"
-    saved(path, nodes, {"weight": np.ones((4, 4), np.int8)}, sides=[1, 3, 4, 4], out=[1, 3, 4, 4])
-    row = audit(str(path)).dense
+    save_onnx(path, nodes, {"weight": np.ones((4, 4), np.int8)}, sides=[1, 3, 4, 4], out=[1, 3, 4, 4])
+    row = audit(str(path)).uncompressed
 
     assert row.macs == ReportedAndActual(reported=None, actual=3 * 4 * 4 * 4 + 3 * 4 * 4 * 4)
     assert row.bit_operations == 3 * 64 * 64 + 3 * 64 * 1024
 
 
-def test_unknown_operator(tmp_path: Path) -> None:
-    """Behind an operator that nobody knows no shape is known: the row says how many operators are left out."""
+def test_operators_of_unknown_shape_are_left_out(tmp_path: Path) -> None:
+    """After an unknown operator no shape is known; the row has the number of operators that are left out."""
     nodes = [
         helper.make_node("Strange", ["image"], ["odd"], domain="example.org"),
         helper.make_node("Conv", ["odd", "filters"], ["answer"]),
@@ -110,23 +110,23 @@ def test_unknown_operator(tmp_path: Path) -> None:
     )
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("example.org", 1)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "odd.onnx")
-    row = audit(str(tmp_path / "odd.onnx")).dense
+    row = audit(str(tmp_path / "odd.onnx")).uncompressed
 
     assert (row.problem or "").startswith(
-        "1 of 1 operators are of unknown shape: their MACs are left out; can't be timed: "
+        "1 of 1 operators have an unknown shape; their MACs are left out; can't be timed: "
     )
     assert row.latency is None
     assert row.parameters == ReportedAndActual(reported=108, actual=108)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-def test_exported_model(tmp_path: Path) -> None:
-    """torch's export of ConvNeXt-Atto computes what its module does."""
+def test_exported_model_has_the_macs_of_its_module(tmp_path: Path) -> None:
+    """The ONNX file of ConvNeXt-Atto has as many MACs as the torch module."""
     path = tmp_path / "atto.onnx"
     model = convnext.build("convnext_atto")
     torch.onnx.export(model, (convnext.random_images(1),), path, dynamo=False)
 
-    row = audit(str(path)).dense
+    row = audit(str(path)).uncompressed
 
     assert row.problem is None
     assert row.macs is not None

@@ -1,29 +1,28 @@
-"""The command line: what it shows, its exit status, and what it does without."""
+"""The commands for claims and bundles: their output, exit status and errors."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
 
-from edgeai_repro.claims.schema import json_schema
+from edgeai_repro.claims.load import json_schema
 from edgeai_repro.cli import main as cli
-from edgeai_repro.errors import MissingRequirement
+from edgeai_repro.errors import MissingRequirement, UserError
+from tests.support.commands import Command
 from tests.support.factories import PAPER, claim_entry, paper_yaml
 
 UNSTATED = [{"id": "size", "what": "how size was measured", "assumed": "bytes of the file"}]
-Outcome = tuple[int, str, str]
-Command = Callable[..., Outcome]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository's root with two papers under claims/, which is the working directory."""
+    """The claims folder, with two papers, of a repository that is the working directory."""
     claims = tmp_path / "claims"
     claims.mkdir()
     text = paper_yaml(claim_entry(assumes=["size"]), claim_entry(id="only-here"), unstated=UNSTATED)
@@ -33,45 +32,47 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return claims
 
 
-def test_list(folder: Path, command: Command) -> None:
-    """Lists all claims with full name, metric, technique, the paper's value and the expected verdict."""
+def test_list_shows_all_claims_of_the_folder(folder: Path, command: Command) -> None:
+    """The columns are full name, metric, technique, the printed number and the expected verdict."""
     status, out, _ = command("claims", "list")
 
-    lines = [line.split() for line in out.splitlines()]
+    lines = [re.split(r"  +", line) for line in out.splitlines()]
     assert status == 0
     assert lines[0] == ["claim", "metric", "technique", "paper", "expected"]
-    assert lines[1] == ["other/a-claim", "params_reduction", "dynamic_quantization", "10.0", "reproduced"]
+    assert lines[1] == ["other/a-claim", "params_reduction", "dynamic_quantization", "10 %", "reproduced"]
     assert [line[0] for line in lines[2:]] == ["paper/a-claim", "paper/only-here"]
 
 
-def test_list_elsewhere(folder: Path, command: Command, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Lists the claims of another folder."""
+def test_list_reads_the_folder_of_claims_dir(
+    folder: Path, command: Command, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """--claims-dir names another folder."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "paper.yaml").write_text(paper_yaml(claim_entry(id="elsewhere")), encoding="utf-8")
 
     assert "paper/elsewhere" in command("claims", "list", "--claims-dir", str(elsewhere))[1]
 
 
-def test_show(folder: Path, command: Command) -> None:
-    """Shows a claim as its file has it, with what it assumes spelled out."""
+def test_show_prints_a_claim_with_the_text_of_its_assumptions(folder: Path, command: Command) -> None:
+    """The output is the claim's YAML."""
     status, out, _ = command("claims", "show", "paper/a-claim")
 
     assert status == 0
     assert yaml.safe_load(out) == {**claim_entry(), "assumes": UNSTATED}
 
 
-def test_show_short(folder: Path, command: Command) -> None:
-    """A claim's own id does where it is the only one."""
+def test_show_accepts_a_short_name_if_it_is_unique(folder: Path, command: Command) -> None:
+    """The paper's id may be left out."""
     assert yaml.safe_load(command("claims", "show", "only-here")[1])["id"] == "only-here"
 
 
-def test_check(folder: Path, command: Command) -> None:
-    """A file that is right is said to be."""
+def test_check_counts_the_claims_of_a_valid_file(folder: Path, command: Command) -> None:
+    """The output is one line with the file's path."""
     assert command("claims", "check", "claims/paper.yaml") == (0, "claims/paper.yaml: 2 claims, all right\n", "")
 
 
-def test_schema(command: Command) -> None:
-    """Prints the schema that `claims/schema.json` holds."""
+def test_schema_prints_the_json_schema(command: Command) -> None:
+    """The output is that of `json_schema`, which `claims/schema.json` contains."""
     assert command("claims", "schema") == (0, json_schema(), "")
 
 
@@ -87,11 +88,16 @@ def test_schema(command: Command) -> None:
         (["check", "nowhere.yaml"], "nowhere.yaml: must be a readable YAML file (got No such file or directory)"),
         (["check", "claims"], "claims: must be a readable YAML file (got Is a directory)"),
         (["check", "broken.yaml"], "broken.yaml, line 2: must be valid YAML ("),
-        (["check", "unknown.yaml"], "unknown.yaml: claims[a-claim]: metric must be known (got 'wit'; known are "),
+        (
+            ["check", "unknown.yaml"],
+            "unknown.yaml: claims[a-claim]: 'metric' must be known (got 'wit'); known ",
+        ),
     ],
 )
-def test_usage(folder: Path, command: Command, arguments: list[str], complaint: str) -> None:
-    """A user's mistake is one line on standard error, without a traceback, and status 2."""
+def test_mistake_is_one_line_and_status_2(
+    folder: Path, command: Command, arguments: list[str], complaint: str
+) -> None:
+    """The line goes to standard error, without a traceback."""
     Path("broken.yaml").write_text("paper: [", encoding="utf-8")
     Path("unknown.yaml").write_text(paper_yaml(claim_entry(metric="wit")), encoding="utf-8")
 
@@ -105,16 +111,16 @@ def test_usage(folder: Path, command: Command, arguments: list[str], complaint: 
 @pytest.mark.parametrize(
     "arguments", [["clams"], ["claims", "nope"], ["claims", "show"], ["claims", "list", "--nope"]]
 )
-def test_unknown_command(command: Command, arguments: list[str]) -> None:
-    """An unknown command or option, or a missing argument, is status 2."""
+def test_unknown_command_or_missing_argument_is_status_2(command: Command, arguments: list[str]) -> None:
+    """click explains the mistake, without a traceback."""
     status, _, err = command(*arguments)
 
     assert status == 2
     assert "Traceback" not in err
 
 
-def test_missing_condition(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing condition is its remedy in one line, and status 3."""
+def test_missing_requirement_is_one_line_and_status_3(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line is the remedy."""
 
     def missing() -> None:
         raise MissingRequirement("data", "set EDGEAI_DATA")
@@ -124,17 +130,20 @@ def test_missing_condition(command: Command, monkeypatch: pytest.MonkeyPatch) ->
     assert command() == (3, "", "edgeai-repro: set EDGEAI_DATA\n")
 
 
-def test_help(command: Command) -> None:
-    """--help names the commands."""
-    status, out, _ = command("claims", "--help")
+def test_error_of_several_lines_has_a_prefix_on_each(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mistakes of a claims file are listed one per line."""
 
-    assert status == 0
-    assert {"list", "show", "check", "schema"} <= set(out.split())
+    def fail() -> None:
+        raise UserError("a.yaml: first\na.yaml: second")
+
+    monkeypatch.setattr(cli, "app", fail)
+
+    assert command() == (2, "", "edgeai-repro: a.yaml: first\nedgeai-repro: a.yaml: second\n")
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["show", "only-here"], ["check", "claims/paper.yaml"]])
-def test_light(folder: Path, arguments: list[str]) -> None:
-    """Claims are listed, shown and checked without torch and scipy, which take seconds to import."""
+def test_claims_commands_do_not_import_torch_or_scipy(folder: Path, arguments: list[str]) -> None:
+    """Their imports would take seconds."""
     script = """
 import sys
 from edgeai_repro.cli.main import main
@@ -150,37 +159,35 @@ finally:
     assert done.stdout.splitlines()[-1] == "loaded:"
 
 
-def test_bundle(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bundle is written, its files are told with their sizes, and one of its models says what an image shows."""
-    monkeypatch.delenv("EDGEAI_DATA", raising=False)
-    folder, image = tmp_path / "bundle", tmp_path / "image.png"
+def test_classify_prints_all_classes_by_descending_logit(
+    tmp_path: Path, command: Command, atto_bundle: Path
+) -> None:
+    """An image of any size is resized to the model's input."""
+    image = tmp_path / "image.png"
     Image.new("RGB", (40, 30), "red").save(image)
 
-    status, out, _ = command("bundle", "convnext_atto", "-o", str(folder))
-    asked = command("classify", str(folder), str(image), "--threads", "1")
+    status, out, _ = command("classify", str(atto_bundle), str(image), "--threads=1")
 
+    classes = [int(line.split()[1].rstrip(":")) for line in out.splitlines()]
+    logits = [float(line.split()[2]) for line in out.splitlines()]
     assert status == 0
-    assert out.splitlines()[-1] == str(folder)
-    assert [line.partition(":")[0] for line in out.splitlines()[:-1]] == [
-        f"{name}.onnx + {name}.weights" for name in ("fp32", "int8", "pruned", "pruned-int8")
-    ]
-    assert asked[0] == 0
-    assert sorted(int(line.split()[1].rstrip(":")) for line in asked[1].splitlines()) == list(range(10))
+    assert sorted(classes) == list(range(10))
+    assert logits == sorted(logits, reverse=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("bundle", "convnext_huge", "-o", "out"), "'source' must be a model, or the folder of a saved model"),
+        (("bundle", "convnext_huge", "-o", "out"), "'source' must be a model, "),
         (("classify", "nowhere", "pyproject.toml"), "pyproject.toml: must be an image"),
         (("classify", "nowhere", "image.png"), "nowhere/manifest.json: must be a readable JSON file"),
         (("classify", "nowhere", "image.png", "--model", "int4"), "'model' must be known (got 'int4')"),
     ],
 )
-def test_bundle_mistakes(
+def test_mistake_with_a_bundle_is_one_line_and_status_2(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], complaint: str
 ) -> None:
-    """What can't be deployed or asked is refused in one line, with the status of a usage error."""
+    """An unknown model, a missing bundle and a file that is no image are usage errors."""
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (32, 32)).save("image.png")
     Path("pyproject.toml").write_text("no image", encoding="utf-8")

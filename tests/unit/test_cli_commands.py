@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from edgeai_repro.networks import convnext
 from edgeai_repro.report import document
 from edgeai_repro.training import trainer
 from tests.support import reports, small_cifar
+from tests.support.commands import Command
 from tests.support.factories import claim_entry, paper_yaml
 from tests.support.helpers import awaken
 from tests.support.records import FULL, FULL_SCALE, dense, keep, pruned
@@ -26,8 +27,6 @@ from tests.support.records import FULL, FULL_SCALE, dense, keep, pruned
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).parents[2]
-Outcome = tuple[int, str, str]
-Command = Callable[..., Outcome]
 TRAIN = ("train", "convnext_atto", "--epochs", "1", "--batch-size", "100", "--precision", "fp32")
 CLAIM = claim_entry(
     id="kept",

@@ -1,4 +1,4 @@
-"""The lab: each model is built and compressed once, whatever is asked of it and in which order."""
+"""Each network is built and compressed once, whatever the claims ask for and in which order."""
 
 from __future__ import annotations
 
@@ -9,77 +9,97 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from edgeai_repro.claims.registry import TECHNIQUES, Settings
-from edgeai_repro.evidence.measurement import Curve
+from edgeai_repro.claims.registry import TECHNIQUES, Technique
+from edgeai_repro.claims.schema import Claim
+from edgeai_repro.evidence.measurement import Curve, Settings
 from edgeai_repro.measure.compressed_models import CompressedModels
-from tests.support.factories import claim
+from tests.support.factories import case, claim
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-TARGETS = [0.5, 0.8]
+COMBINED = claim(
+    metric="added_size_reduction",
+    technique="combined",
+    models=["convnext_atto"],
+    settings={"target": [0.5, 0.8]},
+)
+SPARSITIES = [0.1, 0.5, 0.9]
+TREND = claim(
+    metric="compression_trend",
+    technique="unstructured_pruning",
+    models=["convnext_atto"],
+    settings={"sparsity": SPARSITIES},
+)
 
 
 @pytest.fixture
 def applied(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count the settings that each technique is applied with."""
-    counted: Counter[str] = Counter()
+    """The number of settings that each registered technique was applied with."""
+    counter: Counter[str] = Counter()
+
+    def counted(technique: Technique) -> Technique:
+        def apply(network: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+            counter[technique.name] += len(settings)
+            return technique.apply(network, settings)
+
+        return replace(technique, apply=apply)
+
     for name, technique in list(TECHNIQUES.items()):
-
-        def apply(
-            model: nn.Module, settings: Sequence[Settings], technique=technique, name=name
-        ) -> Iterator[nn.Module]:
-            counted[name] += len(settings)
-            return technique.apply(model, settings)
-
-        monkeypatch.setitem(TECHNIQUES, name, replace(technique, apply=apply))
-    return counted
+        monkeypatch.setitem(TECHNIQUES, name, counted(technique))
+    return counter
 
 
-def test_a_planned_model_is_worked_on_once(applied: Counter[str]) -> None:
-    """A claim on the combination has its parts profiled on the way; what it asks beyond them repeats nothing."""
-    asked = claim(
-        metric="added_size_reduction",
-        technique="combined",
-        models=["convnext_atto"],
-        quantifier="named",
-        settings={"target": TARGETS},
-    )
-    rows = CompressedModels([asked]).measure(asked)
+def test_planned_network_is_compressed_once_in_each_way(applied: Counter[str]) -> None:
+    """The parts of a combination are profiled on the way, so the metric repeats nothing."""
+    measured = CompressedModels([COMBINED]).measure(case(COMBINED))
 
-    assert [row.params["target"] for row in rows] == TARGETS
+    assert [row.settings["target"] for row in measured.rows] == [0.5, 0.8]
     assert applied == {"structured_pruning": 2, "combined": 2, "dynamic_quantization": 1}
 
 
-def test_only_what_is_new_is_done(applied: Counter[str]) -> None:
-    """Asked for one more setting, the lab does that one."""
-    lab = CompressedModels()
-    first = lab.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.5})
+def test_another_setting_repeats_no_earlier_one(applied: Counter[str]) -> None:
+    """The earlier profile is kept."""
+    models = CompressedModels()
+    first = models.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.5})
 
-    lab.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.9})
+    models.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.9})
 
-    assert lab.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.5}) is first
+    assert models.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.5}) is first
     assert applied == {"unstructured_pruning": 2}
 
 
-def test_what_a_trend_is_of() -> None:
-    """A trend's rows hold what it was found in, by sparsity: bytes as stored and deflated, and what isn't 0."""
-    sparsities = [0.1, 0.5, 0.9]
-    asked = claim(
-        metric="compression_trend",
-        technique="unstructured_pruning",
-        models=["convnext_atto"],
-        quantifier="named",
-        settings={"sparsity": sparsities},
-    )
-    lab = CompressedModels([asked])
-    curves = {row.params["quantity"]: row.curve for row in lab.measure(asked)}
-    found = [lab.profile("convnext_atto", "unstructured_pruning", {"sparsity": each}) for each in sparsities]
-    expected = {
-        "dense bytes": ("MB", [profile.state_dict_bytes for profile in found]),
-        "deflated bytes": ("MB", [profile.deflated_bytes or 0 for profile in found]),
-        "non-zero parameters": ("M", [profile.actual.nonzero_parameters for profile in found]),
+@pytest.mark.parametrize("models", [["alexnet"], []])
+def test_claim_about_models_left_out_of_the_run_is_not_measured(applied: Counter[str], models: list[str]) -> None:
+    """The obstacle names the models of the claim."""
+    measured = CompressedModels([COMBINED], models=models).measure(case(COMBINED))
+
+    assert measured.rows == ()
+    assert measured.obstacle is not None
+    assert measured.obstacle.kind == "models"
+    assert measured.obstacle.remedy.startswith("convnext_atto not in --claims-models")
+    assert applied == {}
+
+
+def _curves(models: CompressedModels, claim: Claim) -> dict[object, Curve | None]:
+    """Return the curves of a trend by their quantity."""
+    return {row.notes["quantity"]: row.curve for row in models.measure(case(claim)).rows}
+
+
+def test_trend_has_the_curve_of_each_quantity() -> None:
+    """These are bytes as stored and deflated, and the parameters that aren't zero, all by sparsity."""
+    models = CompressedModels([TREND])
+    curves = _curves(models, TREND)
+    profiles = [models.profile("convnext_atto", "unstructured_pruning", {"sparsity": s}) for s in SPARSITIES]
+    quantities: dict[object, tuple[str, list[int]]] = {
+        "dense bytes": ("MB", [profile.state_dict_bytes for profile in profiles]),
+        "deflated bytes": ("MB", [profile.deflated_bytes or 0 for profile in profiles]),
+        "non-zero parameters": ("M", [profile.actual.nonzero_parameters for profile in profiles]),
     }
 
     assert curves == {
-        name: Curve(over="sparsity", unit=unit, points=[(s, n / 1e6) for s, n in zip(sparsities, of, strict=True)])
-        for name, (unit, of) in expected.items()
+        name: Curve(
+            over="sparsity",
+            unit=unit,
+            points=[(sparsity, value / 1e6) for sparsity, value in zip(SPARSITIES, values, strict=True)],
+        )
+        for name, (unit, values) in quantities.items()
     }

@@ -15,33 +15,40 @@ from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import describe
 from edgeai_repro.evidence.measurement import Interval, Measurement
 from edgeai_repro.files import write_text
-from edgeai_repro.judge.verdict import judge
 from edgeai_repro.report import document, html, markdown
 from edgeai_repro.report.device_results import add_result, load_results
 from edgeai_repro.report.document import Document
 from edgeai_repro.session import Session
-from tests.support.factories import claim, claim_entry, paper_yaml
+from tests.support.factories import claim, claim_entry, judged, paper_yaml
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 DEVICES = load_devices(CLAIMS)
 FILE = "a" * 64
 LATENCY: dict[str, Any] = {
     **{"id": "fast", "metric": "latency", "technique": "combined", "models": ["convnext_small"], "value": 20.0},
-    **{"needs": ["edge"], "settings": {"target": [0.8]}},
+    **{"needs": ["edge"], "settings": {"target": [0.8]}, "quote": "it takes 20 ms", "printed": "20 ms"},
     **{"band": {"rounding": 0.0, "side": "at_most", "derivation": "for the test"}},
 }
 ACCURACY: dict[str, Any] = {**LATENCY, "id": "right", "metric": "accuracy", "value": 99.0}
 IMPLIED = {
     **{"id": "feasible", "rule": "latency-feasible", "claims": {"latency": "fast"}, "expect": True},
-    **{"parameters": {"model": "convnext_small", "target": 0.8}},
+    **{"given": {"model": "convnext_small", "target": 0.8}},
 }
 
 
 def timed(milliseconds: float = 15.0, **fields: Any) -> Measurement:
     """Return a row as a quiet device writes it."""
-    said = {"target": 0.8, "resolution": 32, "threads": 4}
-    row = Measurement(model="convnext_small", technique="combined", params=said, reported=exact(milliseconds))
-    return row.model_copy(update={"evidence": FILE, "control": exact(1.0), **fields})
+    row = Measurement(
+        model="convnext_small",
+        technique="combined",
+        settings={"target": 0.8},
+        conditions={"resolution": 32},
+        notes={"threads": 4},
+        reported=exact(milliseconds),
+        evidence=FILE,
+        control=exact(1.0),
+    )
+    return row.model_copy(update=fields)
 
 
 def exact(value: float) -> Interval:
@@ -51,9 +58,9 @@ def exact(value: float) -> Interval:
 
 def result(*latencies: Measurement, accuracy: Measurement | None = None, **environment: Any) -> Document:
     """Return the document of a run on a Raspberry Pi 5, or what else the environment says."""
-    verdicts = [judge(claim(**LATENCY), [row]) for row in latencies]
+    verdicts = [judged(claim(**LATENCY), [row]) for row in latencies]
     if accuracy is not None:
-        verdicts.append(judge(claim(**ACCURACY), [accuracy]))
+        verdicts.append(judged(claim(**ACCURACY), [accuracy]))
     here = describe().model_copy(
         update={"device": "raspberry-pi-5", "machine": "aarch64", "emulated": False, **environment}
     )
@@ -70,7 +77,7 @@ def run_of(folder: Path) -> Session:
     text = paper_yaml(claim_entry(**LATENCY), implications=[IMPLIED])
     (claims / "paper.yaml").write_text(text, encoding="utf-8")
     (claims / "devices.yaml").write_text((CLAIMS / "devices.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    return Session.prepare(claims)
+    return Session(claims)
 
 
 def write(folder: Path, found: Document) -> Path:
@@ -102,12 +109,12 @@ def test_shown(tmp_path: Path) -> None:
     """The table of latencies by device grows by a row, in Markdown and on the page."""
     before = run_of(tmp_path)
     add_result(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
-    after = Session.prepare(before.folder)
+    after = Session(tmp_path / "claims")
 
     def rows(run: Session, render: Callable[[Document], str], mark: str) -> int:
-        run.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+        run.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
         text = render(run.document())
-        assert ("17.25" in text) == bool(run.contributed)
+        assert ("17.25" in text) == (run is after)
         return text.count(mark)
 
     assert rows(after, markdown.render, "| 32 |") == rows(before, markdown.render, "| 32 |") + 1
@@ -117,17 +124,20 @@ def test_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("found", "complaint"),
     [
-        (result(timed(), device=None), r"must be of a device in devices\.yaml \(got None\); set EDGEAI_DEVICE"),
+        (result(timed(), device=None), r"the device is missing; set EDGEAI_DEVICE"),
         (result(timed(), device="raspberry-pi-6"), r"\(got 'raspberry-pi-6'\); did you mean 'raspberry-pi-"),
-        (result(timed(), machine="x86_64"), r"must be of an edge device on its own architecture .* run on x86_64"),
+        (
+            result(timed(), machine="x86_64"),
+            r"must come from an edge device with its own architecture .* run on x86_64",
+        ),
         (
             result(timed(), emulated=True),
-            r"must be of a real processor \(got an emulated one\); run it on the device",
+            r"must come from a real processor \(got an emulated one\); run it on the device",
         ),
-        (result(), r"must hold a latency that was judged \(got none\)"),
-        (result(timed(control=Interval(value=1, low=0.8, high=1.2))), r"must hold a latency that was judged"),
-        (result(timed(evidence=None)), r"must tell the file that was timed and the A/A control"),
-        (result(timed(control=None)), r"must tell the file that was timed and the A/A control"),
+        (result(), r"a latency with a verdict is missing"),
+        (result(timed(control=Interval(value=1, low=0.8, high=1.2))), r"a latency with a verdict is missing"),
+        (result(timed(evidence=None)), r"the sha256 of the timed file or the A/A control is missing"),
+        (result(timed(control=None)), r"the sha256 of the timed file or the A/A control is missing"),
         (result(timed(0.001)), r"must not be faster than raspberry-pi-5 can be, .* ms \(got 0\.00 ms\)"),
         (result(timed(), accuracy=timed(92.0, evidence="b" * 64)), r"must evaluate the file that it times, aaaaaa"),
     ],
@@ -170,7 +180,7 @@ class TestReport:
     def _run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A run of before, in a working directory with claims, and a device's result after it, as evidence."""
         run = run_of(tmp_path)
-        run.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+        run.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
         document.write(run.document(), tmp_path / "before.json")
         add_result(write(tmp_path, result(timed(17.25), accuracy=timed(92.0))), tmp_path / "evidence", DEVICES)
         monkeypatch.chdir(tmp_path)
@@ -189,8 +199,8 @@ class TestReport:
 
     def test_same_bytes(self, command: Callable[..., tuple[int, str, str]]) -> None:
         """The same JSON and evidence give the same bytes, also where the run knew the result already."""
-        after = Session.prepare(Path("claims"))
-        after.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+        after = Session(Path("claims"))
+        after.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
         document.write(after.document(), Path("after.json"))
         for folder, found in (("first", "before"), ("second", "before"), ("third", "after")):
             assert command("report", f"{found}.json", "-o", folder, "--evidence", "evidence")[0] == 0
@@ -230,10 +240,10 @@ def test_device_that_the_run_did_not_know(tmp_path: Path) -> None:
     """A result of a device that came after the run is shown by its key."""
     run = run_of(tmp_path)
     run.devices = [device for device in run.devices if device.key != "raspberry-pi-5"]
-    run.verdicts["paper/fast"] = judge(claim(**LATENCY), [timed()])
+    run.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
     add_result(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
 
-    grown = document.with_measured(run.document(), load_results(tmp_path / "evidence", DEVICES))
+    grown = document.with_device_results(run.document(), load_results(tmp_path / "evidence", DEVICES))
 
     assert "| raspberry-pi-5 | 32 | combined, 4 threads | – | – | 17.25" in markdown.render(grown)
     assert "17.25" in html.render(grown)

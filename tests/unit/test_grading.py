@@ -1,4 +1,4 @@
-"""Live grading: weights of a run's folder, compressed as asked, give what the run recorded."""
+"""Weights on disk, compressed and evaluated live, give the predictions that their training run recorded."""
 
 from __future__ import annotations
 
@@ -10,78 +10,92 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from edgeai_repro.claims.registry import Settings
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.data import cifar
-from edgeai_repro.errors import MissingRequirement, UserError
-from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
+from edgeai_repro.errors import UserError
+from edgeai_repro.evidence.measurement import Settings
+from edgeai_repro.evidence.trained_run import TrainedRun
+from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, TrainingRecord, load_record
 from edgeai_repro.files import sha256
 from edgeai_repro.networks import convnext
 from edgeai_repro.training import grading
 from edgeai_repro.training.grading import LiveEvaluator
 from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.train import evaluations
-from edgeai_repro.training.trained_models import TrainedModels, TrainedRun, live_studies, recorded
+from edgeai_repro.training.trained_models import TrainedModels, live_runs, recorded_evaluation
 from tests.support import small_cifar
-from tests.support.factories import claim, claim_entry
+from tests.support.factories import claim
 from tests.support.helpers import awaken
-from tests.support.records import keep, paper, record
+from tests.support.records import keep, record, trained_case
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ATTO = Recipe("convnext_atto", epochs=30)
 NARROW = [40, 40, 80, 80, *[160] * 6, 320, 320]  # a quarter of the hidden widths
 SPARSITY = 0.5
-CLAIM = {
-    "metric": "accuracy_change",
-    "technique": "combined",
-    "models": ["convnext_atto"],
-    "value": 0.0,
-    "band": {"rounding": 100.0, "derivation": "for the test"},
-    "settings": {"target": [0.8]},
-    "needs": ["data", "weights"],
-}
+CLAIM = claim(
+    metric="accuracy_change",
+    technique="combined",
+    models=["convnext_atto"],
+    value=0.0,
+    band={"rounding": 100.0, "derivation": "for the test"},
+    settings={"target": [0.8]},
+    needs=["data", "weights"],
+)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of 500 and 100 images."""
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder with 500 training and 100 test images."""
     with pytest.MonkeyPatch.context() as patch:
         yield small_cifar.write(tmp_path_factory.mktemp("data"), patch)
 
 
 @pytest.fixture(scope="module")
-def runs(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of three runs of random weights: dense, pruned by structure, and with single weights at zero."""
+def models(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of three runs with random weights: dense, with narrow MLPs, and with zero weights."""
     root = tmp_path_factory.mktemp("models")
     dense = awaken(convnext.build("convnext_atto", seed=1), seed=1)
     narrow = awaken(convnext.build("convnext_atto", hidden_widths=NARROW, seed=2), seed=2)
-    _save(root / "dense", folder, dense, ATTO, sparsities=[SPARSITY])
-    _save(root / "narrow", folder, narrow, replace(ATTO, structured=0.8))
-    tuned = replace(ATTO, unstructured=SPARSITY, init=str(root / "dense" / WEIGHTS))
-    _save(root / "zeros", folder, prune(dense, SPARSITY), tuned)
+    _save_run(root / "dense", data, dense, ATTO, sparsities=[SPARSITY])
+    _save_run(root / "narrow", data, narrow, replace(ATTO, structured=0.8))
+    finetuned = replace(ATTO, unstructured=SPARSITY, init=str(root / "dense" / WEIGHTS))
+    _save_run(root / "zeros", data, prune(dense, SPARSITY), finetuned)
     return root
 
 
-def _save(out: Path, folder: Path, model: nn.Module, recipe: Recipe, sparsities: Sequence[float] = ()) -> None:
-    """Leave in `out` what training leaves there, as if it had started from ImageNet: weights, and the record."""
-    out.mkdir()
-    save_file(model.state_dict(), out / WEIGHTS)
-    made = evaluations(model, recipe, cifar.load_split(folder, "test"), sparsities)
-    kept = record(*made, **{**recipe.as_dict(), "init": "imagenet"}).model_copy(
-        update={"hidden_widths": convnext.hidden_widths(model), "weights_sha256": sha256(out / WEIGHTS)}
+def _save_run(folder: Path, data: Path, model: nn.Module, recipe: Recipe, sparsities: Sequence[float] = ()) -> None:
+    """Write the weights and the record of a run, as if it had started from ImageNet's weights."""
+    folder.mkdir()
+    save_file(model.state_dict(), folder / WEIGHTS)
+    recorded = evaluations(model, recipe, cifar.load_split(data, "test"), sparsities)
+    training_record = record(*recorded, **{**recipe.as_dict(), "init": "imagenet"}).model_copy(
+        update={"hidden_widths": convnext.hidden_widths(model), "weights_sha256": sha256(folder / WEIGHTS)}
     )
-    (out / RESULT).write_text(kept.model_dump_json(), encoding="utf-8")
+    (folder / RESULT).write_text(training_record.model_dump_json(), encoding="utf-8")
 
 
 def _run(folder: Path) -> TrainedRun:
     return TrainedRun(folder.name, folder, load_record(folder / RESULT))
 
 
-FORMS: list[tuple[str, str, Settings]] = [
+def _correct(evaluator: LiveEvaluator, run: Path, technique: str, settings: Settings) -> NDArray[np.bool_]:
+    """Return the correctness of each image for a technique that the run has."""
+    correct = evaluator(_run(run), technique, settings)
+    assert correct is not None
+    return correct
+
+
+def _records(models: Path) -> dict[str, TrainingRecord]:
+    """Return the records of the dense and the narrow run."""
+    return {name: load_record(models / name / RESULT) for name in ("dense", "narrow")}
+
+
+EVALUATED: list[tuple[str, str, Settings]] = [
     ("dense", "none", {}),
     ("dense", "dynamic_quantization", {}),
     ("dense", "unstructured_pruning", {"sparsity": SPARSITY}),
@@ -89,7 +103,7 @@ FORMS: list[tuple[str, str, Settings]] = [
     ("narrow", "combined", {"target": 0.8}),
     ("zeros", "unstructured_pruning", {"sparsity": SPARSITY}),
 ]
-OTHERS: list[tuple[str, str, Settings]] = [
+NOT_EVALUATED: list[tuple[str, str, Settings]] = [
     ("dense", "structured_pruning", {"target": 0.8}),
     ("dense", "combined", {"target": 0.8}),
     ("narrow", "none", {}),
@@ -102,161 +116,168 @@ OTHERS: list[tuple[str, str, Settings]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "technique", "settings"), FORMS)
-def test_live_is_what_was_recorded(folder: Path, runs: Path, name: str, technique: str, settings: Settings) -> None:
-    """Weights from disk, compressed anew, get the same images right as those that were recorded, one by one."""
-    run = _run(runs / name)
+@pytest.mark.parametrize(("name", "technique", "settings"), EVALUATED)
+def test_live_evaluation_gives_the_recorded_predictions(
+    data: Path, models: Path, name: str, technique: str, settings: Settings
+) -> None:
+    """Weights that are read and compressed again get the same images right."""
+    live = _correct(LiveEvaluator(data), models / name, technique, settings)
 
-    live = LiveEvaluator(folder)(run, technique, settings)
-
-    expected = recorded(run, technique, settings)
-    assert live is not None
-    assert expected is not None
-    assert np.array_equal(live, expected)
-
-
-def test_models_differ(folder: Path, runs: Path) -> None:
-    """The control of the test above: two models that should differ do, so equal grades are no accident."""
-    grade = LiveEvaluator(folder)
-
-    first = grade(_run(runs / "dense"), "none", {})
-    second = grade(_run(runs / "narrow"), "structured_pruning", {"target": 0.8})
-
-    assert not np.array_equal(first, second)  # type: ignore[arg-type]
+    recorded = recorded_evaluation(_run(models / name), technique, settings)
+    assert recorded is not None
+    assert np.array_equal(live, recorded)
 
 
-@pytest.mark.parametrize(("name", "technique", "settings"), OTHERS)
-def test_what_a_run_is_not(folder: Path, runs: Path, name: str, technique: str, settings: Settings) -> None:
-    """A run tells nothing of what it wasn't trained as: least of all is a dense one pruned without training."""
-    run = _run(runs / name)
+def test_two_models_get_different_images_right(data: Path, models: Path) -> None:
+    """This is the control of the test above: equal predictions are no accident."""
+    evaluator = LiveEvaluator(data)
 
-    assert LiveEvaluator(folder)(run, technique, settings) is None
-    assert recorded(run, technique, settings) is None
+    dense = _correct(evaluator, models / "dense", "none", {})
+    narrow = _correct(evaluator, models / "narrow", "structured_pruning", {"target": 0.8})
 
-
-def test_a_model_of_other_classes(folder: Path, runs: Path, tmp_path: Path) -> None:
-    """What was trained on another data set isn't graded on CIFAR-10's test images."""
-    pool = convnext.build("convnext_atto", num_classes=100, seed=3)
-    save_file(pool.state_dict(), tmp_path / WEIGHTS)
-    made = record(dataset="cifar100_pool").model_copy(update={"weights_sha256": sha256(tmp_path / WEIGHTS)})
-    (tmp_path / RESULT).write_text(made.model_dump_json(), encoding="utf-8")
-
-    assert LiveEvaluator(folder)(_run(tmp_path), "none", {}) is None
+    assert not np.array_equal(dense, narrow)
 
 
-def test_graded_once(folder: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asked twice, a model is evaluated once."""
-    calls = []
-    evaluate = grading.evaluate
-    monkeypatch.setattr(grading, "evaluate", lambda *args, **kwargs: calls.append(1) or evaluate(*args, **kwargs))
-    grade = LiveEvaluator(folder)
+@pytest.mark.parametrize(("name", "technique", "settings"), NOT_EVALUATED)
+def test_run_answers_only_for_the_technique_that_it_was_trained_with(
+    data: Path, models: Path, name: str, technique: str, settings: Settings
+) -> None:
+    """Above all, a dense run does not answer for a model that is pruned after training."""
+    run = _run(models / name)
 
-    first, second = (grade(_run(runs / "dense"), "none", {}) for _ in range(2))
-
-    assert np.array_equal(first, second)  # type: ignore[arg-type]
-    assert len(calls) == 1
+    assert LiveEvaluator(data)(run, technique, settings) is None
+    assert recorded_evaluation(run, technique, settings) is None
 
 
-class TestRefused:
-    """Weights that can't be those of the record: one line, nothing graded."""
+def test_model_of_another_data_set_is_not_evaluated(data: Path, tmp_path: Path) -> None:
+    """Its classes are not those of CIFAR-10's test images."""
+    model = convnext.build("convnext_atto", num_classes=100, seed=3)
+    save_file(model.state_dict(), tmp_path / WEIGHTS)
+    training_record = record(dataset="cifar100_pool").model_copy(
+        update={"weights_sha256": sha256(tmp_path / WEIGHTS)}
+    )
+    (tmp_path / RESULT).write_text(training_record.model_dump_json(), encoding="utf-8")
+
+    assert LiveEvaluator(data)(_run(tmp_path), "none", {}) is None
+
+
+def test_model_is_evaluated_once(data: Path, models: Path, tmp_path: Path) -> None:
+    """The second answer needs no weights any more."""
+    run = shutil.copytree(models / "dense", tmp_path / "dense")
+    evaluator = LiveEvaluator(data)
+
+    first = _correct(evaluator, run, "none", {})
+    (run / WEIGHTS).unlink()
+    second = _correct(evaluator, run, "none", {})
+
+    assert np.array_equal(first, second)
+
+
+def test_loaded_model_has_the_widths_and_weights_of_the_run(models: Path) -> None:
+    """They are compared with those in the file."""
+    model = grading.load(_run(models / "narrow"))
+
+    assert convnext.hidden_widths(model) == tuple(NARROW)
+    saved = load_file(models / "narrow" / WEIGHTS)
+    assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
+
+
+class TestRefusedWeights:
+    """Weights that are not those of the record are refused in one line that names the file."""
 
     @pytest.fixture
-    def run(self, runs: Path, tmp_path: Path) -> Path:
-        """A copy of the dense run's folder."""
-        return shutil.copytree(runs / "dense", tmp_path / "dense")
+    def run(self, models: Path, tmp_path: Path) -> Path:
+        """A copy of the folder of the dense run, which a test may damage."""
+        return shutil.copytree(models / "dense", tmp_path / "dense")
 
-    def _refused(self, folder: Path, run: Path, complaint: str) -> None:
-        with pytest.raises(UserError, match=complaint) as refused:
-            LiveEvaluator(folder)(_run(run), "none", {})
-        assert "\n" not in str(refused.value)
-        assert str(run / WEIGHTS) in str(refused.value)
+    def _assert_refused(self, data: Path, run: Path, complaint: str) -> None:
+        __tracebackhide__ = True
+        with pytest.raises(UserError, match=complaint) as caught:
+            LiveEvaluator(data)(_run(run), "none", {})
+        assert "\n" not in str(caught.value)
+        assert str(run / WEIGHTS) in str(caught.value)
 
-    def test_altered(self, folder: Path, run: Path) -> None:
-        """Raises UserError if one bit of the weights isn't that of the record's hash."""
+    def test_changed_bit_is_refused(self, data: Path, run: Path) -> None:
+        """The sha256 is not that of the record."""
         content = bytearray((run / WEIGHTS).read_bytes())
         content[-1] ^= 1
         (run / WEIGHTS).write_bytes(content)
 
-        self._refused(folder, run, r"must have its manifest's sha256 .*; fetch it again")
+        self._assert_refused(data, run, r"sha256 .* \(got .*; fetch it again")
 
-    def test_of_another_run(self, folder: Path, run: Path, runs: Path) -> None:
-        """Raises UserError if the weights are another run's."""
-        shutil.copy(runs / "zeros" / WEIGHTS, run / WEIGHTS)
+    def test_weights_of_another_run_are_refused(self, data: Path, run: Path, models: Path) -> None:
+        """They fit the network, but their sha256 is not that of the record."""
+        shutil.copy(models / "zeros" / WEIGHTS, run / WEIGHTS)
 
-        self._refused(folder, run, r"must have its manifest's sha256 .*; fetch it again")
+        self._assert_refused(data, run, r"sha256 .* \(got .*; fetch it again")
 
-    def test_truncated(self, folder: Path, run: Path) -> None:
-        """Raises UserError if the file ends early."""
+    def test_truncated_file_is_refused(self, data: Path, run: Path) -> None:
+        """It is no safetensors file any more."""
         (run / WEIGHTS).write_bytes((run / WEIGHTS).read_bytes()[:-10])
 
-        self._refused(folder, run, r"must be a safetensors file .*; fetch it again")
+        self._assert_refused(data, run, r"must be a safetensors file .*; fetch it again")
 
-    def test_missing(self, folder: Path, run: Path) -> None:
-        """Raises UserError if there are no weights."""
+    def test_missing_file_is_refused(self, data: Path, run: Path) -> None:
+        """The record alone is not evaluated."""
         (run / WEIGHTS).unlink()
 
-        self._refused(folder, run, r"must be a safetensors file .*No such file.*; fetch it again")
+        self._assert_refused(data, run, r"(is missing|No such file).*; fetch it again")
 
 
-class TestLive:
-    """Studies of the models at hand."""
+class TestTrainedModels:
+    """Claims that are judged with data and weights at hand."""
 
     @pytest.fixture(autouse=True)
-    def here(self, folder: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The data and the models are where the environment says."""
-        monkeypatch.setenv("EDGEAI_DATA", str(folder))
-        monkeypatch.setenv("EDGEAI_MODELS", str(runs))
+    def data_and_models(self, data: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The environment names the data and the models."""
+        monkeypatch.setenv("EDGEAI_DATA", str(data))
+        monkeypatch.setenv("EDGEAI_MODELS", str(models))
 
-    def test_studies(self, folder: Path, runs: Path, tmp_path: Path) -> None:
-        """Runs are found in the folders below the root: the dense and the pruned one are comparable."""
-        studies = live_studies(runs, folder)
+    def test_comparable_runs_form_a_group(self, data: Path, models: Path) -> None:
+        """The dense and the narrow run differ in their pruning only; fine-tuning has another budget."""
+        groups = live_runs(models, data)
 
-        assert [[run.name for run in study.runs] for study in studies] == [["dense", "narrow"], ["zeros"]]
-        assert live_studies(tmp_path, folder) == []
+        assert [[run.name for run in group.runs] for group in groups] == [["dense", "narrow"], ["zeros"]]
 
-    def test_live_goes_first(self, runs: Path, tmp_path: Path) -> None:
-        """Where data and weights are here, a claim is judged by them, though it was recorded; the row says so."""
-        records = {name: load_record(runs / name / RESULT) for name in ("dense", "narrow")}
-        told = TrainedModels(keep(tmp_path / "evidence", **records))
+    def test_folder_without_runs_has_no_groups(self, data: Path, tmp_path: Path) -> None:
+        """It is not an error."""
+        assert live_runs(tmp_path, data) == []
 
-        (live,) = told.rows(claim(**CLAIM), paper(claim_entry(**CLAIM)))
-        (kept,) = told.recorded_rows(claim(**CLAIM), paper(claim_entry(**CLAIM)))
+    def test_live_rows_replace_recorded_ones(self, models: Path, tmp_path: Path) -> None:
+        """The values are the same, and the row names its source."""
+        evidence = keep(tmp_path / "evidence", **_records(models))
 
-        assert (live.source, kept.source) == ("live", "recorded")
+        (live,) = TrainedModels(evidence).measure(trained_case(CLAIM)).rows
+        (recorded,) = TrainedModels(evidence, recorded_only=True).measure(trained_case(CLAIM)).rows
+
+        assert (live.source, recorded.source) == ("live", "recorded")
         assert (live.scale, live.evidence, live.n) == ("full", "dense, narrow", small_cifar.IMAGES)
-        assert live.reported == kept.reported
+        assert live.reported == recorded.reported
 
-    def test_recorded_where_weights_are_not(
-        self, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    def test_recorded_rows_count_if_the_weights_are_missing(
+        self, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """With data but without the weights, what was recorded counts."""
+        """The data are here."""
         monkeypatch.setenv("EDGEAI_MODELS", str(tmp_path / "none"))
-        records = {name: load_record(runs / name / RESULT) for name in ("dense", "narrow")}
 
-        (found,) = TrainedModels(keep(tmp_path / "evidence", **records)).rows(
-            claim(**CLAIM), paper(claim_entry(**CLAIM))
-        )
+        measured = TrainedModels(keep(tmp_path / "evidence", **_records(models))).measure(trained_case(CLAIM))
 
-        assert found.source == "recorded"
+        assert measured.obstacle is None
+        assert [row.source for row in measured.rows] == ["recorded"]
 
-    def test_only_full_scale_is_graded(
-        self, folder: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Live models below full scale aren't evaluated in a run: it would take minutes and decide nothing."""
-        records = {name: load_record(runs / name / RESULT) for name in ("dense", "narrow")}
-        kept = TrainedModels(keep(tmp_path / "evidence", **records))
-        monkeypatch.setattr(grading, "evaluate", lambda *_, **__: pytest.fail("was evaluated"))
-        asked = {**CLAIM, "models": ["convnext_tiny"]}
+    def test_models_at_reduced_scale_are_not_evaluated(self, models: Path, tmp_path: Path) -> None:
+        """It would take minutes and decide nothing. Their weights are damaged here, so reading them would fail."""
+        for name in ("dense", "narrow"):
+            shutil.copytree(models / name, tmp_path / "damaged" / name)
+            (tmp_path / "damaged" / name / WEIGHTS).write_bytes(b"")
+        trained = TrainedModels(keep(tmp_path / "evidence", **_records(models)))
+        about_tiny = CLAIM.model_copy(update={"models": ["convnext_tiny"]})
 
-        assert len(kept.reduced_scale_rows(claim(**asked), paper(claim_entry(**asked)))) == 1
-        with pytest.raises(MissingRequirement, match="no convnext_tiny trained at full scale is here"):
-            kept.rows(claim(**asked), paper(claim_entry(**asked)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("EDGEAI_MODELS", str(tmp_path / "damaged"))
+            measured = trained.measure(trained_case(about_tiny))
 
-
-def test_the_weights_are_the_runs(runs: Path) -> None:
-    """What is loaded has the widths and the values that were saved."""
-    model = grading.load(_run(runs / "narrow"))
-
-    assert convnext.hidden_widths(model) == tuple(NARROW)
-    saved = load_file(runs / "narrow" / WEIGHTS)
-    assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
+        assert [row.source for row in measured.rows] == ["recorded"]
+        assert measured.obstacle is not None
+        assert measured.obstacle.kind == "weights"
+        assert "convnext_tiny" in measured.obstacle.remedy

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeai_repro.claims.registry import measured_on
 from edgeai_repro.evidence.store import read_folder
 from edgeai_repro.report import document
-from edgeai_repro.session import Session
+from edgeai_repro.session import Options, Session
 
 ROOT = Path(__file__).parents[2]
 EVIDENCE = ROOT / "evidence"
@@ -18,27 +19,34 @@ VERDICTS = EVIDENCE / "verdicts" / "verdicts.json"  # edgeai-repro rejudge --jso
 (MODEL,) = (EVIDENCE / "models").iterdir()
 
 
-def test_the_evidence_gives_the_recorded_verdicts() -> None:
-    """Judged again without torch and without data, every verdict and every row is as it was recorded."""
-    run = Session.prepare(ROOT / "claims")
+@pytest.fixture(scope="module")
+def session() -> Session:
+    """A session that judged every claim on trained models from the evidence, without torch and without data."""
+    session = Session(ROOT / "claims", Options(recorded_only=True))
+    for case in session.cases:
+        if measured_on(case.claim) == "trained":
+            session.judge(case)
+    return session
 
-    run.rejudge()
 
+def test_evidence_gives_the_recorded_verdicts(session: Session) -> None:
+    """Every verdict and every row is the recorded one."""
     recorded = {paper.id: paper for paper in document.read(VERDICTS).papers}
-    for paper in run.document().papers:
-        assert recorded[paper.id].claims == paper.claims, "write it anew by `edgeai-repro rejudge`"
+    papers = session.document().papers
+
+    assert papers
+    for paper in papers:
+        assert recorded[paper.id].claims == paper.claims, "write it again with `edgeai-repro rejudge`"
 
 
-def test_every_reference_run_is_at_reduced_scale() -> None:
-    """No verdict counts as the paper's reproduction: all runs are of smaller models or budgets."""
-    run = Session.prepare(ROOT / "claims")
+def test_every_reference_run_is_at_reduced_scale(session: Session) -> None:
+    """No verdict counts as a reproduction of the paper: all runs have smaller models or budgets."""
+    verdicts = session.results.verdicts.values()
+    rows = [row for verdict in verdicts for row in verdict.rows]
 
-    run.rejudge()
-
-    rows = [row for verdict in run.verdicts.values() for row in verdict.rows]
     assert rows
     assert {row.scale for row in rows} == {"reduced"}
-    assert {verdict.verdict for verdict in run.verdicts.values()} == {"not_testable"}
+    assert {verdict.verdict for verdict in verdicts} == {"not_testable"}
 
 
 @pytest.mark.skipif("EDGEAI_DATA" not in os.environ, reason="EDGEAI_DATA names no folder with CIFAR-10")

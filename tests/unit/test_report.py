@@ -1,4 +1,4 @@
-"""The document of a run, as a file and as a table on a terminal."""
+"""A run's document: the JSON file and the table on a terminal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence.measurement import Environment
-from edgeai_repro.judge.verdict import Verdict, judge, not_testable
+from edgeai_repro.evidence.measurement import Environment, Measured, Obstacle
+from edgeai_repro.judge.verdict import Verdict, judge
 from edgeai_repro.report import console, document, terminal
 from edgeai_repro.report.document import Document, ImplicationEntry
-from tests.support.factories import PAPER, claim, claim_entry, paper_entry, row
+from tests.support.factories import PAPER, claim, claim_entry, judged, paper_entry, row
 
 HERE = Environment(python="3.11", machine="x86_64", cpu="a cpu", cores=2, threads=2, engine="x86", versions={})
 TARGETS = {"target": [0.5, 0.7, 0.8]}
@@ -33,7 +33,7 @@ def _render(*verdicts: Verdict, **fields: Any) -> str:
 
 
 def _one_of_each() -> list[Verdict]:
-    """Return a verdict of each kind, all as expected."""
+    """Return one verdict of each kind, all as expected."""
 
     def expecting(name: str, verdict: str, **fields: Any) -> Any:
         return claim(id=name, expect={"verdict": verdict, "reason": f"why {name}"}, **fields)
@@ -41,28 +41,31 @@ def _one_of_each() -> list[Verdict]:
     values = (8.0, 10.0, 10.5)
     swept = [row(value, settings={"target": at}) for value, at in zip(values, TARGETS["target"], strict=True)]
     return [
-        judge(expecting("reproduced-claim", "reproduced"), [row(10.0, 9.5)]),
-        judge(expecting("attainable-claim", "attainable", settings=TARGETS, choice=CHOICE), swept),
-        judge(expecting("artefact-claim", "artefact"), [row(10.0, 0.0)]),
-        judge(expecting("contradicted-claim", "contradicted"), [row(12.25)]),
-        judge(expecting("inconclusive-claim", "reproduced"), [row((8.5, 9.5))]),
-        not_testable(expecting("untestable-claim", "reproduced"), "data", "set EDGEAI_DATA to a folder"),
+        judged(expecting("reproduced-claim", "reproduced"), [row(10.0, 9.5)]),
+        judged(expecting("attainable-claim", "attainable", settings=TARGETS, choice=CHOICE), swept),
+        judged(expecting("artefact-claim", "artefact"), [row(10.0, 0.0)]),
+        judged(expecting("contradicted-claim", "contradicted"), [row(12.25)]),
+        judged(expecting("inconclusive-claim", "reproduced"), [row((8.5, 9.5))]),
+        judge(
+            expecting("untestable-claim", "reproduced"),
+            Measured(obstacle=Obstacle("data", "set EDGEAI_DATA to a folder")),
+        ),
     ]
 
 
 class TestFile:
-    """The file that --claims-json writes."""
+    """The JSON file that --claims-json writes."""
 
-    def test_round_trip(self, tmp_path: Path) -> None:
-        """What is written is read as it was: verdicts, rows, implications."""
+    def test_written_document_is_read_back(self, tmp_path: Path) -> None:
+        """Reading the file gives an equal document."""
         written = _document(*_one_of_each(), holds=True)
 
         document.write(written, tmp_path / "out.json")
 
         assert document.read(tmp_path / "out.json") == written
 
-    def test_fields(self, tmp_path: Path) -> None:
-        """The file has the keys that the design fixes."""
+    def test_json_has_the_keys_of_the_schema(self, tmp_path: Path) -> None:
+        """The keys that other programs rely on are present."""
         document.write(_document(*_one_of_each(), holds=False), tmp_path / "out.json")
 
         written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
@@ -78,25 +81,25 @@ class TestFile:
         assert paper["implications"] == [{"id": "an-implication", "holds": False, "text": "1 + 1 = 2"}]
 
     @pytest.mark.parametrize(("side", "low", "high"), [("at_least", 9.0, None), ("at_most", None, 11.0)])
-    def test_open_band(self, side: str, low: float | None, high: float | None) -> None:
-        """JSON has no infinity: a band's open end is null."""
-        asked = claim(band={"rounding": 1.0, "side": side, "derivation": "for the test"})
+    def test_open_end_of_a_band_is_null(self, side: str, low: float | None, high: float | None) -> None:
+        """JSON has no infinity, so the open end of a one-sided band is null."""
+        one_sided = claim(band={"rounding": 1.0, "side": side, "derivation": "for the test"})
 
-        band = document.claim_entry(judge(asked, [row(10.0)])).band
+        band = document.claim_entry(judged(one_sided, [row(10.0)])).band
 
         assert (band.low, band.high) == (low, high)
 
-    def test_deciding_row(self) -> None:
-        """The entry points at the row that decided, among all that were measured."""
-        asked = claim(models=["convnext_tiny", "convnext_small"], quantifier="up_to")
-        entry = document.claim_entry(judge(asked, [row(9.0), row(10.0, model="convnext_small")]))
+    def test_entry_points_at_the_deciding_row(self) -> None:
+        """`row` is the index of the deciding row among all measured rows."""
+        one_sided = claim(models=["convnext_tiny", "convnext_small"], quantifier="up_to")
+        entry = document.claim_entry(judged(one_sided, [row(9.0), row(10.0, model="convnext_small")]))
 
         assert entry.row == 1
         assert [measured.model for measured in entry.rows] == ["convnext_tiny", "convnext_small"]
 
-    def test_drift_is_not_explained(self) -> None:
-        """The expectation's reason doesn't explain a verdict that is another one."""
-        drifted, expected = judge(claim(), [row(12.0)]), judge(claim(), [row(10.0)])
+    def test_drifted_verdict_is_not_explained(self) -> None:
+        """The reason of the expected verdict doesn't explain a different verdict."""
+        drifted, expected = judged(claim(), [row(12.0)]), judged(claim(), [row(10.0)])
 
         assert document.claim_entry(drifted).explanation == ""
         assert document.claim_entry(expected).explanation == "the test says so"
@@ -106,11 +109,12 @@ class TestFile:
         [
             ("{", "must be valid JSON"),
             ("{}", "environment: is missing"),
-            ('{"schema_version": 2, "environment": null, "papers": []}', "schema_version: must be "),
+            ('{"schema_version": 3, "environment": null, "papers": []}', "schema_version: must be "),
+            ('{"schema_version": 1}', r"written by edgeai-repro 0\.1; run the claims again"),
         ],
     )
-    def test_refused(self, tmp_path: Path, text: str, complaint: str) -> None:
-        """Raises UserError for a file that is no such document, or of another version."""
+    def test_other_json_is_refused(self, tmp_path: Path, text: str, complaint: str) -> None:
+        """A file that is not a run's document, or has another version, is refused."""
         (tmp_path / "out.json").write_text(text, encoding="utf-8")
 
         with pytest.raises(UserError, match=complaint):
@@ -118,41 +122,40 @@ class TestFile:
 
 
 class TestTable:
-    """The table of verdicts."""
+    """The table of verdicts on a terminal."""
 
-    def test_row(self) -> None:
-        """A line has the claim, the paper's value, reported and actual, the band, the verdict and the margin."""
+    def test_line_has_all_columns(self) -> None:
+        """The columns are claim, paper, reported, actual, band, verdict, and what flips the verdict."""
         lines = _render(*_one_of_each()).splitlines()
 
         heading = next(line for line in lines if "verdict" in line)
-        assert heading.split() == [
-            "claim",
-            "paper",
-            "reported",
-            "actual",
-            "band",
-            "verdict",
-            "what",
-            "would",
-            "turn",
-            "it",
+        assert re.split(r"\s{2,}", heading.strip()) == [
+            *("claim", "paper", "reported", "actual", "band", "verdict", "flips if")
         ]
         line = next(line for line in lines if line.split()[:1] == ["artefact-claim"])
         assert re.split(r"\s{2,}", line.strip()) == [
             *("artefact-claim", "10 %", "10 %", "0 %", "9 … 11", "artefact"),
-            "reported value by 1 points",
+            "the reported value moves by 1 points",
         ]
 
+    def test_paper_column_shows_the_printed_word(self) -> None:
+        """If the paper prints a word, the column doesn't show the number that the band is built on."""
+        limited = claim(quote="with limited reductions", printed="limited", value=0.0)
+
+        line = next(line for line in _render(judged(limited, [row(0.5)])).splitlines() if "a-claim" in line)
+
+        assert re.split(r"\s{2,}", line.strip())[:3] == ["a-claim", "limited", "0.5 %"]
+
     @pytest.mark.parametrize(("side", "shown"), [("at_least", "≥ 9"), ("at_most", "≤ 11")])
-    def test_open_band(self, side: str, shown: str) -> None:
-        """A one-sided band is shown by its one edge."""
-        asked = claim(band={"rounding": 1.0, "side": side, "derivation": "for the test"})
+    def test_one_sided_band_has_one_edge(self, side: str, shown: str) -> None:
+        """A one-sided band is shown as ≥ or ≤ its edge."""
+        one_sided = claim(band={"rounding": 1.0, "side": side, "derivation": "for the test"})
 
-        assert f" {shown} " in _render(judge(asked, [row(10.0)]))
+        assert f" {shown} " in _render(judged(one_sided, [row(10.0)]))
 
-    def test_drift(self) -> None:
-        """A drifted verdict names the expected one beside it; one that is skipped doesn't."""
-        assert "contradicted (expected reproduced)" in _render(judge(claim(), [row(12.0)]))
+    def test_drift_names_the_expected_verdict(self) -> None:
+        """Only a drifted verdict has the expected one next to it."""
+        assert "contradicted (expected reproduced)" in _render(judged(claim(), [row(12.0)]))
         assert "(expected" not in _render(*_one_of_each())
 
     @pytest.mark.parametrize(
@@ -161,7 +164,7 @@ class TestTable:
             ("attainable", "holds with target 0.7 … 0.8 (tried 0.5 … 0.8)"),
             (
                 "artefact",
-                "is what counters report, 0 % is what was removed: why artefact-claim.",
+                "; actually 0 %: why artefact-claim.",
             ),
             (
                 "contradicted",
@@ -174,33 +177,33 @@ class TestTable:
             ("untestable", "set EDGEAI_DATA to a folder."),
         ],
     )
-    def test_sentences(self, name: str, sentence: str) -> None:
-        """Every verdict that isn't plain has one sentence, a skip's with what to supply."""
+    def test_verdict_that_needs_one_has_a_sentence(self, name: str, sentence: str) -> None:
+        """Every verdict but "reproduced" has a sentence with its reason; that of a skip says what to supply."""
         text = " ".join(_render(*_one_of_each()).split())
 
         assert f"{name}-claim " in text
         assert sentence in text
 
-    def test_no_sentence(self) -> None:
-        """A claim that is reproduced as expected needs no sentence."""
+    def test_reproduced_claim_has_no_sentence(self) -> None:
+        """A claim that is reproduced as expected stands only in the table."""
         assert _render(*_one_of_each()).count("reproduced-claim") == 1
 
     @pytest.mark.parametrize(("holds", "shown"), [(True, "holds"), (False, "does not hold")])
-    def test_implication(self, holds: bool, shown: str) -> None:
-        """An implication says whether it holds, and its derivation."""
+    def test_implication_has_its_result(self, holds: bool, shown: str) -> None:
+        """An implication is shown with its result and its derivation."""
         assert f"an-implication  {shown}: 1 + 1 = 2" in _render(holds=holds)
 
-    def test_brackets(self) -> None:
-        """Brackets and colons in a title are text, not markup."""
+    def test_markup_in_a_title_is_text(self) -> None:
+        """Brackets and colons in a title are not read as rich's markup."""
         assert "paper: [Re] A paper :smile: [/red]" in _render(title="[Re] A paper :smile: [/red]")
 
 
-class TestScreen:
-    """Where the table is shown."""
+class TestConsole:
+    """The table on terminals and in pipes."""
 
     @pytest.mark.parametrize("variable", ["FORCE_COLOR", "NO_COLOR", "COLUMNS"])
-    def test_plain(self, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-        """Piped, the table is plain text in lines of a fixed width, whatever the environment says."""
+    def test_piped_table_is_plain(self, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+        """In a pipe the table is plain text of a fixed width, whatever the environment variables say."""
         monkeypatch.setenv(variable, "40")
 
         lines = _render(*_one_of_each(), holds=True).splitlines()
@@ -209,33 +212,33 @@ class TestScreen:
         assert 100 < max(map(len, lines)) <= console.PIPED_WIDTH
 
     @pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
-    def test_colour(self, monkeypatch: pytest.MonkeyPatch, term: str) -> None:
-        """With colours asked for, verdicts are coloured, and drift stands out in bold."""
+    def test_verdicts_are_coloured(self, monkeypatch: pytest.MonkeyPatch, term: str) -> None:
+        """With colours, each verdict has its colour and drift is bold."""
         monkeypatch.setenv("TERM", term)
-        drifted = judge(claim(), [row(12.0)])
+        drifted = judged(claim(), [row(12.0)])
 
         text = terminal.render(_document(*_one_of_each(), drifted), colour=True)
 
         assert re.search(r"\x1b\[33martefact *\x1b\[0m", text)
         assert re.search(r"\x1b\[1;31mcontradicted \(expected reproduced\) *\x1b\[0m", text)
 
-    def test_width(self) -> None:
-        """On a terminal, the table keeps to its width."""
+    def test_table_fits_the_terminal(self) -> None:
+        """No line is wider than the terminal."""
         text = terminal.render(_document(*_one_of_each()), colour=False, width=100)
 
         assert max(map(len, text.splitlines())) <= 100
 
-    def test_same_text(self) -> None:
-        """Colours change nothing else."""
-        given = _document(*_one_of_each())
+    def test_colours_do_not_change_the_text(self) -> None:
+        """Without the ANSI codes, the coloured text equals the plain one."""
+        run = _document(*_one_of_each())
 
-        coloured = terminal.render(given, colour=True)
+        coloured = terminal.render(run, colour=True)
 
-        assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == terminal.render(given, colour=False)
+        assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == terminal.render(run, colour=False)
 
 
-def test_entry_is_pure() -> None:
-    """The same verdict gives the same entry: nothing is read from the machine."""
-    verdict = judge(claim(**claim_entry()), [row(10.0)])
+def test_same_verdict_gives_the_same_entry() -> None:
+    """An entry depends only on the verdict, not on the machine."""
+    verdict = judged(claim(**claim_entry()), [row(10.0)])
 
     assert document.claim_entry(verdict) == document.claim_entry(verdict)

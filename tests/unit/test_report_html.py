@@ -1,8 +1,7 @@
-"""The report as one page, without a browser."""
+"""The HTML report, checked without a browser."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -28,7 +27,7 @@ VOID = {"meta", "link", "input", "br", "img"}
 
 
 class _Page(HTMLParser):
-    """What a page is made of: ids, what it would load or lead to, its text, and whether its tags are balanced."""
+    """A parsed page: its ids, links, loaded addresses and text. Fails if its tags are not balanced."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
@@ -39,7 +38,7 @@ class _Page(HTMLParser):
         self.text = ""
         self._open: list[str] = []
         self.feed(source)
-        assert not self._open, f"tags that nobody closes: {self._open}"
+        assert not self._open, f"open tags={self._open}, but should be none at the end of the page"
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -60,7 +59,7 @@ class _Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         opened = self._open.pop() if self._open else None
-        assert opened == tag, f"closed={tag}, but should be expected {opened} [line {self.getpos()[0]}]"
+        assert opened == tag, f"closed tag={tag}, but should be {opened} [line {self.getpos()[0]}]"
 
     def handle_data(self, data: str) -> None:
         if self._open and self._open[-1] not in ("style", "script"):
@@ -69,45 +68,45 @@ class _Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def source() -> str:
-    """The page of a run with a claim of each verdict."""
+    """The page of a run with one claim of each verdict."""
     return html.render(run())
 
 
 @pytest.fixture(scope="module")
 def page(source: str) -> _Page:
-    """The same, parsed."""
+    """The page, parsed."""
     return _Page(source)
 
 
 class TestPage:
-    """One file that stands on its own."""
+    """The page is one self-contained file."""
 
-    def test_asks_for_nothing(self, source: str, page: _Page) -> None:
-        """Nothing is loaded from anywhere, and the page's policy wouldn't admit it."""
+    def test_page_loads_nothing(self, source: str, page: _Page) -> None:
+        """The page loads nothing from elsewhere, and its content security policy forbids it."""
         assert [load for load in page.loads if ELSEWHERE.match(load)] == []
         assert not re.search(r"@import|url\((?!#)", source)
         assert "default-src 'none'" in source
 
-    def test_ids(self, page: _Page) -> None:
-        """Each id stands once, in the figures too."""
+    def test_ids_are_unique(self, page: _Page) -> None:
+        """No id occurs twice, not even in two figures."""
         assert sorted(page.ids) == sorted(set(page.ids))
 
-    def test_links_land(self, page: _Page) -> None:
-        """Every link within the page leads to something, among them one to each claim by its full name."""
+    def test_links_have_targets(self, page: _Page) -> None:
+        """Every internal link has a target; claims are linked by their full names."""
         within = [link[1:] for link in page.links if link.startswith("#")]
 
         assert set(within) <= set(page.ids)
         assert "paper/artefact-claim" in within
 
     def test_markup_is_text(self, page: _Page) -> None:
-        """HTML in a claim's text is shown as the text that it is, wherever that stands."""
+        """HTML in a claim's text is escaped everywhere."""
         everywhere = _Page(html.render(run(title=HOSTILE, authors=HOSTILE)))
 
         assert everywhere.tags == page.tags
         assert everywhere.text.count(HOSTILE) >= page.text.count(HOSTILE) + 2
 
-    def test_hostile_names(self, page: _Page) -> None:
-        """Ids and figures of a document that somebody else wrote can't break out of their attributes."""
+    def test_hostile_names_are_text(self, page: _Page) -> None:
+        """Hostile ids in a document are escaped in attributes and figures."""
         text = run(hostile="fine").model_dump_json().replace("artefact-claim", '<b>&\\" onload=alert(1) $x^{')
 
         theirs = _Page(html.render(Document.model_validate_json(text)))
@@ -116,17 +115,17 @@ class TestPage:
         assert theirs.text.count('<b>&" onload=alert(1) $x^{') >= 3
 
     @pytest.mark.parametrize(("url", "linked"), [("https://example.org/a", True), ("javascript:alert(1)", False)])
-    def test_paper_link(self, url: str, linked: bool) -> None:
-        """The paper's address is a link only where it leads to the web."""
+    def test_only_web_addresses_are_links(self, url: str, linked: bool) -> None:
+        """The paper's address is a link only if it is http or https."""
         assert (url in _Page(html.render(run(url=url))).links) == linked
 
-    def test_without_script(self, source: str) -> None:
-        """Without its script the table is whole, and what would need the script isn't shown."""
+    def test_page_is_complete_without_its_script(self, source: str) -> None:
+        """Without the script the filters are hidden and the table has no buttons."""
         assert '<form class="filters" hidden>' in source
         assert "<button" not in source.partition("<script>")[0]
 
-    def test_same_bytes(self, tmp_path: Path) -> None:
-        """The same document gives the same bytes, in another process too; torch is not imported for it."""
+    def test_same_document_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        """Another process writes the same bytes, and doesn't import torch."""
         document.write(run(), tmp_path / "run.json")
         code = (
             "import sys; from pathlib import Path; from edgeai_repro.report import files\n"
@@ -144,18 +143,18 @@ class TestPage:
 
 
 class TestContent:
-    """What stands in it."""
+    """The content of the page."""
 
-    def test_order(self, page: _Page) -> None:
-        """The verdicts come first, then the pictures, the implications, the claims."""
-        headings = ["Verdicts", "In pictures", "What the claims say of each other", "Claim by claim"]
+    def test_sections_are_in_order(self, page: _Page) -> None:
+        """The verdicts come first, then the figures, the implications and the claims."""
+        headings = ["Verdicts", "Figures", "What the claims imply for each other", "Claim by claim"]
 
         places = [page.text.index(heading) for heading in headings]
 
         assert places == sorted(places)
 
-    def test_others_first(self) -> None:
-        """What others published stands before papers whose sentences are all ours, in the page and in Markdown."""
+    def test_published_papers_come_first(self) -> None:
+        """Files that hold only our own claims come last, in HTML and in Markdown."""
         plain = run()
         (paper,) = plain.papers
         claims = [claim.model_copy(update={"source": "ours"}) for claim in paper.claims]
@@ -165,33 +164,34 @@ class TestContent:
         for text in (_Page(html.render(both)).text, markdown.render(both)):
             assert text.index(paper.title) < text.index("Our sentences")
 
-    def test_error(self) -> None:
-        """A claim that broke before it was judged has its row, its sign and its reason, and is no drift."""
+    def test_failed_measurement_is_an_error_without_drift(self) -> None:
+        """A claim whose measurement failed has its row, sign and reason, and doesn't count as drift."""
         plain = run()
         (paper,) = plain.papers
-        entry = document.claim_entry(error_verdict(claim(id="broke"), "RuntimeError: out of memory"))
-        broke = plain.model_copy(update={"papers": [paper.model_copy(update={"claims": [entry]})]})
-        page = _Page(html.render(broke))
+        entry = document.claim_entry(error_verdict(claim(id="failed"), "RuntimeError: out of memory"))
+        failed = plain.model_copy(update={"papers": [paper.model_copy(update={"claims": [entry]})]})
+        page = _Page(html.render(failed))
 
-        assert "Of 1 claims, 1 broke before it was judged." in page.text
+        assert "Of 1 claim, 1 failed to be measured." in page.text
         assert "! error" in page.text
         assert "RuntimeError: out of memory." in page.text
         assert "was expected" not in page.text
-        assert "RuntimeError: out of memory" in markdown.render(broke)
+        assert "RuntimeError: out of memory" in markdown.render(failed)
 
-    def test_headline(self, page: _Page) -> None:
-        """The first sentence counts the verdicts."""
+    def test_headline_counts_the_verdicts(self, page: _Page) -> None:
+        """The first sentence has the number of claims with each verdict."""
         assert (
-            "Of 6 claims, 1 holds, 1 holds with a choice that the paper doesn't state, 1 is an artefact of "
-            "counting, 1 is contradicted, 1 is too close to tell, 1 can't be tested here." in page.text
+            "Of 6 claims, 1 holds, 1 holds for some values of a setting that the paper doesn't state, 1 is an "
+            "artefact of counting, 1 is contradicted, 1 is too close to decide, 1 can't be tested here."
+            in page.text
         )
 
-    def test_drift(self, page: _Page) -> None:
-        """A verdict other than the expected one is said at the top."""
-        assert "artefact-claim is artefact, reproduced was expected." in page.text
+    def test_drift_is_at_the_top(self, page: _Page) -> None:
+        """A verdict other than the expected one is named at the top of the page."""
+        assert "artefact-claim is artefact, but reproduced was expected." in page.text
 
-    def test_claim(self, page: _Page) -> None:
-        """A claim tells its quote, assumptions in words, method, rows, evidence, and how to reproduce it."""
+    def test_claim_has_all_its_parts(self, page: _Page) -> None:
+        """A claim has its quote, assumptions, method, rows, evidence, and the command that reproduces it."""
         claim = page.text[page.text.rindex("artefact-claim", 0, page.text.index("-k paper/artefact-claim")) :]
 
         for text in (
@@ -204,72 +204,76 @@ class TestContent:
             assert text in claim
         assert "evidence/a.json" in page.text
 
-    def test_numbers(self, page: _Page) -> None:
-        """Numbers are shown with their unit and at most two decimals; an interval with its ends."""
+    def test_numbers_have_units_and_intervals(self, page: _Page) -> None:
+        """Numbers have their unit and at most two decimals; intervals have their ends."""
         assert "9 [8.5, 9.5]" in page.text
         assert "12.25 %" in page.text
 
     @pytest.mark.parametrize("name", ["overview", "counted", "sweeps", "latency-fast"])
-    def test_figures(self, source: str, page: _Page, name: str) -> None:
-        """Each figure has a title, and in its description the numbers that it draws."""
-        assert f'aria-labelledby="paper-{name}-title paper-{name}-desc"' in source
-        described = source.partition(f'<desc id="paper-{name}-desc">')[2].partition("</desc>")[0]
+    def test_figure_has_a_title_and_its_numbers_in_words(self, source: str, page: _Page, name: str) -> None:
+        """Screen readers get the title of each figure, and a description with the numbers."""
+        assert f'aria-labelledby="paper-{name}-title" aria-describedby="paper-{name}-desc"' in source
+        assert {f"paper-{name}-title", f"paper-{name}-desc"} <= set(page.ids)
+        described = source.partition(f'<p id="paper-{name}-desc" hidden>')[2].partition("</p>")[0]
         assert re.search(r"\d %|\d ms", described)
 
-    def test_trends(self) -> None:
-        """A trend is drawn by its points: bytes against sparsity, said at length for who can't see them."""
+    def test_trend_is_described_by_its_points(self) -> None:
+        """The points of a trend's curve are in the figure's description."""
         curve = Curve(over="sparsity", unit="MB", points=[(0.5, 111.4), (0.9, 21.25)])
         plain = run()
         (paper,) = plain.papers
         first = paper.claims[0]
-        row = first.rows[0].model_copy(update={"curve": curve, "params": {"quantity": "deflated bytes"}})
+        row = first.rows[0].model_copy(update={"curve": curve, "notes": {"quantity": "deflated bytes"}})
         claims = [first.model_copy(update={"rows": [row]}), *paper.claims[1:]]
         drawn = html.render(plain.model_copy(update={"papers": [paper.model_copy(update={"claims": claims})]}))
 
         assert "deflated bytes: 111.4 MB at 0.5, 21.25 MB at 0.9." in _Page(drawn).text
         assert 'id="paper-trends"' not in html.render(plain)
 
-    def test_reach(self, source: str) -> None:
-        """What dynamic quantization does to each network is a table, the one with the most nn.Linear last."""
-        found = re.findall(
+    def test_effect_of_quantization_on_networks_is_a_table(self, source: str) -> None:
+        """The table has one line per network, ordered by the share of nn.Linear."""
+        lines = re.findall(
             r'<tr><th scope="row">(.*?)</th>(?:<td class="number">(.*?)</td>)+</tr>', html.render(networks())
         )
 
-        assert found[:2] == [("ResNet-50", "5.99 %"), ("ConvNeXt-Tiny", "69.70 %")]
-        assert "How far dynamic quantization reaches" not in source
+        assert lines[:2] == [("ResNet-50", "5.99 %"), ("ConvNeXt-Tiny", "69.70 %")]
+        assert "Effect of dynamic quantization on other networks" not in source
 
-    def test_claimed_latency(self, source: str) -> None:
-        """The line through the latencies is the claim's own value."""
+    def test_claimed_latency_is_drawn(self, source: str) -> None:
+        """The vertical line in the figure of latencies is the claim's value."""
         other = run()
         (paper,) = other.papers
-        claims = [c.model_copy(update={"paper_value": 33.0}) if c.id == "fast" else c for c in paper.claims]
+        claims = [
+            c.model_copy(update={"paper_value": 33.0, "printed": "33 ms"}) if c.id == "fast" else c
+            for c in paper.claims
+        ]
         moved = html.render(other.model_copy(update={"papers": [paper.model_copy(update={"claims": claims})]}))
 
         assert "paper, 20 ms" in source
         assert "paper, 33 ms" in moved
 
-    def test_measured_latency(self) -> None:
-        """A latency that was measured is drawn with its interval."""
+    def test_measured_latency_is_drawn(self) -> None:
+        """A measured latency is in the figure, with its interval."""
         page = _Page(html.render(run(latency=(11.0, 13.0))))
 
         assert "convnext_small: 12 ms [11, 13]" in page.text
 
-    def test_nothing_measured(self) -> None:
-        """A run in which nothing was measured has a page, without figures of measurements."""
+    def test_run_without_measurements_has_no_figures(self) -> None:
+        """If nothing was measured, the page says so instead of showing figures."""
         (paper,) = run().papers
         claims = [c.model_copy(update={"rows": [], "row": None}) for c in paper.claims]
         empty = paper.model_copy(update={"claims": claims, "rooflines": []})
 
         page = _Page(html.render(run().model_copy(update={"papers": [empty]})))
 
-        assert "Nothing was measured that could be drawn." in page.text
+        assert "Nothing was measured, so there is nothing to draw." in page.text
 
-    def test_no_claim(self) -> None:
-        """A run without a claim has a page that says so."""
+    def test_run_without_claims_has_a_page(self) -> None:
+        """If no claim was judged, the page says so."""
         assert "No claim was judged." in _Page(html.render(run().model_copy(update={"papers": []}))).text
 
-    def test_several_papers(self) -> None:
-        """Several papers share the table, each under its title, and have sections of their own."""
+    def test_several_papers_share_the_table(self) -> None:
+        """Several papers share one table and have one section each."""
         (paper,) = run().papers
         second = paper.model_copy(update={"id": "second", "title": "Another Paper"})
 
@@ -281,32 +285,30 @@ class TestContent:
 
 
 class TestFiles:
-    """The report as files."""
+    """The files of the report."""
 
-    def test_written(self, tmp_path: Path) -> None:
-        """Both files are written, into a folder that needn't be there."""
+    def test_both_files_are_written(self, tmp_path: Path) -> None:
+        """Both files are written; the folder is made if it is missing."""
         written = files.write(run(), tmp_path / "new" / "report")
 
         assert [path.name for path in written] == ["report.html", "report.md"]
         assert all(path.stat().st_size for path in written)
         assert sorted(path.name for path in (tmp_path / "new" / "report").iterdir()) == ["report.html", "report.md"]
 
-    @pytest.mark.parametrize(
-        "text", ["{", "[]", json.dumps({"schema_version": 1}), '{"schema_version": 2}', "\x00"]
-    )
-    def test_foreign_json(self, tmp_path: Path, text: str) -> None:
-        """Raises UserError, in one line, for what isn't a run's document; a report that is there stays."""
+    @pytest.mark.parametrize("text", ["{", "[]", '{"schema_version": 1}', '{"schema_version": 2}', "\x00"])
+    def test_other_json_is_refused(self, tmp_path: Path, text: str) -> None:
+        """JSON that is not a run's document is refused, and an existing report is kept."""
         (tmp_path / "run.json").write_text(text, encoding="utf-8")
         (tmp_path / files.HTML).write_text("an older report", encoding="utf-8")
 
-        with pytest.raises(UserError, match=r"run\.json: .*must") as caught:
+        with pytest.raises(UserError, match=r"run\.json: .*; ") as caught:
             files.build(tmp_path / "run.json", tmp_path)
 
-        assert "\n" not in str(caught.value)
+        assert all("run.json: " in line for line in str(caught.value).splitlines())
         assert (tmp_path / files.HTML).read_text(encoding="utf-8") == "an older report"
 
-    def test_folder_is_a_file(self, tmp_path: Path) -> None:
-        """Raises UserError where the folder is a file, which stays as it was."""
+    def test_file_in_place_of_the_folder_is_refused(self, tmp_path: Path) -> None:
+        """If the folder's path is a file, it is refused and kept."""
         (tmp_path / "report").write_text("mine", encoding="utf-8")
 
         with pytest.raises(UserError, match="must be a folder"):
@@ -314,11 +316,11 @@ class TestFiles:
 
         assert (tmp_path / "report").read_text(encoding="utf-8") == "mine"
 
-    def test_missing_library(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Raises UserError that names the extra where a library of the report isn't installed."""
+    def test_missing_library_names_the_extra(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """If a library isn't installed, the error names the extra to install."""
         monkeypatch.setitem(sys.modules, "jinja2", None)
         monkeypatch.delitem(sys.modules, "edgeai_repro.report.html", raising=False)
         monkeypatch.delattr("edgeai_repro.report.html", raising=False)
 
-        with pytest.raises(UserError, match=r"'jinja2' must be installed .*edgeai-repro\[report\]"):
+        with pytest.raises(UserError, match=r"jinja2 is missing .*edgeai-repro\[report\]"):
             files.write(run(), tmp_path)

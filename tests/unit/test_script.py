@@ -1,4 +1,4 @@
-"""Claims as scripts: every one runs, shows what it is to show, is short, and needs nothing of this package."""
+"""Claims as scripts: every script runs, shows its number, is short, and doesn't need this package."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from edgeai_repro.claims.schema import Claim, Paper, load_claims
+from edgeai_repro.claims.load import load_claims
+from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.report.script import script
-from tests.support.factories import claim
+from tests.support.factories import case, claim
 
-CLAIMS = {
-    paper.full_name(entry): (paper, entry)
-    for paper in load_claims(Path(__file__).parents[2] / "claims")
-    for entry in paper.claims
-}
+CASES = {case.id: case for paper in load_claims(Path(__file__).parents[2] / "claims") for case in paper.cases}
 TINY = "convnext_tiny"
 LONGEST, WIDEST = 25, 128  # lines that aren't empty, comments and imports included; and columns
-# Of each kind of script a claim, the settings to try, and what stands in its output.
+# One claim per kind of script, with the settings to try and a pattern of the output.
 SHOWN = {
     "francy2024/dq-params": ({}, r"27,827,818 -> 1,908,480, 93\.14% fewer\n.* 0\.00% fewer"),
     "francy2024/dq-macs": ({}, r"91,097,856 -> 6,155,520, 93\.24% fewer\n.* 0\.00% fewer"),
@@ -55,7 +52,7 @@ SHOWN = {
 
 
 def quickest(entry: Claim) -> str:
-    """Return the model of a claim that takes the least time."""
+    """Return the fastest model of a claim."""
     named = [*entry.models, *entry.also_shown]
     return next((model for model in ("convnext_atto", "mobilenet_v3_large", TINY) if model in named), named[0])
 
@@ -66,7 +63,7 @@ def lines(text: str) -> list[str]:
 
 
 def kind(entry: Claim) -> tuple[str, str]:
-    """Return what a script is chosen by."""
+    """Return the metric and the technique, which determine the script."""
     return entry.metric, entry.technique
 
 
@@ -76,39 +73,39 @@ IGNORED = pytest.mark.filterwarnings(
 )
 WITHOUT = [
     name
-    for name, (_, entry) in CLAIMS.items()
-    if entry.needs and kind(entry) not in {kind(CLAIMS[shown][1]) for shown in SHOWN}
+    for name, case in CASES.items()
+    if case.claim.needs and kind(case.claim) not in {kind(CASES[shown].claim) for shown in SHOWN}
 ]
 
 
 @pytest.fixture
 def uninitialised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have torch fill new weights with zeros, which takes a tenth of the time: what is counted is the same."""
+    """Fill new weights with zeros, which takes a tenth of the time; counts stay the same."""
     for name in ("trunc_normal_", "normal_", "kaiming_normal_", "kaiming_uniform_", "xavier_uniform_"):
         monkeypatch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor.detach().zero_())
 
 
-def test_every_kind_is_shown() -> None:
-    """The claims above are of every kind that the claims files have, but for what rests on more than a machine."""
-    assert {kind(CLAIMS[name][1]) for name in SHOWN} == {
-        kind(entry) for name, (_, entry) in CLAIMS.items() if name not in WITHOUT
+def test_every_kind_of_script_is_tested() -> None:
+    """The claims above cover every metric and technique of the claims files that a script can show."""
+    assert {kind(CASES[name].claim) for name in SHOWN} == {
+        kind(case.claim) for name, case in CASES.items() if name not in WITHOUT
     }
 
 
 def run(name: str, settings: dict[str, list[Setting]] = {}) -> None:  # noqa: B006 - it is only read
-    """Run the script of a claim, of its quickest model and with these settings for its own, in this process."""
-    paper, entry = CLAIMS[name]
+    """Run the script of a claim in this process, for its fastest model and with other settings."""
+    paper, entry = CASES[name].paper, CASES[name].claim
     entry = entry.model_copy(update={"settings": {**entry.settings, **settings}})
 
-    exec(compile(script(paper, entry, [quickest(entry)]), name, "exec"), {"__name__": "__main__"})
+    exec(compile(script(ClaimCase(paper, entry), [quickest(entry)]), name, "exec"), {"__name__": "__main__"})
 
 
 @IGNORED
 @pytest.mark.parametrize("name", SHOWN)
-def test_shows_the_number(
+def test_script_shows_the_number(
     name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A script runs by itself and prints the number of its claim beside what explains it."""
+    """A script runs and prints the number of its claim, with the numbers that explain it."""
     monkeypatch.chdir(tmp_path)
     settings, expected = SHOWN[name]
 
@@ -123,14 +120,14 @@ def test_shows_the_number(
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if {*entry.models} & SLOW else [])
-        for name, (_, entry) in CLAIMS.items()
+        pytest.param(name, marks=[pytest.mark.slow] if {*case.claim.models} & SLOW else [])
+        for name, case in CASES.items()
         if name not in {*SHOWN, *WITHOUT}
     ],
 )
-def test_every_other_runs_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The script of every other claim runs, and where the claim is of one model it prints a number in its band."""
-    _, entry = CLAIMS[name]
+def test_every_other_script_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The scripts of all other claims run; those of one model print a number in the claim's band."""
+    entry = CASES[name].claim
 
     run(name)
 
@@ -141,11 +138,11 @@ def test_every_other_runs_too(name: str, capsys: pytest.CaptureFixture[str]) -> 
         assert any(entry.locate(number, number) == "inside" for number in numbers), out
 
 
-@pytest.mark.parametrize("name", [name for name in CLAIMS if name not in WITHOUT])
-def test_is_short_and_free_of_this_package(name: str) -> None:
-    """A script quotes its claim, gives the number and the reason, and is of few lines."""
-    paper, entry = CLAIMS[name]
-    text = script(paper, entry)
+@pytest.mark.parametrize("name", [name for name in CASES if name not in WITHOUT])
+def test_script_is_short_and_does_not_import_this_package(name: str) -> None:
+    """A script quotes its claim, gives the printed number and the reason, and is short."""
+    paper, entry = CASES[name].paper, CASES[name].claim
+    text = script(CASES[name])
     heading = " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
     imported = {line.removeprefix("import ") for line in lines(text) if line.startswith(("import", "from"))}
 
@@ -170,9 +167,9 @@ def test_is_short_and_free_of_this_package(name: str) -> None:
     compile(text, name, "exec")
 
 
-def test_stands_alone() -> None:
-    """Run by an interpreter of its own, from its text alone, a script shows the artefact."""
-    text = script(*CLAIMS["francy2024/dq-params"], [TINY])
+def test_script_runs_in_an_isolated_interpreter() -> None:
+    """A script needs only its own text to show the artefact."""
+    text = script(CASES["francy2024/dq-params"], [TINY])
     done = subprocess.run(
         [sys.executable, "-I", "-W", "ignore", "-"], input=text, capture_output=True, text=True, check=False
     )
@@ -182,31 +179,23 @@ def test_stands_alone() -> None:
 
 
 @pytest.mark.parametrize("name", WITHOUT)
-def test_what_rests_on_more_has_none(name: str) -> None:
-    """What can't be shown without trained weights or a device says so."""
+def test_claim_that_needs_weights_or_a_device_has_no_script(name: str) -> None:
+    """The error names what the claim needs."""
     with pytest.raises(MissingRequirement, match=f"^{name} rests on .*, so no short script shows it"):
-        script(*CLAIMS[name])
+        script(CASES[name])
 
 
-def test_models_are_the_claims() -> None:
-    """A model that the claim is not about is refused, with the nearest that it is."""
-    paper, entry = CLAIMS["francy2024/dq-params"]
-
+def test_model_of_another_claim_is_refused() -> None:
+    """A model that the claim doesn't name is refused, with the closest name."""
     with pytest.raises(
         UserError, match=r"--model must be .* \(got 'convnext_tinny'\); did you mean 'convnext_tiny'"
     ):
-        script(paper, entry, ["convnext_tinny"])
+        script(CASES["francy2024/dq-params"], ["convnext_tinny"])
 
 
-def test_own_metric_has_none(own_paper: Paper) -> None:
-    """A metric of one's own, for which there is no script, is told so in one line."""
-    with pytest.raises(UserError, match=r"a script must exist for 'imbalance' by 'combined' \(got none for paper/"):
-        script(own_paper, own_paper.claims[0])
+def test_metric_without_a_script_is_refused() -> None:
+    """A claim whose metric and technique have no script gets an error that names both."""
+    without = case(claim(metric="imbalance", technique="combined", needs=[]))
 
-
-@pytest.fixture
-def own_paper() -> Paper:
-    """A paper with a claim of a kind that has no script."""
-    paper, _ = CLAIMS["francy2024/dq-params"]
-    info = paper.paper.model_copy(update={"id": "paper"})
-    return paper.model_copy(update={"paper": info, "claims": [claim(metric="imbalance", technique="combined")]})
+    with pytest.raises(UserError, match=r"'imbalance' .*'combined' .*paper/a-claim"):
+        script(without)

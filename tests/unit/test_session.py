@@ -1,17 +1,33 @@
-"""One run of the claims: its restrictions, what fails it, and what it found."""
+"""A session reads the claims, checks its options, judges each claim once, and knows what fails the run."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.edge import temporary_bundle
 from edgeai_repro.errors import UserError
-from edgeai_repro.judge.verdict import judge, not_testable
-from edgeai_repro.session import Session
-from tests.support.factories import PAPER, claim, claim_entry, paper_yaml, row
+from edgeai_repro.evidence.measurement import Measured, Obstacle
+from edgeai_repro.judge.verdict import judge
+from edgeai_repro.session import Options, Session
+from tests.support.factories import PAPER, claim, claim_entry, judged, paper_yaml, row
+
+
+class FakeSource:
+    """A source that returns one row with this value; `measured` are the ids of the claims."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+        self.measured: list[str] = []
+
+    def measure(self, case: ClaimCase) -> Measured:
+        """Return the row."""
+        self.measured.append(case.id)
+        return Measured((row(self.value),))
 
 
 @pytest.fixture
@@ -24,131 +40,191 @@ def folder(tmp_path: Path) -> Path:
     return claims
 
 
-def _prepare(folder: Path, **options: Any) -> Session:
-    return Session.from_options(folder, **{"models": None, "required": None, "json_path": None, **options})
+class TestOptions:
+    """Options are parsed from the command line."""
+
+    def test_names_are_separated_by_commas(self) -> None:
+        """Spaces around them and a comma at the end do not matter."""
+        options = Options.parse(models="convnext_tiny, alexnet", required=" data,edge,")
+
+        assert options.models == ("convnext_tiny", "alexnet")
+        assert options.required == {"data", "edge"}
+
+    def test_default_is_no_restriction_and_no_requirement(self) -> None:
+        """All models are measured, and every claim may be skipped."""
+        options = Options.parse()
+
+        assert (options.models, options.required) == (None, frozenset())
+
+    @pytest.mark.parametrize(
+        ("arguments", "complaint"),
+        [
+            ({"models": "convnext_tinny"}, r"--claims-models must name .* \(got 'convnext_tinny'\); did you mean"),
+            ({"models": "convnext_tiny,darknet"}, r"--claims-models must .* \(got 'darknet'\); known are alexnet"),
+            ({"models": ""}, r"--claims-models must name at least one \(got ''\); known are convnext_atto"),
+            ({"required": "wieghts"}, r"--claims-require must name .* \(got 'wieghts'\); did you mean"),
+            ({"required": "gpu"}, r"--claims-require must name .* \(got 'gpu'\); known are data, edge, weights"),
+            ({"required": " , "}, r"--claims-require must name at least one \(got ' , '\); known are data"),
+        ],
+    )  # fmt: skip
+    def test_unknown_or_missing_name_is_refused(self, arguments: dict[str, str], complaint: str) -> None:
+        """The message has the closest name, or all known names."""
+        with pytest.raises(UserError, match=complaint):
+            Options.parse(**arguments)
+
+    def test_bundle_must_exist(self) -> None:
+        """The message names its manifest."""
+        with pytest.raises(UserError, match=r"nowhere/manifest\.json: "):
+            Options.parse(bundle=Path("nowhere"))
+
+    def test_number_of_threads_must_be_positive(self) -> None:
+        """The message names the option."""
+        with pytest.raises(UserError, match=r"--edge-threads must be 1 or more \(got 0\)"):
+            Options.parse(threads=0)
+
+    @pytest.mark.parametrize(
+        ("path", "complaint"),
+        [(".", r"must be a file's path \(got a folder\)"), ("a.yaml/out.json", "must be writable")],
+        ids=["folder", "below-a-file"],
+    )
+    def test_unwritable_path_is_refused_at_once(self, folder: Path, path: str, complaint: str) -> None:
+        """Otherwise the results of a long run would be lost."""
+        with pytest.raises(UserError, match=complaint):
+            Options.parse(json_path=folder / path)
+
+    def test_check_of_a_writable_path_leaves_no_file(self, folder: Path) -> None:
+        """The file is written at the end of the run."""
+        Options.parse(json_path=folder / "out.json")
+
+        assert not (folder / "out.json").exists()
 
 
-def test_names(folder: Path) -> None:
-    """Claims have full names, paper by paper."""
-    assert [name for name, _ in _prepare(folder).claims] == ["paper/one", "paper/two", "other/a-claim"]
+class TestJudge:
+    """The source of a claim's metric measures it, and the band decides."""
+
+    def test_cases_are_named_by_paper_and_claim(self, folder: Path) -> None:
+        """They are in the order of the files."""
+        assert [case.id for case in Session(folder).cases] == ["paper/one", "paper/two", "other/a-claim"]
+
+    @pytest.mark.parametrize(("value", "verdict"), [(10.0, "reproduced"), (12.0, "contradicted")])
+    def test_row_of_the_source_is_judged(self, folder: Path, value: float, verdict: str) -> None:
+        """The claims are on compressed models."""
+        session = Session(folder)
+        session.sources["compressed"] = FakeSource(value)
+
+        assert session.judge(session.cases[0]).verdict == verdict
+
+    def test_claim_is_measured_once(self, folder: Path) -> None:
+        """The second call returns the same verdict."""
+        session, source = Session(folder), FakeSource(10.0)
+        session.sources["compressed"] = source
+
+        first, second = (session.judge(session.cases[0]) for _ in range(2))
+
+        assert first is second
+        assert source.measured == ["paper/one"]
+
+    def test_plan_keeps_the_restriction_to_models(self, folder: Path) -> None:
+        """The claim about another model is not testable."""
+        session = Session(folder, Options(models=("alexnet",)))
+        session.plan(session.cases)
+
+        verdict = session.judge(session.cases[0])
+
+        assert (verdict.verdict, verdict.requirement) == ("not_testable", "models")
+
+    def test_claim_about_latency_needs_a_bundle_or_the_packages_that_build_one(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It goes to the deployed models, not to the compressed ones. The remedy is the option --bundle."""
+        entry = claim_entry(id="fast", metric="latency", technique="combined", settings={"target": 0.8})
+        (folder / "a.yaml").write_text(paper_yaml(entry), encoding="utf-8")
+        temporary_bundle.make_bundle.cache_clear()
+        monkeypatch.setitem(sys.modules, "onnx", None)  # so that it can't be found
+        session, compressed = Session(folder), FakeSource(10.0)
+        session.sources["compressed"] = compressed
+
+        verdict = session.judge(session.cases[0])
+
+        assert (verdict.verdict, verdict.requirement) == ("not_testable", "edge")
+        assert "without onnx;" in verdict.reason
+        assert "--bundle=DIR" in verdict.reason
+        assert compressed.measured == []
 
 
-def test_restrictions(folder: Path) -> None:
-    """Names come with commas, and spaces around them."""
-    run = _prepare(folder, models="convnext_tiny, alexnet", required=" data,edge,")
-
-    assert run.models == ("convnext_tiny", "alexnet")
-    assert run.required == {"data", "edge"}
-
-
-def test_unrestricted(folder: Path) -> None:
-    """Without restrictions all models are in, and no condition is required."""
-    run = _prepare(folder)
-
-    assert (run.models, run.required) == (None, frozenset())
-
-
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"models": "convnext_tinny"}, r"--claims-models must name .* \(got 'convnext_tinny'\); did you mean"),
-        ({"models": "convnext_tiny,darknet"}, r"--claims-models must .* \(got 'darknet'\); known are alexnet, "),
-        ({"models": ""}, r"--claims-models must name at least one \(got ''\); known are convnext_atto"),
-        ({"required": "wieghts"}, r"--claims-require must name .* \(got 'wieghts'\); did you mean"),
-        ({"required": "gpu"}, r"--claims-require must name .* \(got 'gpu'\); known are data, edge, weights"),
-        ({"required": " , "}, r"--claims-require must name at least one \(got ' , '\); known are data"),
-    ],
-)  # fmt: skip
-def test_refused(folder: Path, options: dict[str, str], complaint: str) -> None:
-    """Raises UserError for an unknown name, with the nearest, and for no name at all."""
-    with pytest.raises(UserError, match=complaint):
-        _prepare(folder, **options)
-
-
-def test_unwritable(folder: Path) -> None:
-    """Raises UserError at once if the file couldn't be written at the end, and leaves no trace if it could."""
-    with pytest.raises(UserError, match=r"must be a file's path \(got a folder\)"):
-        _prepare(folder, json_path=folder)
-    with pytest.raises(UserError, match=r"must be writable"):
-        _prepare(folder, json_path=folder / "a.yaml" / "out.json")
-
-    _prepare(folder, json_path=folder / "out.json")
-    assert not (folder / "out.json").exists()
-
-
-class TestFails:
-    """What a run fails on."""
+class TestFailureReason:
+    """Drift fails a run, and so does a missing requirement that the run requires."""
 
     @pytest.fixture
-    def run(self, folder: Path) -> Session:
-        """A run that requires the data."""
-        return _prepare(folder, required="data")
+    def session(self, folder: Path) -> Session:
+        """A session that requires the data."""
+        return Session(folder, Options.parse(required="data"))
 
-    def test_as_expected(self, run: Session) -> None:
-        """A verdict as expected doesn't fail, a contradiction neither."""
-        contradicted = claim(expect={"verdict": "contradicted", "reason": "the test says so"})
+    def test_expected_verdict_does_not_fail(self, session: Session) -> None:
+        """Not even a contradiction, if the claims file expects it."""
+        contradicted = claim(expect={"verdict": "contradicted", "reason": "for the test"})
 
-        assert run.failure_reason(judge(claim(), [row(10.0)])) is None
-        assert run.failure_reason(judge(contradicted, [row(12.0)])) is None
+        assert session.failure_reason(judged(claim(), [row(10.0)])) is None
+        assert session.failure_reason(judged(contradicted, [row(12.0)])) is None
 
-    def test_drift(self, run: Session) -> None:
-        """Drift fails, with what came, what was expected, and why it was."""
-        assert run.failure_reason(judge(claim(), [row(12.0)])) == (
-            "'a-claim' must be reproduced (got contradicted: 12 % (convnext_tiny) lies 1 points over the band, "
-            "9 … 11 %); it was expected because the test says so"
-        )
+    def test_drift_fails_with_both_verdicts_and_their_reasons(self, session: Session) -> None:
+        """It names the claim, the expected verdict with its reason, and the actual one with its reason."""
+        verdict = judged(claim(), [row(12.0)])
 
-    def test_required(self, run: Session) -> None:
-        """A missing condition fails where the run requires it, with the remedy; another one doesn't."""
-        asked = claim(needs=["data"])
+        failure = session.failure_reason(verdict)
 
-        assert run.failure_reason(not_testable(asked, "data", "set EDGEAI_DATA")) == (
-            "'a-claim' must be testable, --claims-require data: set EDGEAI_DATA"
-        )
-        assert run.failure_reason(not_testable(asked, "weights", "supply them")) is None
+        assert failure is not None
+        assert failure.startswith(f"'a-claim' must be reproduced (got contradicted: {verdict.reason}); ")
+        assert failure.endswith(claim().expect.reason)
 
-    def test_restricted(self, run: Session) -> None:
-        """What a restriction to some models leaves open doesn't fail: it was asked for."""
-        assert run.failure_reason(not_testable(claim(), "models", "left out")) is None
+    def test_required_condition_that_is_missing_fails_with_the_remedy(self, session: Session) -> None:
+        """It names the claim and the option."""
+        verdict = judge(claim(needs=["data"]), Measured(obstacle=Obstacle("data", "set EDGEAI_DATA")))
 
+        failure = session.failure_reason(verdict)
 
-def test_document(folder: Path) -> None:
-    """The document holds what was found so far, in the files' order; a paper without findings is left out."""
-    run = _prepare(folder)
-    for name in ("two", "one"):
-        run.verdicts[f"paper/{name}"] = judge(claim(id=name), [row(10.0)])
+        assert failure is not None
+        assert failure.startswith("'a-claim' ")
+        assert "--claims-require=data" in failure
+        assert failure.endswith("set EDGEAI_DATA")
 
-    (paper,) = run.document().papers
+    @pytest.mark.parametrize("kind", ["weights", "models"])
+    def test_another_missing_condition_does_not_fail(self, session: Session, kind: Any) -> None:
+        """The user asked for a restriction to some models."""
+        verdict = judge(claim(needs=["data"]), Measured(obstacle=Obstacle(kind, "supply it")))
 
-    assert [entry.id for entry in paper.claims] == ["one", "two"]
+        assert verdict.requirement == kind
+        assert session.failure_reason(verdict) is None
 
 
-def test_deployed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim about what is deployed goes to the edge lab, which says what it lacks, and never to the lab."""
-    entry = claim_entry(id="fast", metric="latency", technique="combined")
-    (folder / "a.yaml").write_text(paper_yaml(entry), encoding="utf-8")
-    temporary_bundle.make.cache_clear()
-    monkeypatch.setattr(temporary_bundle, "find_spec", lambda _: None)
+class TestDocument:
+    """The document contains the results so far."""
 
-    found = _prepare(folder).judge("paper/fast", lab=None)  # type: ignore[arg-type]
+    def test_claims_are_in_the_order_of_the_file(self, folder: Path) -> None:
+        """A paper without results is left out."""
+        session = Session(folder)
+        session.sources["compressed"] = FakeSource(10.0)
+        one, two, _ = session.cases
+        for case in (two, one):
+            session.judge(case)
 
-    assert (found.verdict, found.condition) == ("not_testable", "edge")
-    assert "--bundle DIR" in found.reason
+        (paper,) = session.document().papers
+
+        assert [entry.id for entry in paper.claims] == ["one", "two"]
+
+    def test_failed_measurement_is_an_error(self, folder: Path) -> None:
+        """It is no verdict, and the reason is shown."""
+        session = Session(folder)
+        session.record_error(session.cases[0], "it broke")
+
+        (paper,) = session.document().papers
+
+        assert [(entry.verdict, entry.reason) for entry in paper.claims] == [("error", "it broke")]
 
 
-@pytest.mark.parametrize(
-    ("options", "device", "complaint"),
-    [
-        ({"bundle": Path("nowhere")}, "", r"nowhere/manifest\.json: must be a readable JSON file"),
-        ({"threads": 0}, "", r"--edge-threads must be 1 or more \(got 0\)"),
-        ({}, "toaster", r"EDGEAI_DEVICE must name a device of devices\.yaml \(got 'toaster'\)"),
-    ],
-)
-def test_edge_refused(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], device: str, complaint: str
-) -> None:
-    """Raises UserError at once for a bundle, a number of threads or a device that can't be."""
-    monkeypatch.setenv("EDGEAI_DEVICE", device)
+def test_unknown_device_is_refused_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EDGEAI_DEVICE must name a device of devices.yaml."""
+    monkeypatch.setenv("EDGEAI_DEVICE", "toaster")
 
-    with pytest.raises(UserError, match=complaint):
-        _prepare(folder, **options)
+    with pytest.raises(UserError, match=r"EDGEAI_DEVICE must .*\(got 'toaster'\)"):
+        Session(folder)

@@ -1,4 +1,4 @@
-"""The figures of one paper, each drawn from the document's rows; None where there is nothing to draw."""
+"""The figures of one paper's claims: paper against measured, reported against actual, and swept settings."""
 
 from __future__ import annotations
 
@@ -9,155 +9,185 @@ from collections.abc import Callable, Iterable, Sequence
 from matplotlib.axes import Axes
 
 from edgeai_repro.evidence.measurement import Measurement, Setting
-from edgeai_repro.report import text as cells
+from edgeai_repro.judge.formatting import describe_row
 from edgeai_repro.report.document import ClaimEntry, PaperEntry
-from edgeai_repro.report.figures import style as svg
 from edgeai_repro.report.figures.style import (
     ACTUAL,
     BAND,
     INK,
     LINE,
-    MARKERS,
     MUTED,
     REPORTED,
-    SERIES,
-    WIDTH,
+    ROW,
     Plot,
+    common_entries,
+    figure,
+    legend_entry,
+    report_style,
+    series_colour,
+    series_entry,
+    series_marker,
+    to_plot,
+)
+from edgeai_repro.report.text import (
+    actual_value,
+    by_size,
+    deciding_row,
+    detail_names,
+    format_optional,
+    humanize,
+    reported_value,
+    representative_rows,
 )
 
-ROW = 21  # units for one line
-SWEPT = 3  # values of a setting that make a curve
-FAR = 1e9  # an open end of a band, beyond every axis
+SWEPT = 3  # a setting with fewer values makes no curve
+FAR = 1e9  # stands for the open end of a band; beyond every axis
 
 
 def overview(paper: PaperEntry) -> Plot | None:
-    """Draw paper against measured: every claim on one scale, the half-width of its own band."""
+    """Draw all claims on one scale: the distance from the paper's value in half-widths of the claim's band."""
     claims = paper.claims
     if not any(claim.rows for claim in claims):
         return None
-    name, height = f"{paper.id}-overview", ROW * len(claims)
-    with svg.style(name):
-        drawing = svg.figure(height + 72)
-        axes = svg.axes(drawing, 142, 26, WIDTH - 154, height)
-        farthest = max(abs(_place(claim, value)) for claim in claims for value in _values(claim.rows))
+    name = f"{paper.id}-overview"
+    with report_style(name):
+        drawing = figure(ROW * len(claims) + 72)
+        axes = drawing.subplots()
+        farthest = max(abs(_distance(claim, value)) for claim in claims for value in _ends(claim.rows))
         decades = max(1, math.ceil(math.log10(max(farthest, 1.0) * 1.2)))
         axes.set_xscale("symlog", linthresh=1, linscale=0.8)
         axes.set_xlim(-(10**decades), 10**decades)
         axes.set_ylim(len(claims) - 0.5, -0.5)
         for y, claim in enumerate(claims):
-            low, high = (_place(claim, edge) for edge in _band(claim))
+            low, high = (_distance(claim, edge) for edge in _edges(claim))
             axes.barh(y, high - low, left=low, height=0.66, color=BAND, linewidth=0, zorder=0)
             axes.plot([0, 0], [y - 0.33, y + 0.33], color=INK, linewidth=1.4)
-            _points(axes, claim, claim.rows, y, size=2.8, alpha=0.4)
-            if row := cells.deciding_row(claim):
-                _points(axes, claim, [row], y, size=6.2, alpha=1.0)
+            _draw_rows(axes, claim, claim.rows, y, size=2.8, alpha=0.4)
+            if row := deciding_row(claim):
+                _draw_rows(axes, claim, [row], y, size=6.2, alpha=1.0)
         axes.set_yticks(range(len(claims)), [claim.id for claim in claims])
-        for text, claim in zip(axes.get_yticklabels(), claims, strict=True):
-            text.set_color(INK if claim.rows else MUTED)
+        for label, claim in zip(axes.get_yticklabels(), claims, strict=True):
+            label.set_color(INK if claim.rows else MUTED)
         powers = [10**power for power in range(decades + 1)]
         ticks = [*(-power for power in reversed(powers)), 0, *powers]
         axes.set_xticks(ticks, [f"{tick:+d}".replace("-", "−") if tick else "paper" for tick in ticks])
         axes.set_xticks([], minor=True)
-        _grid(axes)
-        svg.caption(drawing, "distance from the paper, in half-widths of the band")
-        svg.legend(drawing, svg.common_keys())
-        told = "; ".join(
-            f"{claim.id}: paper {cells.paper_value(claim)}, reported {cells.reported(claim) or 'not decided here'}"
-            + (f", actual {cells.actual(claim)}" if cells.actual(claim) else "")
+        axes.grid(axis="x")
+        axes.set_xlabel("distance from the paper, in half-widths of the band")
+        drawing.legend(handles=common_entries(), loc="outside upper center", ncols=4)
+        values = "; ".join(
+            f"{claim.id}: paper {claim.printed}, reported {reported_value(claim) or 'not decided here'}"
+            + (f", actual {actual_value(claim)}" if actual_value(claim) else "")
             for claim in claims
         )
-        return svg.inline(drawing, name, "Paper against measured, all claims on one scale", f"{told}.")
+        return to_plot(drawing, name, "Paper against measured, all claims on one scale", f"{values}.")
 
 
 def counted(paper: PaperEntry) -> Plot | None:
-    """Draw reported against actual, model by model: where the two part, the counters are at fault."""
-    chosen = [(claim, rows) for claim in paper.claims if (rows := cells.representative_rows(claim))]
-    if not chosen:
+    """Draw the reported and the actual value of each model. They differ if the counter misses something."""
+    shown = [(claim, rows) for claim in paper.claims if (rows := representative_rows(claim))]
+    if not shown:
         return None
-    left, width, gap = 104, 168, 36
-    name, height = f"{paper.id}-counted", sum(ROW * len(rows) + gap for _, rows in chosen)
-    with svg.style(name):
-        drawing, top = svg.figure(height + 60), 48.0
-        for claim, rows in chosen:
-            axes = svg.axes(drawing, left, top, width, ROW * len(rows))
-            axes.axvspan(*_band(claim), color=BAND, linewidth=0, zorder=0)
+    name, lines = f"{paper.id}-counted", [len(rows) for _, rows in shown]
+    with report_style(name):
+        drawing = figure(ROW * sum(lines) + 30 * len(lines) + 64)
+        panels = drawing.subplots(len(shown), squeeze=False, height_ratios=lines).ravel()
+        for axes, (claim, rows) in zip(panels, shown, strict=True):
+            axes.axvspan(*_edges(claim), color=BAND, linewidth=0, zorder=0)
             axes.axvline(claim.paper_value, color=INK, linewidth=1.4)
-            for y, row in enumerate(rows):
-                assert row.actual is not None, "rows without a actual value aren't chosen"
-                axes.plot([row.actual.value, row.reported.value], [y, y], color=LINE, linewidth=2.4, zorder=1)
-                axes.plot(row.actual.value, y, "D", color=ACTUAL, markersize=5.8)
-                axes.plot(row.reported.value, y, "o", color=REPORTED, markersize=6.2)
-                for x, value, colour in ((1.22, row.reported, REPORTED), (1.48, row.actual, ACTUAL)):
-                    axes.text(
-                        x,
-                        y,
-                        f"{value.value:.1f}",
-                        color=colour,
-                        ha="right",
-                        va="center_baseline",
-                        transform=axes.get_yaxis_transform(),
-                    )
+            _draw_pairs(axes, rows)
             axes.set_ylim(len(rows) - 0.5, -0.5)
-            values = [*_values(rows), claim.paper_value]
-            _limits(axes.set_xlim, [*values, 0.0, 100.0] if claim.unit == "%" else values)
+            values = [*_ends(rows), claim.paper_value]
+            _set_limits(axes.set_xlim, [*values, 0.0, 100.0] if claim.unit == "%" else values)
             axes.set_yticks(range(len(rows)), [row.model for row in rows])
-            _grid(axes)
-            axes.tick_params(axis="x", labelbottom=claim is chosen[-1][0], length=0)
-            axes.set_title(claim.id, x=-left / width)
-            top += ROW * len(rows) + gap
-        svg.caption(drawing, f"reduction, {chosen[-1][0].unit}")
-        svg.legend(drawing, svg.common_keys())
-        told = "; ".join(
-            f"{claim.id}, {row.model}: reported {cells.interval(row.reported, claim.unit)}, "
-            f"actual {cells.interval(row.actual, claim.unit)}"
-            for claim, rows in chosen
+            axes.grid(axis="x")
+            axes.tick_params(axis="x", labelbottom=claim is shown[-1][0], length=0)
+            axes.set_title(claim.id)
+        axes.set_xlabel(f"reduction, {shown[-1][0].unit}")
+        drawing.legend(handles=common_entries(), loc="outside upper center", ncols=4)
+        values_in_words = "; ".join(
+            f"{claim.id}, {row.model}: reported {format_optional(row.reported, claim.unit)}, "
+            f"actual {format_optional(row.actual, claim.unit)}"
+            for claim, rows in shown
             for row in rows
         )
-        return svg.inline(drawing, name, "What counters report, and what is so, model by model", f"{told}.")
+        return to_plot(drawing, name, "Reported and actual, model by model", f"{values_in_words}.")
 
 
 def sweeps(paper: PaperEntry) -> Plot | None:
-    """Draw what was measured against each setting that was swept, such as a target sparsity; a panel a claim."""
-    chosen = [(claim, setting) for claim in paper.claims if (setting := _swept(claim))]
-    if not chosen:
+    """Draw the measured values against each setting that was swept, such as a target, one panel per claim."""
+    shown = [(claim, setting) for claim in paper.claims if (setting := _swept_setting(claim))]
+    if not shown:
         return None
-    models = cells.by_size(dict.fromkeys(row.model for claim, _ in chosen for row in claim.rows))
-    name, lines, panel = f"{paper.id}-sweeps", math.ceil(len(chosen) / 2), 168
-    with svg.style(name):
-        drawing = svg.figure(panel * lines + 44)
-        for number, (claim, setting) in enumerate(chosen):
-            axes = svg.axes(drawing, 32 + 186 * (number % 2), 68 + panel * (number // 2), 138, panel - 62)
-            axes.axhspan(*_band(claim), color=BAND, linewidth=0, zorder=0)
+    models = by_size(dict.fromkeys(row.model for claim, _ in shown for row in claim.rows))
+    name, lines = f"{paper.id}-sweeps", math.ceil(len(shown) / 2)
+    with report_style(name):
+        drawing = figure(150 * lines + 40)
+        panels = drawing.subplots(lines, 2, squeeze=False).ravel()
+        for axes, (claim, setting) in zip(panels, shown, strict=False):
+            axes.axhspan(*_edges(claim), color=BAND, linewidth=0, zorder=0)
             axes.axhline(claim.paper_value, color=INK, linewidth=1.2)
-            for model in models:
-                _curve(axes, claim, model, setting, models.index(model))
-            _limits(axes.set_ylim, [*_values(claim.rows), claim.paper_value])
+            for index, model in enumerate(models):
+                _draw_curve(axes, claim, model, setting, index)
+            _set_limits(axes.set_ylim, [*_ends(claim.rows), claim.paper_value])
             axes.grid(axis="y")
-            axes.set_axisbelow(True)
             axes.tick_params(axis="y", labelcolor=MUTED, labelsize=9.5)
-            axes.set_title(f"{claim.id}, {claim.unit}", x=-0.16)
-            axes.set_xlabel(cells.humanize(setting), labelpad=1)
-        shown = [
-            svg.key(
-                model, SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)], linestyle="-", markersize=5.0
-            )
-            for index, model in enumerate(models)
-        ]
-        dashed = svg.key("actual", MUTED, "o", linestyle="--", markersize=5.0, markerfacecolor="none")
-        both = any(row.actual for claim, _ in chosen for row in claim.rows)
-        svg.legend(drawing, [*shown, *([dashed] if both else [])], columns=3)
-        told = "; ".join(
-            f"{claim.id}, {cells.where(row)}: {cells.interval(row.reported, claim.unit)}"
-            + (f", actual {cells.interval(row.actual, claim.unit)}" if row.actual else "")
-            for claim, _ in chosen
+            axes.set_title(f"{claim.id}, {claim.unit}")
+            axes.set_xlabel(humanize(setting))
+        for empty in panels[len(shown) :]:
+            empty.set_axis_off()
+        entries = [series_entry(model, index) for index, model in enumerate(models)]
+        if any(row.actual for claim, _ in shown for row in claim.rows):
+            dashed = {"linestyle": "--", "markersize": 5.0, "markerfacecolor": "none"}
+            entries.append(legend_entry("actual", MUTED, "o", **dashed))
+        drawing.legend(handles=entries, loc="outside upper center", ncols=3)
+        values = "; ".join(
+            f"{claim.id}, {describe_row(row)}: {format_optional(row.reported, claim.unit)}"
+            + (f", actual {format_optional(row.actual, claim.unit)}" if row.actual else "")
+            for claim, _ in shown
             for row in claim.rows
         )
-        return svg.inline(drawing, name, "What each setting gives", f"{told}.")
+        return to_plot(drawing, name, "Measured values at each setting", f"{values}.")
 
 
-def _curve(axes: Axes, claim: ClaimEntry, model: str, setting: str, index: int) -> None:
-    colour, marker = SERIES[index % len(SERIES)], MARKERS[index % len(MARKERS)]
-    rows = [row for row in claim.rows if row.model == model and _number(row.details.get(setting))]
+def _draw_rows(
+    axes: Axes, claim: ClaimEntry, rows: Sequence[Measurement], y: float, *, size: float, alpha: float
+) -> None:
+    """Draw the reported and actual values of some rows, with their intervals, on one line of the overview."""
+    actual = [row.actual for row in rows if row.actual is not None]
+    for values, marker, colour in ((actual, "D", ACTUAL), ([row.reported for row in rows], "o", REPORTED)):
+        heights = [y] * len(values)
+        lows, highs = ([_distance(claim, getattr(value, end)) for value in values] for end in ("low", "high"))
+        axes.hlines(heights, lows, highs, colour, linewidth=1.2, alpha=alpha)
+        middles = [_distance(claim, value.value) for value in values]
+        axes.plot(middles, heights, marker, color=colour, markersize=size, alpha=alpha, markeredgewidth=0)
+
+
+def _draw_pairs(axes: Axes, rows: Sequence[Measurement]) -> None:
+    """Draw each row's reported and actual value on one line, with both numbers to the right of the axes."""
+    heights = range(len(rows))
+    reported = [row.reported.value for row in rows]
+    actual = [row.actual.value for row in rows if row.actual is not None]
+    axes.hlines(heights, actual, reported, color=LINE, linewidth=2.4)
+    axes.plot(actual, heights, "D", color=ACTUAL, markersize=5.8)
+    axes.plot(reported, heights, "o", color=REPORTED, markersize=6.2)
+    for offset, values, colour in ((40, reported, REPORTED), (80, actual, ACTUAL)):
+        for y, value in zip(heights, values, strict=True):
+            axes.annotate(
+                f"{value:.1f}",
+                (1, y),
+                (offset, 0),
+                xycoords=axes.get_yaxis_transform(),
+                textcoords="offset points",
+                color=colour,
+                ha="right",
+                va="center_baseline",
+            )
+
+
+def _draw_curve(axes: Axes, claim: ClaimEntry, model: str, setting: str, index: int) -> None:
+    colour, marker = series_colour(index), series_marker(index)
+    rows = [row for row in claim.rows if row.model == model and _is_number(row.details.get(setting))]
     rows.sort(key=lambda row: float(row.details[setting]))
     x = [float(row.details[setting]) for row in rows]
     axes.vlines(x, [row.reported.low for row in rows], [row.reported.high for row in rows], colour, linewidth=1.2)
@@ -166,57 +196,45 @@ def _curve(axes: Axes, claim: ClaimEntry, model: str, setting: str, index: int) 
         axes.plot(x, actual, "--", color=colour, marker=marker, markersize=4.6, markerfacecolor="none")
 
 
-def _swept(claim: ClaimEntry) -> str | None:
-    """Return the setting of which one model has the most numbers, each once, where they are enough for a curve."""
+def _swept_setting(claim: ClaimEntry) -> str | None:
+    """Return the numeric setting with the most values for one model, or None if none makes a curve.
+
+    A setting with several rows at one value is left out: something else varies there.
+    """
 
     def values(name: str) -> int:
-        places = Counter((row.model, row.details[name]) for row in claim.rows if _number(row.details.get(name)))
-        alone = max(places.values(), default=0) == 1  # else something varies beside it
-        return max(Counter(model for model, _ in places).values(), default=0) if alone else 0
+        points = Counter((row.model, row.details[name]) for row in claim.rows if _is_number(row.details.get(name)))
+        if max(points.values(), default=0) != 1:
+            return 0
+        return max(Counter(model for model, _ in points).values())
 
-    best = max(cells.parameters(claim), key=values, default=None)
+    best = max(detail_names(claim), key=values, default=None)
     return best if best is not None and values(best) >= SWEPT else None
 
 
-def _band(claim: ClaimEntry) -> tuple[float, float]:
+def _edges(claim: ClaimEntry) -> tuple[float, float]:
     low, high = claim.band.low, claim.band.high
     return -FAR if low is None else low, FAR if high is None else high
 
 
-def _place(claim: ClaimEntry, value: float) -> float:
-    """Return the distance from the paper's value in half-widths of the band; where it has no width, in units."""
+def _distance(claim: ClaimEntry, value: float) -> float:
+    """Return the distance from the paper's value in half-widths of the band, or in units if it has no width."""
     edges = [abs(edge - claim.paper_value) for edge in (claim.band.low, claim.band.high) if edge is not None]
     return (value - claim.paper_value) / (max(edges, default=0.0) or 1.0)
 
 
-def _points(
-    axes: Axes, claim: ClaimEntry, rows: Sequence[Measurement], y: float, *, size: float, alpha: float
-) -> None:
-    for row in rows:
-        for value, marker, colour in ((row.actual, "D", ACTUAL), (row.reported, "o", REPORTED)):
-            if value is not None:
-                ends = [_place(claim, end) for end in (value.low, value.high)]
-                axes.plot(ends, [y, y], color=colour, linewidth=1.2, alpha=alpha)
-                place = _place(claim, value.value)
-                axes.plot(place, y, marker, color=colour, markersize=size, alpha=alpha, markeredgewidth=0)
+def _ends(rows: Iterable[Measurement]) -> list[float]:
+    """Return the ends of all intervals of some rows."""
+    intervals = [value for row in rows for value in (row.reported, row.actual) if value is not None]
+    return [end for interval in intervals for end in (interval.low, interval.high)]
 
 
-def _values(rows: Iterable[Measurement]) -> list[float]:
-    both = [value for row in rows for value in (row.reported, row.actual) if value is not None]
-    return [end for value in both for end in (value.low, value.high)]
-
-
-def _number(value: Setting | None) -> bool:
+def _is_number(value: Setting | None) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _limits(set_limits: Callable[[float, float], object], values: Sequence[float]) -> None:
-    """Let an axis hold the values, and a little more, whatever else is drawn on it."""
+def _set_limits(set_limits: Callable[[float, float], object], values: Sequence[float]) -> None:
+    """Set axis limits to the data range plus 5 %."""
     low, high = min(values), max(values)
     pad = 0.05 * (high - low) or 1.0
     set_limits(low - pad, high + pad)
-
-
-def _grid(axes: Axes) -> None:
-    axes.grid(axis="x")
-    axes.set_axisbelow(True)

@@ -1,82 +1,39 @@
-"""A matplotlib figure as SVG that stands inside a page: same data, same bytes; in the page's colours and type.
-
-Figures are drawn in units of the page: `WIDTH` of them fill a phone's screen, so that type is legible there.
-"""
+"""Draws matplotlib figures in the report's style, as SVG. The same data gives the same bytes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 from markupsafe import Markup
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-WIDTH = 360
-# What a colour is for, and its hue on white; the style sheet gives each another one on black. Blue and vermilion
-# stay apart for all common kinds of colour-blindness, and so do the series, which also differ in their markers.
+STYLE_SHEET = Path(__file__).with_name("report.mplstyle")
+WIDTH = 360  # points; as wide as a phone's screen, so that the text is legible there
+ROW = 21  # points, the height of one line of a figure
+# Blue and vermilion can be told apart with all common kinds of colour blindness. So can the series, which also
+# have different markers.
 INK, MUTED, LINE, BAND = "#1a1f25", "#59636e", "#d3d9df", "#d3e3f3"
 REPORTED, ACTUAL = "#0a5aa8", "#c2500c"
 SERIES = ("#0b5ba7", "#c2510b", "#0e7a5b", "#8a3f8f")
-COLOURS = {
-    "ink": INK,
-    "muted": MUTED,
-    "line": LINE,
-    "band": BAND,
-    "reported": REPORTED,
-    "actual": ACTUAL,
-    **{f"series-{number}": colour for number, colour in enumerate(SERIES)},
-}
 MARKERS = ("o", "s", "^", "D")
-_STYLE: dict[Any, object] = {  # matplotlib types its keys one by one, and not the same in all versions
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.labelsize": 10,
-    "axes.linewidth": 0.8,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titlepad": 6,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "figure.dpi": 72,  # a point is a unit of the page
-    "font.family": "DejaVu Sans",  # comes with matplotlib; the page shows its own type
-    "font.size": 10,
-    "grid.color": LINE,
-    "grid.linewidth": 0.6,
-    "legend.borderpad": 0,
-    "legend.columnspacing": 1.2,
-    "legend.fontsize": 9.5,
-    "legend.frameon": False,
-    "legend.handletextpad": 0.5,
-    "legend.labelcolor": INK,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "text.parse_math": False,  # a dollar in a claim's name is a dollar
-    "xtick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "xtick.labelsize": 9.5,
-    "ytick.color": LINE,
-    "ytick.labelcolor": INK,
-    "ytick.labelsize": 10,
-    "ytick.major.size": 0,
-}
-_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the date would differ on every run
+# Matplotlib numbers the groups of each figure from 1: two figures on one page would share these ids.
+_GROUP_ID = re.compile(r' id="[\w.]+_\d{1,4}"')
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of the report: its anchor, what it shows in a line, the same at length, and the SVG itself."""
+    """A figure of the report: its id in the page, its title, its content in words, and the drawing as SVG."""
 
     name: str
     title: str
@@ -85,69 +42,58 @@ class Plot:
 
 
 @contextmanager
-def style(name: str) -> Iterator[None]:
-    """Draw in the report's style, whatever this user's matplotlib is set to; `name` keeps figures' ids apart."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": name})
+def report_style(name: str) -> Iterator[None]:
+    """Draw in the report's style, whatever the user's matplotlib settings are.
+
+    `name` is the figure's id. It makes the ids in the SVG unique on the page.
+    """
+    settings: list[Any] = [STYLE_SHEET, {"svg.hashsalt": name}]
+    with matplotlib.style.context(settings, after_reset=True):
         yield
 
 
 def figure(height: float) -> Figure:
-    """Return an empty figure, `WIDTH` units wide and `height` high."""
-    return Figure(figsize=(WIDTH / 72, height / 72), facecolor="none")
+    """Return an empty figure, `WIDTH` points wide and `height` points high."""
+    return Figure(figsize=(WIDTH / 72, height / 72), layout="constrained")
 
 
-def axes(drawing: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Return axes at a place in units, `top` counted from the upper edge."""
-    full = drawing.get_figheight() * 72
-    box = (left / WIDTH, 1 - (top + height) / full, width / WIDTH, height / full)
-    return drawing.add_axes(box, facecolor="none")
-
-
-def caption(drawing: Figure, text: str) -> None:
-    """Write what the lowest axis shows, at the foot."""
-    drawing.text(0.5, 4 / (drawing.get_figheight() * 72), text, ha="center", va="bottom", color=MUTED)
-
-
-def legend(drawing: Figure, keys: Sequence[Artist], *, columns: int | None = None) -> None:
-    """Show a legend at the head, in one line unless told otherwise."""
-    drawing.legend(
-        handles=list(keys), loc="upper center", ncol=columns or len(keys), bbox_to_anchor=(0.5, 1), handlelength=1.4
-    )
-
-
-def key(label: str, colour: str, marker: str, **line: Any) -> Artist:
-    """Return a legend's entry for a marker; `line` are matplotlib's properties of it."""
+def legend_entry(label: str, colour: str, marker: str, **line: Any) -> Artist:
+    """Return the legend's entry for a marker. `line` are matplotlib's properties of a line."""
     return Line2D([], [], label=label, color=colour, marker=marker, **{"linestyle": "", "markersize": 6.0, **line})
 
 
-def common_keys() -> list[Artist]:
-    """Return the legend's entries for the paper's value, its band, and both kinds of measured values."""
+def series_entry(label: str, index: int) -> Artist:
+    """Return the legend's entry for a curve. `index` is its place among the series."""
+    return legend_entry(label, series_colour(index), series_marker(index), linestyle="-", markersize=5.0)
+
+
+def series_colour(index: int) -> str:
+    """Return the colour of a curve by its place among the series."""
+    return SERIES[index % len(SERIES)]
+
+
+def series_marker(index: int) -> str:
+    """Return the marker of a curve by its place among the series."""
+    return MARKERS[index % len(MARKERS)]
+
+
+def common_entries() -> list[Artist]:
+    """Return the legend's entries for the paper's value, its band, and the reported and actual values."""
     return [
-        key("paper", INK, "|", markersize=9.0, markeredgewidth=1.4),
+        legend_entry("paper", INK, "|", markersize=9.0, markeredgewidth=1.4),
         Patch(color=BAND, label="band"),
-        key("reported", REPORTED, "o"),
-        key("actual", ACTUAL, "D", markersize=5.4),
+        legend_entry("reported", REPORTED, "o"),
+        legend_entry("actual", ACTUAL, "D", markersize=5.4),
     ]
 
 
-def inline(drawing: Figure, name: str, title: str, description: str) -> Plot:
-    """Return a figure as SVG for a page, with its title and its description for who can't see it."""
+def to_plot(drawing: Figure, name: str, title: str, description: str) -> Plot:
+    """Return a figure with its SVG, ready to stand in an HTML page."""
+    if engine := drawing.get_layout_engine():
+        engine.execute(drawing)
+        drawing.set_layout_engine(None)  # done; else savefig would draw everything twice
     stream = StringIO()
-    drawing.savefig(stream, format="svg", metadata=_NO_METADATA)
-    text = stream.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
-    used = set(re.findall(r"#([^\")]+)[\")]", text))  # the other ids are the same in every figure
-    text = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", text)
-    size = re.compile(r'<svg [^>]*viewBox="([^"]+)"[^>]*>').match(text)
-    assert size, "matplotlib's SVG begins with its size"
-    for role, colour in COLOURS.items():
-        text = text.replace(colour, f"var(--{role})")
-    head = Markup(
-        '<svg class="drawing" viewBox="{}" role="img" aria-labelledby="{}-title {}-desc">'
-        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>'
-    ).format(size[1], name, name, name, title, name, description)
-    # What matplotlib writes is escaped already: no text of a claim comes into it as markup.
-    return Plot(name, title, description, head + Markup(text[size.end() :].replace("xlink:href", "href").strip()))
+    drawing.savefig(stream, format="svg", transparent=True, metadata=_NO_METADATA)
+    _, tag, svg = stream.getvalue().partition("<svg")  # without the XML declaration, which HTML doesn't allow
+    # Matplotlib escapes all text, so no text of a claim can become markup.
+    return Plot(name, title, description, Markup(_GROUP_ID.sub("", tag + svg).strip()))
