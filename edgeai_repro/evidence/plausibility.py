@@ -82,7 +82,7 @@ def trained_evaluation(record: TrainingRecord) -> Evaluation | None:
     elif recipe["unstructured"] is not None:
         technique = "unstructured_pruning"
     for evaluation in record.evaluations:
-        if evaluation.technique == technique and evaluation.params.get("retraining") != "none":
+        if evaluation.technique == technique and evaluation.settings.get("retraining") != "none":
             return evaluation
     return None
 

@@ -96,7 +96,7 @@ def test_filters_are_cut_from_the_weights_and_each_stage_is_recorded(tmp_path: P
 
     assert record.hidden_widths == (8, 16, 16, 24, 32, 32, 64, 64, 64)
     cut = {"plan": "a-plan", "ranking": "l1"}
-    assert [(e.technique, e.params) for e in record.evaluations] == [
+    assert [(e.technique, e.settings) for e in record.evaluations] == [
         ("none", {}),
         ("filter_pruning", {**cut, "retraining": "none"}),
         ("filter_pruning", {**cut, "retraining": "finetuned"}),
@@ -111,7 +111,7 @@ def test_from_scratch_the_smaller_network_is_drawn_anew(tmp_path: Path) -> None:
     record = train(Recipe("resnet20", filters=RATES, **SMALL), tmp_path, tmp_path / "out", command="")
 
     assert record.hidden_widths[0] == 8
-    assert [e.params["retraining"] for e in record.evaluations] == ["scratch"]
+    assert [e.settings["retraining"] for e in record.evaluations] == ["scratch"]
 
 
 def test_widths_give_a_network(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def record() -> TrainingRecord:
 def _with_bits(record: TrainingRecord, bits: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingRecord:
     """Return the record with another bitmap of its first technique."""
     first, *rest = record.evaluations
-    changed = Evaluation.of(first.technique, bits, **first.params)
+    changed = Evaluation.of(first.technique, bits, **first.settings)
     return record.model_copy(update={"evaluations": (changed, *rest)})
 
 
