@@ -10,7 +10,8 @@ import pytest
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement
 from edgeai_repro.evidence.trained_run import TrainedRun
-from edgeai_repro.training.trained_models import ComparableRuns, recorded_evaluation
+from edgeai_repro.training.comparable_runs import ComparableRuns
+from edgeai_repro.training.trained_models import recorded_evaluation
 from tests.support.factories import claim_entry
 from tests.support.records import FULL, FULL_SCALE, evaluated, record
 
