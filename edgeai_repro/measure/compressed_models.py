@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
+from edgeai_repro.errors import MissingRequirement, TooNoisyError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Setting, Settings
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
@@ -68,7 +69,12 @@ class CompressedModels:
         if not models:
             return Measured(obstacle=models_left_out(claim))
         function = COMPRESSED.functions[claim.metric]
-        return Measured(tuple(row for model in models for row in function(self, claim, model)))
+        try:
+            return Measured(tuple(row for model in models for row in function(self, claim, model)))
+        except MissingRequirement as missing:  # a user's metric may need data, or time something
+            return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
+        except TooNoisyError as noise:
+            return Measured(obstacle=Obstacle("noise", str(noise)))
 
     def profile(self, model: str, technique: str = UNCOMPRESSED, settings: Settings | None = None) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings."""
