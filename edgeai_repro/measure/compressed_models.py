@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
+<<<<<<< HEAD
 from edgeai_repro.compress.techniques import Variant, apply_all
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
+=======
+from edgeai_repro.errors import MissingRequirement, TooNoisyError
+from edgeai_repro.evidence.measurement import Measured, Obstacle, Setting, Settings
+>>>>>>> room-f
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 if TYPE_CHECKING:
@@ -68,7 +73,12 @@ class CompressedModels:
         if not models:
             return Measured(obstacle=models_left_out(claim))
         function = COMPRESSED.functions[claim.metric]
-        return Measured(tuple(row for model in models for row in function(self, claim, model)))
+        try:
+            return Measured(tuple(row for model in models for row in function(self, claim, model)))
+        except MissingRequirement as missing:  # a user's metric may need data, or time something
+            return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
+        except TooNoisyError as noise:
+            return Measured(obstacle=Obstacle("noise", str(noise)))
 
     def profile(self, model: str, technique: str = UNCOMPRESSED, settings: Settings | None = None) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings."""
