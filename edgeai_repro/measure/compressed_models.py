@@ -16,13 +16,9 @@ from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
-<<<<<<< HEAD
 from edgeai_repro.compress.techniques import Variant, apply_all
-from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
-=======
 from edgeai_repro.errors import MissingRequirement, TooNoisyError
-from edgeai_repro.evidence.measurement import Measured, Obstacle, Setting, Settings
->>>>>>> room-f
+from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 if TYPE_CHECKING:

@@ -313,16 +313,10 @@ class TestEvidence:
         (here / "claims" / "paper.yaml").write_text(text, encoding="utf-8")
         return here / "claims"
 
-<<<<<<< HEAD
-    def test_add(self, command: Command) -> None:
-        """The record of a finished run is kept by its folder's name, or another, from the folder or the file."""
-        Path("run").mkdir()
-        shutil.copy(ROOT / "evidence" / "tiny-dense-s0.json", Path("run") / RESULT)
-=======
     def test_add_keeps_the_record_of_a_run(self, command: Command) -> None:
         """Its name is that of the run's folder, or the given one; the run may be named by folder or by file."""
-        command(*TRAIN, "--out", "run")
->>>>>>> room-f
+        Path("run").mkdir()
+        shutil.copy(ROOT / "evidence" / "tiny-dense-s0.json", Path("run") / RESULT)
 
         assert command("evidence", "add", "run") == (0, "evidence/run.json\n", "")
         assert command("evidence", "add", f"run/{RESULT}", "--name", "again")[1] == "evidence/again.json\n"
