@@ -77,12 +77,13 @@ def complaints(error: ValidationError, schema: type[BaseModel], document: Any) -
     """Return all mistakes that pydantic found in a document, one line per place.
 
     A line gives the place, the rule, the value received and the next step. A misspelled or renamed key doesn't also
-    count as missing.
+    count as missing. If the document has another schema version, only that is reported.
     """
     errors = error.errors(include_url=False)
+    errors = [details for details in errors if details["loc"] == ("schema_version",)] or errors
     present = {
         (*parents, name)
-        for *parents, key in (complaint["loc"] for complaint in errors if complaint["type"] == "extra_forbidden")
+        for *parents, key in (details["loc"] for details in errors if details["type"] == "extra_forbidden")
         if (name := _intended_key(schema, tuple(parents), str(key)))
     }
     places: dict[tuple[str, str], list[_Complaint]] = {}

@@ -71,7 +71,7 @@ def train(
     command = " ".join(["edgeai-repro", *sys.argv[1:]])
     record = run_training(recipe, data, out, command=command, sparsities=sparsities)
     for evaluation in record.evaluations:
-        settings = dict(evaluation.params) or ""
+        settings = dict(evaluation.settings) or ""
         typer.echo(f"{evaluation.technique} {settings}: {evaluation.top1:.2f} % of {evaluation.n}")
     typer.echo(out)
 

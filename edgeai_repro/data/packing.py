@@ -1,10 +1,8 @@
-"""Get, pack and verify CIFAR-10. Nothing is half-written: a folder counts once its last file is in place."""
+"""Downloads, packs and verifies CIFAR-10. A folder is written whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +14,17 @@ from torchvision.datasets import CIFAR10 as TORCHVISION
 from torchvision.datasets.utils import download_and_extract_archive
 
 from edgeai_repro.data.cifar import (
-    BATCHES,
     BATCHES_FOLDER,
     CIFAR10,
     DATASETS,
     GRID,
+    LABELS,
+    MANIFEST,
     PER_MOSAIC,
     SIDE,
     Dataset,
+    Manifest,
+    PackedFile,
     Part,
     batches_folder,
     load_batches,
@@ -31,14 +32,14 @@ from edgeai_repro.data.cifar import (
     packed_folder,
 )
 from edgeai_repro.errors import MissingRequirement, UserError
-from edgeai_repro.files import atomic_write
+from edgeai_repro.files import atomic_folder, sha256
 
 PARTS: tuple[Part, ...] = ("train", "test")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A part of a data set that was read whole: its form, its size, and the sha256 of its pixels and labels."""
+    """A part of a data set that was read and checked. `form` is "packed" or "torchvision"."""
 
     dataset: str
     part: str
@@ -49,20 +50,20 @@ class Verified:
 
 
 def verify(folder: Path) -> list[Verified]:
-    """Read every part of every data set under `folder`; its hashes, shapes and class counts are checked thereby.
+    """Read every part of every data set under `folder`, which checks sums, shapes and class counts.
 
-    Raises ConditionMissing where there is none, UserError at the first fault.
+    Raises MissingRequirement if there is no data, UserError at the first damaged file.
     """
-    found = []
+    verified = []
     for dataset in DATASETS.values():
         form = _form(folder, dataset)
         for part in PARTS if form else ():
             if part in dataset.sizes:
                 split = load_split(folder, part, dataset)
-                found.append(Verified(dataset.name, part, str(form), len(split), split.classes, split.sha256))
-    if not found:
-        load_split(folder, "test")  # says what is missing
-    return found
+                verified.append(Verified(dataset.name, part, str(form), len(split), split.classes, split.sha256))
+    if not verified:
+        load_split(folder, "test")  # raises MissingRequirement
+    return verified
 
 
 def _form(folder: Path, dataset: Dataset) -> str | None:
@@ -72,36 +73,29 @@ def _form(folder: Path, dataset: Dataset) -> str | None:
 
 
 def pack(source: Path, target: Path) -> Path:
-    """Write CIFAR-10 from torchvision's form under `source` in the packed form to `target/cifar10`; return that.
+    """Pack torchvision's CIFAR-10 under `source` into the folder `target/cifar10`; return that folder.
 
-    The manifest is written last, so what was interrupted is not taken for data. Raises ConditionMissing where
-    `source` holds no batch files, UserError where they are damaged or `target` can't be written.
+    Raises MissingRequirement if `source` contains no batch files, UserError if they are damaged, or if the folder
+    exists or can't be written.
     """
     batches = batches_folder(source)
     if batches is None:
         raise MissingRequirement(
-            "data", f"torchvision's CIFAR-10 is not in {str(source)!r}: `edgeai-repro data get`"
+            "data", f"{source}: contains no batch files of CIFAR-10; fetch them with `edgeai-repro data get FOLDER`"
         )
-    folder = target / CIFAR10.name
-    if (folder / "manifest.json").exists():
-        raise UserError(f"'target' must not hold a packed CIFAR-10 yet (got {str(folder)!r}); name another folder")
-    contents, labels = {}, {}
-    for part in PARTS:
-        images, labels[part] = load_batches(batches, part)
-        for index, name in enumerate(CIFAR10.mosaics(part)):
-            contents[name] = mosaic(images[index * PER_MOSAIC : (index + 1) * PER_MOSAIC])
-            _write(folder / name, contents[name])
-    masks = {f"lossless_{part}": np.ones(CIFAR10.sizes[part], bool) for part in PARTS}
-    stored = io.BytesIO()
-    np.savez_compressed(stored, allow_pickle=False, **labels, **masks)
-    contents["labels.npz"] = stored.getvalue()
-    _write(folder / "labels.npz", contents["labels.npz"])
-    manifest = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        for name, content in contents.items()
-    }
-    _write(folder / "manifest.json", json.dumps(manifest, indent=1).encode())
-    return folder
+    path = target / CIFAR10.name
+    with atomic_folder(path) as folder:
+        labels = {}
+        for part in PARTS:
+            images, labels[part] = load_batches(batches, part)
+            for index, name in enumerate(CIFAR10.mosaics(part)):
+                (folder / name).write_bytes(mosaic(images[index * PER_MOSAIC : (index + 1) * PER_MOSAIC]))
+        np.savez_compressed(folder / LABELS, allow_pickle=False, **labels)
+        manifest = Manifest(
+            {file.name: PackedFile(sha256=sha256(file), bytes=file.stat().st_size) for file in folder.iterdir()}
+        )
+        (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+    return path
 
 
 def mosaic(images: NDArray[np.uint8]) -> bytes:
@@ -113,34 +107,25 @@ def mosaic(images: NDArray[np.uint8]) -> bytes:
     return stored.getvalue()
 
 
-def _write(path: Path, content: bytes) -> None:
-    with atomic_write(path) as file:
-        file.write(content)
-
-
 def download(folder: Path) -> Path:
-    """Have torchvision fetch CIFAR-10 into `folder`; return the folder of its batch files, whose md5 were checked.
+    """Download CIFAR-10 with torchvision into `folder`, unless it is there; return the folder of its batch files.
 
-    Raises UserError where it can't be fetched; nothing is left then.
+    Raises UserError if it can't be fetched, in which case nothing is left, or if a file has another md5.
     """
     target = folder / BATCHES_FOLDER
     if not target.exists():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".cifar10.") as rest:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".cifar10.") as temporary:
                 download_and_extract_archive(
-                    TORCHVISION.url,
-                    rest,
-                    filename=TORCHVISION.filename,
-                    md5=TORCHVISION.tgz_md5,
-                    remove_finished=True,
+                    TORCHVISION.url, temporary, filename=TORCHVISION.filename, md5=TORCHVISION.tgz_md5
                 )
-                (Path(rest) / BATCHES_FOLDER).rename(target)
+                (Path(temporary) / BATCHES_FOLDER).rename(target)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"{TORCHVISION.url!r} must be within reach and {str(folder)!r} writable ({error}); try again, "
-                "or unpack the archive there by hand"
+                f"{folder}: must be writable, and {TORCHVISION.url} reachable (got {error}); try again, or unpack "
+                "the archive there by hand"
             ) from None
-    for part in BATCHES:
-        load_batches(target, part)  # type: ignore[arg-type]
+    for part in PARTS:
+        load_batches(target, part)
     return target

@@ -1,4 +1,4 @@
-"""From a uint8 split to normalised batches: crop, flip, resize and normalise, on whole batches at once."""
+"""Crops, flips, resizes and normalises whole batches of uint8 images."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 PAD = 4
-# The mean and standard deviation of ImageNet's pixels, as torchvision's weights expect them. The same for data from
-# elsewhere, so that a model is told apart by its weights alone.
+# The mean and standard deviation of ImageNet's pixels, which torchvision's weights expect. They are used for all
+# data, so that a model needs no normalisation other than this one.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -16,7 +16,7 @@ STD = (0.229, 0.224, 0.225)
 def normalise(images: Tensor, resolution: int = 32) -> Tensor:
     """Return uint8 images (N, 3, H, W) as float32 (N, 3, resolution, resolution), normalised, channels last.
 
-    Another resolution is reached by bilinear interpolation.
+    Other resolutions are reached by bilinear interpolation.
     """
     mean, std = (torch.tensor(values, device=images.device).view(1, 3, 1, 1) for values in (MEAN, STD))
     scaled = images.float().sub_(mean * 255).div_(std * 255)
@@ -27,7 +27,10 @@ def normalise(images: Tensor, resolution: int = 32) -> Tensor:
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Crop each of the uint8 images (N, 3, H, W) at random after padding by 4 black pixels; flip half of them."""
+    """Return uint8 images (N, 3, H, W) cropped at random, and flipped with probability 1/2.
+
+    Each is padded by 4 black pixels before it is cropped to its size.
+    """
     count, _, height, width = images.shape
     down, right = torch.randint(2 * PAD + 1, (2, count), generator=generator)
     flipped = torch.rand(count, generator=generator) < 0.5

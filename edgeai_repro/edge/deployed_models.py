@@ -92,7 +92,7 @@ class DeployedModels:
             return Measured(obstacle=Obstacle("noise", str(noise)))
         if METRICS[claim.metric].unit != "ms" or (self.named is not None and self.named.kind == "edge"):
             return Measured(rows)
-        target = float(self.bundle.model(self._variant(claim.technique)).params.get("target", 0.0))
+        target = float(self.bundle.model(self._variant(claim.technique)).settings.get("target", 0.0))
         return Measured(rows, not_an_edge_device(claim, rows, self.bundle, target, self.named, self._devices))
 
     def _rows(self, claim: Claim, full: FullScale | None) -> tuple[Measurement, ...]:
@@ -211,8 +211,8 @@ class DeployedModels:
         """Return the manifest's entry of a model. Raises MissingRequirement if it has other settings."""
         entry = self.bundle.model(variant)
         for name, value in settings.items():
-            if name in entry.params and entry.params[name] != value:
-                got = entry.params[name]
+            if name in entry.settings and entry.settings[name] != value:
+                got = entry.settings[name]
                 raise MissingRequirement(
                     "edge", f"the claim needs {name} {value}; the bundle's {variant} has {got}"
                 )

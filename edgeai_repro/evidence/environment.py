@@ -1,4 +1,4 @@
-"""The machine and the software that a run is made on, read without importing any of it."""
+"""The machine and the software of this run. No package is imported to find its version."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ PACKAGES = (
     "scipy",
 )
 VARIABLES = {
-    "EDGEAI_DATA": "the folder that holds CIFAR-10",
+    "EDGEAI_DATA": "the folder of CIFAR-10",
     "EDGEAI_MODELS": "the folder of trained and compressed models",
-    "EDGEAI_DEVICE": "the edge device that this is, by its key in devices.yaml",
+    "EDGEAI_DEVICE": "the key of this edge device in devices.yaml",
 }
 
-
 CPUINFO = Path("/proc/cpuinfo")
-EMULATED = "this processor is emulated, and its times tell nothing of any device"
-# The program that the kernel runs this thread with. qemu hides itself under /proc/self, and from 8.2 on makes up a
-# /proc/cpuinfo too, but knows nothing of thread-self (linux-user/syscall.c, is_proc_myself; seen with 7.2).
+EMULATED = "this processor is emulated, so its times say nothing about any device"
+# The program that the kernel runs in this thread. qemu hides itself under /proc/self, and since 8.2 it also invents
+# /proc/cpuinfo, but it doesn't hide thread-self (linux-user/syscall.c, is_proc_myself; observed with 7.2).
 EXECUTED = Path("/proc/thread-self/exe")
 ARM = ("armv6l", "armv7l", "armv8l", "aarch64", "arm64")
 FAMILIES = dict.fromkeys(("i386", "i686", "x86_64", "amd64"), "x86") | dict.fromkeys(ARM, "arm")
 ELF_MACHINES = {3: "x86", 62: "x86", 40: "arm", 183: "arm"}  # EM_386, EM_X86_64, EM_ARM, EM_AARCH64
-CPUINFO_KEYS = {"vendor_id": "x86", "CPU implementer": "arm"}  # what the kernels of each say of every core
+CPUINFO_KEYS = {"vendor_id": "x86", "CPU implementer": "arm"}  # the key that each kernel lists for every core
 
 
 def describe() -> Environment:
-    """Return the environment; threads and engine are torch's, and None where torch isn't loaded."""
+    """Return the environment. `threads` and `engine` are those of torch, None if torch isn't loaded."""
     torch = sys.modules.get("torch")
     return Environment(
         python=platform.python_version(),
@@ -66,38 +65,34 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def emulated() -> bool:
-    """Tell whether an emulator (qemu-user, Rosetta, box64) runs this process, so that its times mean nothing.
+    """Return whether an emulator (qemu-user, Rosetta, box64) runs this process, which makes its times meaningless.
 
-    One does where the program that the kernel executes, or the processor that it describes, is of another family
-    than the machine that Python sees. A whole machine that is emulated isn't told from a real one.
+    The sign is a program or a processor of another family than the machine that Python reports. An emulator of a
+    whole machine isn't detected.
     """
     machine = platform.machine().lower()
-    seen = FAMILIES.get(machine, machine)
-    return any(family not in (None, seen) for family in (_executed(), _described()))
+    family = FAMILIES.get(machine, machine)
+    return any(other not in (None, family) for other in (_program_family(), _processor_family()))
 
 
 def variables() -> dict[str, tuple[str, bool]]:
-    """Return every EDGEAI_* variable that is set: its value, and whether this package knows it."""
+    """Return the value of every EDGEAI_* variable that is set, and whether this package knows the variable."""
     return {
         name: (value, name in VARIABLES) for name, value in sorted(os.environ.items()) if name.startswith("EDGEAI_")
     }
 
 
-def conditions() -> str:
-    """Return a line that tells which of the conditions of claims are met here."""
+def requirements() -> str:
+    """Return a line that lists which requirements of claims are met on this machine."""
     data = os.environ.get("EDGEAI_DATA")
     device = os.environ.get("EDGEAI_DEVICE")
-    found = [
-        f"data: {data}"
-        if data and Path(data).is_dir()
-        else f"data: not found, set EDGEAI_DATA (is {data or 'unset'})",
-        f"edge device: {device or 'not one, EDGEAI_DEVICE is unset'}",
-    ]
-    return "; ".join(found)
+    has_data = data is not None and Path(data).is_dir()
+    data_text = data if has_data else f"not found, set EDGEAI_DATA (is {data or 'unset'})"
+    return f"data: {data_text}; edge device: {device or 'not one, EDGEAI_DEVICE is unset'}"
 
 
-def _executed() -> str | None:
-    """Return the family of the program that the kernel executes; None where that can't be told."""
+def _program_family() -> str | None:
+    """Return the processor family of the program that the kernel runs, None if unknown."""
     try:
         with EXECUTED.open("rb") as stream:
             header = stream.read(20)
@@ -106,20 +101,20 @@ def _executed() -> str | None:
     return ELF_MACHINES.get(int.from_bytes(header[18:20], "little")) if header.startswith(b"\x7fELF") else None
 
 
-def _described() -> str | None:
-    """Return the family of the processor that the kernel describes; None where that can't be told."""
+def _processor_family() -> str | None:
+    """Return the family of the processor that the kernel describes, None if unknown."""
     return next((family for key, family in CPUINFO_KEYS.items() if key in _cpuinfo()), None)
 
 
 def _cpu() -> str:
-    said = _cpuinfo()
-    # ARM's kernel names the board, where it does, and the core by numbers: Cortex-A76 is 0x41 0xd0b.
-    named = [said.get(name) for name in ("model name", "Model", "CPU implementer", "CPU part")]
-    return " ".join(filter(None, named)) or platform.processor() or platform.machine()
+    """Return the name of the processor. ARM's kernel names the board, and the core by numbers (0x41 0xd0b: A76)."""
+    cpuinfo = _cpuinfo()
+    names = [cpuinfo.get(key) for key in ("model name", "Model", "CPU implementer", "CPU part")]
+    return " ".join(filter(None, names)) or platform.processor() or platform.machine()
 
 
 def _cpuinfo() -> dict[str, str]:
-    """Return what the kernel says of the processors, by key; of several, what it says of the last."""
+    """Return the entries of /proc/cpuinfo by key; of several processors, those of the last."""
     if not CPUINFO.exists():
         return {}
     lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,7 +1,7 @@
-"""Intervals, paired tests and noise control: thin functions on scipy that take values and return values.
+"""Intervals, paired differences and trends: thin functions on scipy that take values and return values.
 
-Importing scipy.stats takes 0.6 s (seen with scipy 1.17 on two x86 cores), so this module is imported only by
-those who measure. Accuracies are given as one boolean per test image and come out in percent; differences of
+Importing scipy.stats takes 0.6 s (observed with scipy 1.17 on two x86 cores), so only code that measures imports
+this module. Accuracies are given as one boolean per test image and come out in percent; differences of
 accuracies are in points of percent. Bootstraps are seeded: the same data give the same interval.
 """
 
@@ -35,35 +35,15 @@ def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Interval:
     return _enclosing(100 * successes / n, 100 * ends.low, 100 * ends.high)
 
 
-@dataclass(frozen=True)
-class McNemar:
-    """How many images only one of two models gets right, and the p of the hypothesis that neither is better."""
-
-    only_a: int
-    only_b: int
-    p: float
-
-
-def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
-    """Compare two models on the same images by McNemar's test (McNemar 1947) in its exact, binomial form.
-
-    Takes one boolean per image and model; p is two-sided, and 1 where no image tells the models apart. Raises
-    ValueError unless both are boolean vectors of one length, at least 1.
-    """
-    _, only_a, only_b, _ = _contingency_table(correct_a, correct_b)
-    discordant = only_a + only_b
-    p = stats.binomtest(only_a, discordant, 0.5).pvalue if discordant else 1.0
-    return McNemar(only_a, only_b, float(p))
-
-
 def paired_difference(
     baseline: ArrayLike, candidate: ArrayLike, *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> Interval:
     """Return the candidate's accuracy minus the baseline's, in points, with a percentile bootstrap interval.
 
     Both are judged on the same images (one boolean each), which are resampled as pairs (Efron 1979). The interval
-    speaks of other images, not of other training seeds. Where no image tells the two apart it is a point, though
-    the truth may be up to 3 / n off (the rule of three). Raises ValueError as `mcnemar` does.
+    is about other images, not about other training seeds. If both get the same images right, it is a point, though
+    the truth may be up to 3 / n off (the rule of three). Raises ValueError unless both are boolean vectors of one
+    length, at least 1.
     """
     cells = _contingency_table(baseline, candidate)
     draws = _resampled(cells, seed)
@@ -74,9 +54,9 @@ def paired_difference(
 def relative_difference(
     baseline: ArrayLike, candidate: ArrayLike, *, confidence: float = CONFIDENCE, seed: int = 0
 ) -> Interval:
-    """Return the candidate's accuracy minus the baseline's, in percent of the baseline's; else `paired_difference`.
+    """Return the candidate's accuracy minus the baseline's, in percent of the baseline's accuracy.
 
-    Raises ValueError also where the baseline gets no image right.
+    All else is as in `paired_difference`. Raises ValueError also if the baseline gets no image right.
     """
     cells = _contingency_table(baseline, candidate)
     if cells[0] + cells[1] == 0:
@@ -97,9 +77,9 @@ class Trend:
 
 
 def kendall_trend(x: ArrayLike, y: ArrayLike) -> Trend:
-    """Tell whether y rises or falls with x, by Kendall's tau-b (Kendall 1938, 1945 for ties).
+    """Return whether y rises or falls with x, by Kendall's tau-b (Kendall 1938, 1945 for ties).
 
-    p is exact where no value comes twice, else the normal approximation with its correction for ties. A constant
+    p is exact if no value occurs twice, else the normal approximation with its correction for ties. A constant
     x or y has no trend: tau 0, p 1. Raises ValueError unless both are finite vectors of one length, at least 2.
     """
     first, second = np.asarray(x, float), np.asarray(y, float)
@@ -113,14 +93,14 @@ def kendall_trend(x: ArrayLike, y: ArrayLike) -> Trend:
     if 1 in distinct:
         return Trend(0.0, 1.0)
     method = "exact" if distinct == (first.size, first.size) else "asymptotic"
-    found = stats.kendalltau(first, second, method=method)
-    return Trend(float(found.statistic), float(found.pvalue))
+    result = stats.kendalltau(first, second, method=method)
+    return Trend(float(result.statistic), float(result.pvalue))
 
 
 def seed_spread(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
     """Return the mean over seeds with Student's t interval (Student 1908), in the values' unit.
 
-    None for a single seed: it tells nothing about the next. Raises ValueError for no value at all.
+    Return None for a single seed, which says nothing about the next. Raises ValueError for no value at all.
     """
     if not values:
         raise ValueError("'values' must hold at least one seed's result (got none)")
@@ -133,9 +113,9 @@ def seed_spread(values: Sequence[float], confidence: float = CONFIDENCE) -> Inte
 
 
 def with_seed_spread(interval: Interval, spread: Interval | None) -> Interval:
-    """Return `interval` with_seed_spread by the spread over seeds, both in one unit; unchanged where there is none.
+    """Return `interval` widened by the spread over seeds, both in one unit; unchanged without a spread.
 
-    Which images and which seed are independent sources of error, so their half widths add in quadrature. The
+    The choice of images and the seed are independent sources of error, so their half widths add in quadrature. The
     value stays.
     """
     if spread is None:
@@ -153,7 +133,7 @@ def median_with_iqr(samples: ArrayLike) -> Interval:
 
 
 def p90(samples: ArrayLike) -> float:
-    """Return the value that nine of ten samples don't exceed, in their unit. Raises ValueError for no sample."""
+    """Return the value that 90 % of the samples don't exceed, in their unit. Raises ValueError for no sample."""
     return float(np.percentile(_samples(samples), 90))
 
 
@@ -162,11 +142,11 @@ def paired_ratio(
 ) -> Interval:
     """Return the ratio of two sides' times: the median over pairs of blocks, with an interval by bootstrap.
 
-    Both are positive times, (blocks, samples), the blocks taken in turns (A B B A). The medians of blocks are
-    compared in pairs, one of each side, since neighbours share the machine's drift: a host that falls to half its
-    speed in between moves the medians over all blocks, but few such ratios. Whole pairs are resampled, since the
-    samples of a block share its disturbance (block bootstrap: Künsch 1989). Raises ValueError unless there are two
-    blocks or more a side, equally many.
+    Both are positive times, (blocks, samples), the blocks alternating (A B B A). The medians of blocks are
+    compared in pairs, one of each side, because neighbours share the machine's drift: a host that drops to half its
+    speed in between moves the medians over all blocks, but few such ratios. Whole pairs are resampled, because the
+    samples of a block share its disturbance (block bootstrap: Künsch 1989). Raises ValueError unless each
+    side has two blocks or more, equally many.
     """
     above, below = _blocks(numerator, "numerator"), _blocks(denominator, "denominator")
     if len(above) != len(below):
@@ -217,5 +197,5 @@ def _percentile(value: float, draws: Floats, confidence: float) -> Interval:
 
 
 def _enclosing(value: float, low: float, high: float) -> Interval:
-    """Make an interval that holds its value where a formula's last digit, or few draws, would leave it out."""
+    """Return an interval that contains its value, even if rounding or few draws would leave the value out."""
     return Interval(value=value, low=min(low, value), high=max(high, value))

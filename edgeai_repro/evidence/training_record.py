@@ -1,11 +1,13 @@
-"""What a training run leaves behind, so that it can be judged again without torch and without data."""
+"""The record of a training run. Claims can be judged from it again without torch and without the data."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,11 @@ WEIGHTS = "weights.safetensors"
 
 
 class Point(Frozen):
-    """One epoch of a learning curve: mean loss, and top-1 in percent (augmented images, test split)."""
+    """One epoch of a learning curve.
+
+    `loss` is the mean over the training images; `train_top1` (on the augmented images) and `test_top1` are
+    in percent.
+    """
 
     epoch: PositiveInt
     loss: float
@@ -28,23 +34,28 @@ class Point(Frozen):
 
 
 class Evaluation(Frozen):
-    """One technique on the test split: which of the `n` images were right, as a bitmap in the split's order.
+    """The predictions of a network that was compressed by `technique`, on the `n` images of the test split.
 
-    `interval` is top-1 in percent with Wilson's 95 % interval, once the record is kept as evidence.
+    `correct` is a bitmap in base64 with one bit per image, in the split's order; `successes` counts its ones.
+    `interval` is top-1 in percent with Wilson's 95 % interval; it is added when the record becomes evidence.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {"params": "settings"}
+
     technique: str
-    params: dict[str, float] = Field(default_factory=dict)
+    settings: dict[str, float | str] = Field(default_factory=dict)
     n: PositiveInt
     successes: int
     correct: str
     interval: Interval | None = None
 
     @classmethod
-    def of(cls, technique: str, correct: NDArray[np.bool_], **params: float) -> Evaluation:
-        """Record the correctness of each image, bool (n,), under a technique and its settings."""
+    def of(cls, technique: str, correct: NDArray[np.bool_], **settings: float | str) -> Evaluation:
+        """Return the evaluation of a technique with its settings, from the correctness of each image, bool (n,)."""
         bitmap = base64.b64encode(np.packbits(correct).tobytes()).decode()
-        return cls(technique=technique, params=params, n=len(correct), successes=int(correct.sum()), correct=bitmap)
+        return cls(
+            technique=technique, settings=settings, n=len(correct), successes=int(correct.sum()), correct=bitmap
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> Evaluation:
@@ -57,7 +68,7 @@ class Evaluation(Frozen):
         return self
 
     def bits(self) -> NDArray[np.bool_]:
-        """Return the correctness of each image, bool (n,). Raises ValueError for a bitmap of another length."""
+        """Return the correctness of each image, bool (n,). Raises ValueError if the bitmap has another length."""
         try:
             packed = np.frombuffer(base64.b64decode(self.correct, validate=True), np.uint8)
         except binascii.Error as error:
@@ -68,18 +79,19 @@ class Evaluation(Frozen):
 
     @property
     def top1(self) -> float:
-        """Top-1 accuracy in percent."""
+        """Return top-1 accuracy in percent."""
         return 100 * self.successes / self.n
 
 
 class TrainingRecord(Frozen):
     """A finished training run.
 
-    `recipe` is the `Recipe` as plain values, `hidden_widths` each block's MLP width after pruning, `seconds` the
-    wall time of the training. The accuracies are the last epoch's: no epoch was selected by the test split.
+    `recipe` holds the `Recipe` as plain values, `hidden_widths` the MLP width of each block after pruning, and
+    `seconds` the wall time of the training. The accuracies are those of the last epoch: the test split was never
+    used to select an epoch. Records of schema version 1 are converted when they are read.
     """
 
-    schema_version: int = 1
+    schema_version: Literal[2] = 2
     recipe: dict[str, bool | int | float | str | None]
     precision: str
     command: str
@@ -93,14 +105,31 @@ class TrainingRecord(Frozen):
     data_sha256: dict[str, str]
     evaluations: tuple[Evaluation, ...] = Field(default=())
 
-    def evaluation(self, technique: str, **params: float) -> Evaluation:
-        """Return the evaluation of a technique under its settings. Raises KeyError where it was not evaluated."""
-        for found in self.evaluations:
-            if found.technique == technique and found.params == params:
-                return found
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, document: Any) -> Any:
+        """Return a record of version 1 as one of version 2: `params` of an evaluation became `settings`."""
+        if not isinstance(document, dict) or document.get("schema_version") != 1:
+            return document
+        converted = {**document, "schema_version": 2}
+        if isinstance(document.get("evaluations"), list):
+            converted["evaluations"] = [_rename_params(evaluation) for evaluation in document["evaluations"]]
+        return converted
+
+    def evaluation(self, technique: str, **settings: float | str) -> Evaluation:
+        """Return the evaluation of a technique with its settings. Raises KeyError if there is none."""
+        for evaluation in self.evaluations:
+            if (evaluation.technique, evaluation.settings) == (technique, settings):
+                return evaluation
         raise KeyError(technique)
 
 
+def _rename_params(evaluation: Any) -> Any:
+    if not isinstance(evaluation, dict):
+        return evaluation
+    return {"settings" if key == "params" else key: value for key, value in evaluation.items()}
+
+
 def load_record(path: Path) -> TrainingRecord:
-    """Read a run's `result.json`. Raises UserError, in one line, where it is not one."""
+    """Return the training record in the file `path`. Raises UserError if the file contains none."""
     return parse_as(TrainingRecord, read_json(path), path)

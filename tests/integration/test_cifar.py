@@ -1,4 +1,4 @@
-"""The data at hand are CIFAR-10: its known counts and statistics; where there are none these tests are skipped."""
+"""The data of EDGEAI_DATA are CIFAR-10, by its known statistics. Without data these tests are skipped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from edgeai_repro.data import cifar
 from edgeai_repro.errors import MissingRequirement
 
-# Of the 50,000 training images, by channel, in shares of 255: published many times over, to four digits.
+# Of the 50,000 training images, per channel, on a scale of 0 to 1. Published in many places, to four digits.
 KNOWN_MEAN = (0.4914, 0.4822, 0.4465)
 KNOWN_STD = (0.2470, 0.2435, 0.2616)
 
@@ -25,7 +25,7 @@ def folder() -> Path:
 
 
 def test_the_training_split_has_cifar10s_statistics(folder: Path) -> None:
-    """The channels' means and deviations are the known ones, to the digits that are known."""
+    """The means and standard deviations of the channels are the known ones, to four digits."""
     split = cifar.load_split(folder, "train")
     pixels = split.images.permute(1, 0, 2, 3).reshape(3, -1)
     levels = torch.arange(256, dtype=torch.float64) / 255
@@ -38,7 +38,7 @@ def test_the_training_split_has_cifar10s_statistics(folder: Path) -> None:
 
 
 def test_no_test_image_is_a_training_image(folder: Path) -> None:
-    """The splits share no image, and the test split has none twice."""
+    """The splits share no image, and no test image occurs twice."""
     train, test = (cifar.load_split(folder, part) for part in ("train", "test"))
     known = {image.numpy().tobytes() for image in train.images}
     probes = [image.numpy().tobytes() for image in test.images]

@@ -40,7 +40,7 @@ def planted(lab, claim, model):
         if reported == "interrupted":
             raise KeyboardInterrupt
         if reported == "without data":
-            raise ConditionMissing("data", "CIFAR-10 is not here; set EDGEAI_DATA")
+            raise ConditionMissing("data", "CIFAR-10 is missing; set EDGEAI_DATA")
         yield Measurement(
             model=model,
             technique=claim.technique,
@@ -204,7 +204,7 @@ class TestOutcomes:
         result.stdout.fnmatch_lines_random(
             [
                 "XFAIL test_paper.py::test_claim[[]paper/artefact[]] - artefact: the test says so",
-                "SKIPPED * not_testable: CIFAR-10 is not here; set EDGEAI_DATA",
+                "SKIPPED * not_testable: CIFAR-10 is missing; set EDGEAI_DATA",
                 "SKIPPED * inconclusive: 9 % [[]8.5, 9.5[]] (convnext_tiny*) straddles an edge *",
             ]
         )
@@ -229,7 +229,7 @@ class TestRestrictions:
 
         result.assert_outcomes(failed=1, skipped=1)
         result.stdout.fnmatch_lines(
-            ["*'of-data' must be testable, --claims-require data: CIFAR-10 is not here; set EDGEAI_DATA"]
+            ["*'of-data' must be testable, --claims-require data: CIFAR-10 is missing; set EDGEAI_DATA"]
         )
 
     def test_models(self, repository: Repository) -> None:

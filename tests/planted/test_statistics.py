@@ -1,4 +1,4 @@
-"""The checks of the statistics notice a wrong formula: each is shown a planted one, and the true one as control."""
+"""Each check of the statistics fails for a planted wrong formula and passes for the right one."""
 
 from __future__ import annotations
 
@@ -29,15 +29,6 @@ def _wald(successes: int, n: int) -> Interval:
 
 def _check_wilson(wilson: Callable[[int, int], Interval]) -> None:
     assert wilson(0, 20).high == pytest.approx(16.11, abs=0.005)
-
-
-def _one_sided(a: Bits, b: Bits) -> statistics.McNemar:
-    right = statistics.mcnemar(a, b)
-    return statistics.McNemar(right.only_a, right.only_b, right.p / 2)
-
-
-def _check_mcnemar(mcnemar: Callable[[Bits, Bits], statistics.McNemar]) -> None:
-    assert mcnemar(*_pair(5, 8, 2, 3)).p == pytest.approx(112 / 1024)
 
 
 def _unpaired(baseline: Bits, candidate: Bits) -> Interval:
@@ -78,7 +69,7 @@ def _check_spread(seed_spread: Callable[[list[float]], Interval]) -> None:
 
 
 def _summed(interval: Interval, spread: Interval) -> Interval:
-    """Half widths added as if both errors always fell together."""
+    """Half widths added as if both errors always agreed in sign."""
     return _interval(
         interval.value,
         interval.low - (spread.value - spread.low),
@@ -91,7 +82,7 @@ def _check_widened(with_seed_spread: Callable[[Interval, Interval], Interval]) -
 
 
 def _by_samples(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> Interval:
-    """Samples resampled as if those of one block were independent: far too sure of itself."""
+    """Samples resampled as if those of one block were independent, which gives far too narrow an interval."""
     rng = np.random.default_rng(0)
     above, below = (
         np.median(rng.choice(side.ravel(), (2000, side.size)), axis=1) for side in (numerator, denominator)
@@ -117,7 +108,7 @@ def _check_aa(aa_control: Callable[[Interval], bool]) -> None:
 
 
 def _pair(*cells: int) -> tuple[Bits, Bits]:
-    """Per-image results where both, only a, only b and neither are right as often as given."""
+    """Return per-image results of two models: how often both, only a, only b and neither are right."""
     return np.repeat([True, True, False, False], cells), np.repeat([True, False, True, False], cells)
 
 
@@ -125,7 +116,6 @@ def _pair(*cells: int) -> tuple[Bits, Bits]:
     ("check", "right", "wrong"),
     [
         pytest.param(_check_wilson, statistics.wilson, _wald, id="Wald for Wilson"),
-        pytest.param(_check_mcnemar, statistics.mcnemar, _one_sided, id="one-sided McNemar"),
         pytest.param(_check_paired, statistics.paired_difference, _unpaired, id="unpaired bootstrap"),
         pytest.param(_check_paired, statistics.paired_difference, _reversed, id="difference reversed"),
         pytest.param(_check_kendall, statistics.kendall_trend, _pearson, id="Pearson for Kendall"),
@@ -135,8 +125,8 @@ def _pair(*cells: int) -> tuple[Bits, Bits]:
         pytest.param(_check_aa, measurement.aa_control_passes, _only_value, id="value for interval"),
     ],
 )
-def test_planted_formula(check: Callable[[Any], None], right: object, wrong: object) -> None:
-    """The right formula passes its check and the planted one fails it."""
+def test_planted_formula_is_caught(check: Callable[[Any], None], right: object, wrong: object) -> None:
+    """The right formula is the control."""
     check(right)
 
     with pytest.raises(AssertionError):

@@ -1,4 +1,4 @@
-"""What the statistics promise for any data."""
+"""Properties of the statistics that hold for any data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _pair(cells: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(st.integers(1, 20_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_mirrors(drawn: tuple[int, int]) -> None:
+def test_failures_have_the_mirrored_interval_of_successes(drawn: tuple[int, int]) -> None:
     """Failures have the mirrored interval of successes, within 0 … 100."""
     successes, n = drawn
     interval, mirrored = statistics.wilson(successes, n), statistics.wilson(n - successes, n)
@@ -28,7 +28,7 @@ def test_wilson_mirrors(drawn: tuple[int, int]) -> None:
 
 
 @given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))))
-def test_wilson_monotone(drawn: tuple[int, int]) -> None:
+def test_interval_follows_successes_data_and_confidence(drawn: tuple[int, int]) -> None:
     """One success more moves both ends up; ten times the data narrow the interval; more confidence widens it."""
     successes, n = drawn
     interval, more = statistics.wilson(successes, n), statistics.wilson(successes + 1, n)
@@ -41,7 +41,7 @@ def test_wilson_monotone(drawn: tuple[int, int]) -> None:
 
 @settings(max_examples=25)
 @given(st.floats(0.02, 0.98), st.integers(20, 400), st.integers(0, 2**32 - 1))
-def test_wilson_covers(share: float, n: int, seed: int) -> None:
+def test_wilson_interval_covers_the_true_share(share: float, n: int, seed: int) -> None:
     """Of many experiments, about 95 % have an interval that holds the true share, and never less than 88 %."""
     # Wilson's coverage dips to 0.89 at n ≥ 20 and shares in [0.02, 0.98] (Brown, Cai & DasGupta 2001, figure 5);
     # of 4,000 experiments the observed share errs by less than 2 points.
@@ -54,20 +54,10 @@ def test_wilson_covers(share: float, n: int, seed: int) -> None:
     assert np.average(covered, weights=experiments) > 0.87
 
 
-@given(COUNTS)
-def test_mcnemar_symmetric(cells: tuple[int, ...]) -> None:
-    """Exchanging the models exchanges the counts and keeps p, which is a probability."""
-    a, b = _pair(cells)
-    test, swapped = statistics.mcnemar(a, b), statistics.mcnemar(b, a)
-
-    assert (test.only_a, test.only_b, test.p) == (swapped.only_b, swapped.only_a, swapped.p)
-    assert 0 < test.p <= 1
-
-
 @settings(max_examples=30)
 @given(COUNTS, st.randoms(use_true_random=False))
-def test_paired_difference_ignores_order(cells: tuple[int, ...], random: np.random.Generator) -> None:
-    """The images' order is of no account, and the value is the difference of the accuracies."""
+def test_paired_difference_ignores_the_order_of_images(cells: tuple[int, ...], random: np.random.Generator) -> None:
+    """The value is the difference of the accuracies."""
     a, b = _pair(cells)
     order = list(range(len(a)))
     random.shuffle(order)
@@ -80,8 +70,8 @@ def test_paired_difference_ignores_order(cells: tuple[int, ...], random: np.rand
 
 @settings(max_examples=20)
 @given(st.floats(0.005, 0.15), st.floats(0.005, 0.15), st.integers(0, 2**32 - 1))
-def test_paired_difference_covers(only_a: float, only_b: float, seed: int) -> None:
-    """The interval misses the true difference by more than half its width only seldom."""
+def test_paired_difference_covers_the_true_difference(only_a: float, only_b: float, seed: int) -> None:
+    """The interval misses the true difference by more than half its width only rarely."""
     rng = np.random.default_rng(seed)
     truth = 100 * (only_b - only_a)
     missed = 0
@@ -95,8 +85,8 @@ def test_paired_difference_covers(only_a: float, only_b: float, seed: int) -> No
 
 
 @given(st.lists(st.integers(-50, 50), min_size=2, max_size=9), st.integers(-3, 3))
-def test_kendall_follows_direction(y: list[int], shift: int) -> None:
-    """Turning y over turns tau over and keeps p; a rising change of scale keeps both."""
+def test_kendall_tau_follows_the_direction_of_y(y: list[int], shift: int) -> None:
+    """Negating y negates tau and keeps p; a rising change of scale keeps both."""
     x = range(len(y))
     trend = statistics.kendall_trend(x, y)
     turned = statistics.kendall_trend(x, [-value for value in y])
@@ -109,7 +99,7 @@ def test_kendall_follows_direction(y: list[int], shift: int) -> None:
 
 
 @given(st.lists(VALUES, min_size=2, max_size=8), VALUES)
-def test_seed_spread_shifts(values: list[float], shift: float) -> None:
+def test_seed_spread_moves_with_its_values(values: list[float], shift: float) -> None:
     """Adding a constant to every seed's result moves the interval by it."""
     spread = statistics.seed_spread(values)
     moved = statistics.seed_spread([value + shift for value in values])
@@ -120,8 +110,8 @@ def test_seed_spread_shifts(values: list[float], shift: float) -> None:
 
 
 @given(st.lists(VALUES, min_size=3, max_size=3).map(sorted), st.lists(VALUES, min_size=2, max_size=5))
-def test_widened_contains(ends: list[float], values: list[float]) -> None:
-    """A with_seed_spread interval holds the one that it was."""
+def test_widened_interval_contains_the_original(ends: list[float], values: list[float]) -> None:
+    """The seeds' spread only widens an interval."""
     low, value, high = ends
     wide = statistics.with_seed_spread(Interval(value=value, low=low, high=high), statistics.seed_spread(values))
 
@@ -131,8 +121,8 @@ def test_widened_contains(ends: list[float], values: list[float]) -> None:
 
 @settings(max_examples=20)
 @given(st.floats(0.2, 5.0), st.floats(0.1, 10.0), st.integers(0, 2**32 - 1))
-def test_ratio_scales(factor: float, unit: float, seed: int) -> None:
-    """A thing `factor` times as slow has the ratio `factor`, in whatever unit the times are."""
+def test_ratio_scales_with_the_times_and_ignores_their_unit(factor: float, unit: float, seed: int) -> None:
+    """A model that is `factor` times as slow has the ratio `factor`, in any unit of time."""
     times = np.random.default_rng(seed).lognormal(0, 0.05, (6, 8))
     ratio = statistics.paired_ratio(factor * times, times)
     other_unit = statistics.paired_ratio(unit * factor * times, unit * times)

@@ -1,4 +1,4 @@
-"""CIFAR-10 in torchvision's form, with a hundredth of its images, for tests that read real files."""
+"""A small CIFAR-10 in torchvision's form, with 1 % of the images, for tests that read files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edgeai_repro.data import cifar, packing
 
 GRID = 10  # a mosaic of 10 × 10 images
 IMAGES = GRID * GRID
-BLOCKS = 4  # an image is 4 × 4 blocks of one colour: packing noise of single pixels takes seconds
+BLOCKS = 4  # an image has 4 × 4 blocks of one colour, because packing noise of single pixels takes seconds
 
 
 def write(root: Path, patch: pytest.MonkeyPatch) -> Path:
-    """Write batch files under `root`, which it returns; the package takes their sizes and md5 for the real ones."""
+    """Write batch files under `root` and return it. The package is patched to expect their sizes and md5 sums."""
     folder = root / cifar.BATCHES_FOLDER
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)

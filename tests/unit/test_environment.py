@@ -1,4 +1,4 @@
-"""Whether a process runs under an emulator, told by what the kernel says and not by what the emulator shows."""
+"""Emulation is detected by what the kernel reports, not by what the emulator shows."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ ARM_CPU = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0b\n"
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine to be made up."""
+    """A machine whose properties a test chooses."""
     return Machine(tmp_path, monkeypatch)
 
 
 class Machine:
-    """What Python sees, what the kernel executes, and which processor it describes."""
+    """The machine that Python sees, the program that the kernel runs, and the processor that it describes."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder, self._monkeypatch = folder, monkeypatch
 
     def make(self, seen: str, executed: int | None, cpuinfo: str | None) -> None:
-        """Have it be so; None where there is no such file."""
+        """Set the properties; None means that there is no such file."""
         self._monkeypatch.setattr("platform.machine", lambda: seen)
         for name in ("EXECUTED", "CPUINFO"):
             self._monkeypatch.setattr(environment, name, self._folder / name)
@@ -52,8 +52,10 @@ class Machine:
         pytest.param("x86_64", AARCH64, ARM_CPU, id="x86-on-arm"),
     ],
 )
-def test_emulated(machine: Machine, seen: str, executed: int | None, cpuinfo: str | None) -> None:
-    """An emulator is known by the program that the kernel executes or by the processor that it describes."""
+def test_emulation_is_detected_by_program_or_processor(
+    machine: Machine, seen: str, executed: int | None, cpuinfo: str | None
+) -> None:
+    """One sign is enough: a program or a processor of another family than Python's machine."""
     machine.make(seen, executed, cpuinfo)
 
     assert environment.emulated()
@@ -74,29 +76,31 @@ def test_emulated(machine: Machine, seen: str, executed: int | None, cpuinfo: st
         pytest.param("riscv64", RISCV, "hart\t: 0\n", id="riscv"),
     ],
 )
-def test_real(machine: Machine, seen: str, executed: int | None, cpuinfo: str | None) -> None:
-    """A real machine is none, also with a 32-bit Python and where nothing can be told."""
+def test_real_machine_is_not_emulated(
+    machine: Machine, seen: str, executed: int | None, cpuinfo: str | None
+) -> None:
+    """This holds with a 32-bit Python too, and if the kernel reports nothing."""
     machine.make(seen, executed, cpuinfo)
 
     assert not environment.emulated()
 
 
-def test_no_program(machine: Machine) -> None:
-    """What isn't an ELF file tells nothing."""
+def test_file_that_is_not_a_program_is_no_sign_of_emulation(machine: Machine) -> None:
+    """Only ELF files have a processor family."""
     machine.make("aarch64", None, ARM_CPU)
     environment.EXECUTED.write_bytes(b"#!/bin/sh and more")
 
     assert not environment.emulated()
 
 
-def test_this_machine() -> None:
-    """The kernel's word can be had where these tests run on Linux."""
-    assert environment._executed() in (None, "x86", "arm")
-    assert Path("/proc/self").exists() == (environment._executed() is not None)
+def test_program_family_is_known_on_linux() -> None:
+    """Linux reports the running program."""
+    assert environment._program_family() in (None, "x86", "arm")
+    assert Path("/proc/self").exists() == (environment._program_family() is not None)
 
 
-def test_older_records() -> None:
-    """An environment that was recorded before emulation was known of is that of a real machine."""
+def test_older_record_of_an_environment_is_of_a_real_machine() -> None:
+    """Environments were recorded before emulation was detected."""
     recorded = {"python": "3.11.7", "machine": "x86_64", "cpu": "AMD EPYC", "cores": 2, "versions": {}}
 
     assert not Environment.model_validate(recorded).emulated

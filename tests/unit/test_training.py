@@ -295,7 +295,7 @@ def test_a_record_with_a_changed_bitmap_is_refused(tmp_path: Path) -> None:
     evaluation = load_record(path).evaluation("none")
     path.write_text(path.read_text().replace(f'"successes": {evaluation.successes}', '"successes": 36', 1))
 
-    with pytest.raises(UserError, match=r"evaluations number 1: 'successes' must be the bitmap's ones"):
+    with pytest.raises(UserError, match=r"evaluations\[0\]: 'successes' must be the bitmap's ones"):
         load_record(path)
 
 
