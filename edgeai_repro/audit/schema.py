@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from edgeai_repro.claims.registry import UNCOMPRESSED
-from edgeai_repro.evidence.measurement import Environment, Frozen, Interval, Setting
+from edgeai_repro.evidence.measurement import Environment, Frozen, Interval, Setting, percent_saved
 
 
 class ReportedAndActual(Frozen):
@@ -81,4 +81,4 @@ class Audit(Frozen):
 
 def saving(before: int | None, after: int | None) -> float | None:
     """Return the saving in percent; None if a number is unknown or there was nothing to save."""
-    return None if not before or after is None else 100 * (before - after) / before
+    return None if not before or after is None else percent_saved(before, after)
