@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 __all__ = ["Claim", "Interval", "Measurement", "audit", "metric", "technique"]
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ NEEDS: tuple[str, ...] = get_args(Need)
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is restricted to, what it requires, and where its results go.
+    """The options of a run: its restrictions, its requirements, and the files for its results.
 
     `models` are the models that the run is restricted to (None: all). A claim that lacks one of `required` fails
     instead of being skipped. With `recorded_only`, nothing is measured live.

@@ -69,7 +69,7 @@ class Rule:
 
 
 def not_linear(model: str) -> float:
-    """Return the percentage of a ConvNeXt's parameters outside of `nn.Linear`. Dynamic quantization leaves them in fp32.
+    """Return the percentage of a ConvNeXt's parameters that dynamic quantization leaves in fp32, outside of Linear.
 
     The biases of Linear stay in fp32, too (0.1 % of the parameters). Counted as int8, they give a ceiling that
     still holds.

@@ -142,7 +142,8 @@ def _metric_problems(claim: Claim, paper: Paper) -> Iterator[str]:
     known = [*metric.conditions, *metric.optional]
     for name in claim.conditions:
         if name not in known:
-            yield f"'conditions.{name}' must be a condition of {metric.name!r} (it takes {_listed(known)}); remove it"
+            takes = f"it takes {_listed(known)}"
+            yield f"'conditions.{name}' must be a condition of {metric.name!r} ({takes}); remove it"
     for name in metric.conditions:
         if name not in claim.conditions and name not in paper.defaults and name not in claim.settings:
             yield f"'conditions.{name}' is missing: {metric.name!r} needs it; add it"
@@ -158,7 +159,8 @@ def _setting_problems(claim: Claim) -> Iterator[str]:
         if name in _conditions_of(claim.metric):
             yield f"'settings.{name}' is a condition of {claim.metric!r}; move it to 'conditions'"
         elif name not in known:
-            yield f"'settings.{name}' must be a setting of {claim.technique!r} (it takes {_listed(known)}); remove it"
+            takes = f"it takes {_listed(known)}"
+            yield f"'settings.{name}' must be a setting of {claim.technique!r} ({takes}); remove it"
     deployed = claim.metric in METRICS and METRICS[claim.metric].source == "deployed"  # the bundle has settings
     for name in known:
         if name not in claim.settings and not deployed:

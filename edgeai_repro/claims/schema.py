@@ -40,7 +40,7 @@ class Expectation(Frozen):
 class Choice(Frozen):
     """A setting or condition that the paper leaves open.
 
-    `default` is our value of it. The models in `swept_on` are measured with all values, the others with the default.
+    `default` is our value of it. The models in `swept_on` are measured with all values, the others with that one.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"recipe": "default", "kept_by": "accuracy_claim"}

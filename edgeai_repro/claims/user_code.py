@@ -1,4 +1,4 @@
-"""A user's own Python files, imported from their place: a module with a model, or the conftest.py next to claims."""
+"""Imports a user's own Python files: a module with a model, or the conftest.py next to claims."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Devices: what is known of them, the roofline, and which one this is."""
+"""Devices: their specifications, the roofline, and a fingerprint of this machine."""

@@ -1,4 +1,4 @@
-"""Which device this is: what EDGEAI_DEVICE says, held against the machine, and a fingerprint of the machine."""
+"""This machine: the device that EDGEAI_DEVICE names, and a fingerprint that tells machines apart."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Frozen
 
 VARIABLE = "EDGEAI_DEVICE"
-ALIASES = {"arm64": "aarch64", "amd64": "x86_64"}  # as macOS and Windows call them
+ALIASES = {"arm64": "aarch64", "amd64": "x86_64"}  # the names on macOS and Windows
 
 
 class Fingerprint(Frozen):
-    """What must be equal for two timings to be comparable; software is not part of it.
+    """The properties of a machine that two timings must share to be comparable. Software isn't one of them.
 
-    Times of an `emulated` processor are comparable with none.
+    Times on an `emulated` processor aren't comparable with any others.
     """
 
     cpu: str
@@ -33,36 +33,39 @@ class Fingerprint(Frozen):
 
     @property
     def key(self) -> str:
-        """A folder's name: readable, and with a digest, for two CPUs' names may read alike."""
+        """A readable name for a folder. It ends with a digest because the readable part may not be unique."""
         words = re.sub(r"[^a-z0-9]+", "-", self.cpu.lower()).strip("-")[:40]
-        said = self.model_dump_json(exclude_defaults=True)
-        digest = hashlib.sha256(said.encode()).hexdigest()[:8]
+        digest = hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:8]
         return f"{self.architecture}-{words}-{self.cores}c-{self.threads}t-{digest}"
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the fingerprint in words."""
         emulated = ", emulated" if self.emulated else ""
         return f"{self.cpu}, {self.architecture}, {self.cores} cores, {self.threads} threads{emulated}"
 
 
 def architecture() -> str:
-    """Return this machine's architecture, as devices.yaml calls it."""
+    """Return this machine's architecture by its name in devices.yaml."""
     machine = platform.machine().lower()
     return ALIASES.get(machine, machine)
 
 
 def fingerprint(threads: int) -> Fingerprint:
-    """Return the fingerprint of this machine where `threads` are used."""
-    here = environment.describe()
+    """Return the fingerprint of this machine, used with this number of threads."""
+    machine = environment.describe()
     return Fingerprint(
-        cpu=here.cpu, architecture=architecture(), cores=here.cores, threads=threads, emulated=here.emulated
+        cpu=machine.cpu,
+        architecture=architecture(),
+        cores=machine.cores,
+        threads=threads,
+        emulated=machine.emulated,
     )
 
 
 def named_device(devices: Mapping[str, Device]) -> Device | None:
-    """Return the device that EDGEAI_DEVICE names; None where it is unset.
+    """Return the device that EDGEAI_DEVICE names, None if it is unset.
 
-    Raises UserError where there is none such, or its architecture isn't this machine's.
+    Raises UserError if the device is unknown or has another architecture than this machine.
     """
     key = os.environ.get(VARIABLE)
     if not key:

@@ -1,8 +1,8 @@
-"""How long one image must take on a device at least, and may be expected to take: the roofline, in milliseconds.
+"""The roofline: the least and the expected time of one image on a device, in milliseconds.
 
-Williams, Waterman & Patterson, *Roofline* (CACM 2009), for one image at a time: every weight is read once, from
-the nearest level of memory that holds them all, while every product is computed. Activations count as if they
-never left the nearest cache; they can only lengthen it, so the bound stays a bound.
+After Williams, Waterman & Patterson, *Roofline* (CACM 2009), for one image at a time: each weight is read once from
+the nearest level of memory that holds all weights, while all products are computed. Activations are assumed to stay
+in the nearest cache. If they don't, one image takes longer, so the lower bound still holds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from edgeai_repro.networks.variants import Architecture, layers
 
 Variant = Literal["fp32", "int8", "pruned + int8"]
 VARIANTS: tuple[Variant, ...] = ("fp32", "int8", "pruned + int8")
-RESOLUTIONS = (32, 64, 224)  # CIFAR-10's own, doubled, and ImageNet's: what a paper that doesn't say may have fed
+# CIFAR-10's, doubled, and ImageNet's: those that a paper which doesn't state its resolution may have used
+RESOLUTIONS = (32, 64, 224)
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one image asks for: bytes of weights to read, and multiply-accumulates at either precision."""
+    """The work for one image: bytes of weights to read, and multiply-accumulates (MACs) at either precision."""
 
     bytes: int
     fp32_macs: int
@@ -29,16 +30,18 @@ class Work:
 
     @property
     def macs(self) -> tuple[tuple[Precision, int], ...]:
-        """The multiply-accumulates of each precision that occurs."""
-        both: tuple[tuple[Precision, int], ...] = (("fp32", self.fp32_macs), ("int8", self.int8_macs))
-        return tuple((precision, count) for precision, count in both if count)
+        """The MACs of each precision that occurs."""
+        by_precision: tuple[tuple[Precision, int], ...] = (("fp32", self.fp32_macs), ("int8", self.int8_macs))
+        return tuple((precision, count) for precision, count in by_precision if count)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One row: `bound_ms` can't be beaten; `expected_ms` is at published rates, None where there are none.
+    """The times of one variant at one resolution on one device.
 
-    `level` holds the weights; `limit` tells which roof makes the bound; `basis` names the published networks.
+    `bound_ms` is the lower bound; `expected_ms` is the time at published rates, None if there are none. `level`
+    is the memory that holds the weights, `limit` the part of the work that sets the bound, `basis` the networks
+    whose rates were published.
     """
 
     device: str
@@ -53,10 +56,10 @@ class Estimate:
 
 
 def pruned_widths(architecture: Architecture, target: float) -> tuple[int, ...]:
-    """Return the hidden widths with the share `target`, in [0, 1), cut from every block alike, rounded.
+    """Return the hidden widths after the same share `target`, in [0, 1), is pruned from every block, rounded.
 
-    A pruning that learns cuts some blocks harder than others; alike is the assumption that needs no training.
-    Raises ValueError for another target.
+    Pruning by training cuts some blocks more than others; equal shares need no training. Raises ValueError if
+    `target` is outside [0, 1).
     """
     if not 0 <= target < 1:
         raise ValueError(f"'target' must be in [0, 1) (got {target})")
@@ -64,10 +67,11 @@ def pruned_widths(architecture: Architecture, target: float) -> tuple[int, ...]:
 
 
 def work(architecture: Architecture, resolution: int, variant: Variant, *, target: float) -> Work:
-    """Count one image's work from the closed form, `resolution` in pixels, `target` the share of hidden widths cut.
+    """Return the work for one image in closed form.
 
-    Int8 is dynamic quantization: it touches the weights of Linear layers; their biases and all else stay fp32.
-    Scales and zero points, a few bytes a layer, are left out.
+    `resolution` is in pixels, `target` is the share of the hidden widths that is pruned. Int8 is dynamic
+    quantization: the weights of Linear layers are int8; their biases and all other layers stay fp32. Scales and
+    zero points, a few bytes per layer, are left out.
     """
     hidden = pruned_widths(architecture, target) if variant == "pruned + int8" else None
     size = fp32_macs = int8_macs = 0
@@ -84,24 +88,24 @@ def work(architecture: Architecture, resolution: int, variant: Variant, *, targe
 def estimate(
     device: Device, architecture: Architecture, resolution: int, variant: Variant, *, target: float
 ) -> Estimate:
-    """Return the row of one device, input size and variant; the parameters are those of `work`."""
-    asked = work(architecture, resolution, variant, target=target)
-    level, gb_per_s = device.level(asked.bytes)
-    reading = _milliseconds(asked.bytes, gb_per_s)
-    computing = sum(_milliseconds(count, device.peak(precision)) for precision, count in asked.macs)
-    published = [(count, rate) for precision, count in asked.macs if (rate := device.rate(precision))]
-    known = len(published) == len(asked.macs)
-    at_rates = sum(_milliseconds(count, rate.gmac_per_s) for count, rate in published)
+    """Return the estimate for one device, resolution and variant; the arguments are those of `work`."""
+    needed = work(architecture, resolution, variant, target=target)
+    level, gb_per_s = device.memory_level_for(needed.bytes)
+    reading = _milliseconds(needed.bytes, gb_per_s)
+    computing = sum(_milliseconds(count, device.peak(precision)) for precision, count in needed.macs)
+    published = [(count, rate) for precision, count in needed.macs if (rate := device.published_rate(precision))]
+    complete = len(published) == len(needed.macs)
+    computing_at_rates = sum(_milliseconds(count, rate.gmac_per_s) for count, rate in published)
     return Estimate(
         device=device.key,
         resolution=resolution,
         variant=variant,
-        work=asked,
+        work=needed,
         level=level,
         limit="reading" if reading > computing else "computing",
         bound_ms=max(reading, computing),
-        expected_ms=max(reading, at_rates) if known else None,
-        basis=", ".join(dict.fromkeys(rate.model for _, rate in published)) if known else None,
+        expected_ms=max(reading, computing_at_rates) if complete else None,
+        basis=", ".join(dict.fromkeys(rate.model for _, rate in published)) if complete else None,
     )
 
 
@@ -113,7 +117,7 @@ def estimates(
     resolutions: Sequence[int] = RESOLUTIONS,
     variants: Sequence[Variant] = VARIANTS,
 ) -> Iterator[Estimate]:
-    """Yield the rows of all devices, input sizes and variants, nested in this order."""
+    """Yield the estimates for all devices, resolutions and variants, nested in this order."""
     for device in devices:
         for resolution in resolutions:
             for variant in variants:

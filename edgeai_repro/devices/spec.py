@@ -1,7 +1,7 @@
-"""The devices that a network might run on, as data: `claims/devices.yaml`, every figure with its derivation.
+"""Devices as data: the schema of `claims/devices.yaml`, in which every figure has a derivation.
 
-Peaks follow from what one core does in one cycle; they are computed here, so that they can't contradict their
-derivation. Units: GHz, GB/s (1e9 bytes), GMAC/s (1e9 multiply-accumulates), bytes.
+Peaks are computed from the figures of one core and one cycle, so that they can't contradict these. Units: GHz, GB/s
+(1e9 bytes), GMAC/s (1e9 multiply-accumulates), bytes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ FILE = "devices.yaml"
 
 
 class PerCycle(Frozen):
-    """What one core does in one clock cycle, and how that is known."""
+    """A figure per core and clock cycle, with its derivation."""
 
     per_cycle: Figure
     derivation: str = Field(min_length=1)
 
 
 class Clock(Frozen):
-    """The highest clock of the device as it is sold, in GHz."""
+    """The highest clock of the device as sold, in GHz."""
 
     ghz: Figure
     derivation: str = Field(min_length=1)
@@ -41,17 +41,20 @@ class Memory(Frozen):
 
 
 class Cache(Frozen):
-    """A level of cache: `bytes` of each core, or of all where it is shared, and what it delivers to one core."""
+    """A level of cache. `bytes` is its size: in total if it is shared, else per core.
+
+    `bytes_to_core` are the bytes that it delivers to one core per cycle.
+    """
 
     name: str
     bytes: PositiveInt
     shared: bool
     bytes_to_core: PerCycle
-    derivation: str = Field(min_length=1, description="where the size comes from")
+    derivation: str = Field(min_length=1, description="source of the size")
 
 
 class Peaks(Frozen):
-    """Multiply-accumulates of one core in one cycle, at either precision."""
+    """Multiply-accumulates per core and cycle, at either precision."""
 
     fp32: PerCycle
     int8: PerCycle
@@ -64,19 +67,19 @@ class Achieved(Frozen):
     model: str
     resolution: PositiveInt
     runtime: str
-    gmac: Figure = Field(description="multiply-accumulates of one image, in 1e9")
+    gmac: Figure = Field(description="multiply-accumulates per image, in 1e9")
     milliseconds: Figure
     derivation: str = Field(min_length=1)
     source: str = Field(min_length=1)
 
     @property
     def gmac_per_s(self) -> float:
-        """The rate that was achieved."""
+        """The measured rate, in GMAC/s."""
         return 1000 * self.gmac / self.milliseconds
 
 
 class Device(Frozen):
-    """A processor with its memory. `kind` says whether it is an edge device or stands here for comparison."""
+    """A processor with its memory. `kind` is edge, or cloud for a device that is listed for comparison."""
 
     key: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     name: str
@@ -87,16 +90,16 @@ class Device(Frozen):
     macs: Peaks
     caches: list[Cache] = Field(min_length=1, description="the nearest to the core first")
     memory: Memory
-    achieved: list[Achieved] = Field([], description="at most one for each precision: the nearest to ConvNeXt")
+    achieved: list[Achieved] = Field([], description="at most one per precision, of the network most like ConvNeXt")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         sizes = [self.capacity(cache) for cache in self.caches]
         if sizes != sorted(sizes):
-            raise ValueError(f"'caches' must grow from the core outwards (got {sizes} bytes in all)")
+            raise ValueError(f"'caches' must be listed from the smallest to the largest (got {sizes} bytes)")
         precisions = [rate.precision for rate in self.achieved]
         if len(precisions) != len(set(precisions)):
-            raise ValueError(f"'achieved' must have one rate for a precision (got {', '.join(precisions)})")
+            raise ValueError(f"'achieved' must have one rate per precision (got {', '.join(precisions)})")
         for rate in self.achieved:
             if rate.gmac_per_s > self.peak(rate.precision):
                 raise ValueError(
@@ -106,28 +109,28 @@ class Device(Frozen):
         return self
 
     def peak(self, precision: Precision) -> float:
-        """Return the GMAC/s that all cores together can't exceed."""
+        """Return the highest possible GMAC/s of all cores together."""
         per_cycle = self.macs.fp32.per_cycle if precision == "fp32" else self.macs.int8.per_cycle
         return per_cycle * self.cores * self.clock.ghz
 
     def capacity(self, cache: Cache) -> int:
-        """Return the bytes that a level of cache holds for all cores together."""
+        """Return the size of a level of cache in bytes, for all cores together."""
         return cache.bytes if cache.shared else cache.bytes * self.cores
 
-    def level(self, size: float) -> tuple[str, float]:
-        """Return the name and the GB/s, to all cores, of the nearest level that holds `size` bytes."""
+    def memory_level_for(self, size: float) -> tuple[str, float]:
+        """Return the nearest level of memory that holds `size` bytes: its name, and its GB/s to all cores."""
         for cache in self.caches:
             if size <= self.capacity(cache):
                 return cache.name, cache.bytes_to_core.per_cycle * self.cores * self.clock.ghz
         return "memory", self.memory.gb_per_s
 
-    def rate(self, precision: Precision) -> Achieved | None:
-        """Return the published measurement at a precision, or None."""
+    def published_rate(self, precision: Precision) -> Achieved | None:
+        """Return the published measurement at a precision, None if there is none."""
         return next((rate for rate in self.achieved if rate.precision == precision), None)
 
 
 class DevicesFile(Frozen):
-    """The document `devices.yaml`."""
+    """The content of `devices.yaml`."""
 
     devices: list[Device] = Field(min_length=1)
 
@@ -142,7 +145,7 @@ class DevicesFile(Frozen):
 def load_devices(folder: Path, *, missing_ok: bool = False) -> dict[str, Device]:
     """Read `devices.yaml` of a claims folder and return its devices by key.
 
-    With `missing_ok`, a folder without the file has no devices. Raises UserError, in one line.
+    With `missing_ok`, a folder without the file gives no devices. Raises UserError if the file is invalid.
     """
     path = folder / FILE
     if missing_ok and not path.exists():

@@ -1,46 +1,44 @@
-"""A bundle: the folder that goes to a device, with models as ONNX files and a manifest that vouches for each.
+"""A bundle: the folder that goes to a device. It holds models as ONNX files and a manifest with their sha256.
 
-No torch. A bundle is written aside and moved into place, so that a folder is whole or isn't there; when it is read
-every file is held against the manifest's sha256.
+Torch isn't needed. A bundle is written to a temporary folder and then moved, so it is never incomplete. When a
+bundle is read, every file is checked against the manifest.
 """
 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
-from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
+from edgeai_repro.errors import MissingRequirement, UserError, require_known
 from edgeai_repro.evidence.measurement import Frozen, Setting
-from edgeai_repro.files import parse_as, read_json, sha256
+from edgeai_repro.files import atomic_folder, parse_as, read_json, sha256, verify_sha256
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 MANIFEST = "manifest.json"
 PROBES = "probes.npy"
 TEST_IMAGES, TEST_LABELS = "test.webp", "test_labels.npy"
-VERSION: Literal[2] = 2
-WEIGHTS_SHA256 = "weights_sha256"  # under which a model's graph names that of its weights
-FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)  # of this folder, no other
+VERSION: Literal[3] = 3
+WEIGHTS_SHA256 = "weights_sha256"  # the key of an ONNX file's metadata that holds the sha256 of its weights
+FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)  # no path: every file lies in the bundle's folder
 Variant = Literal["fp32", "int8", "pruned", "pruned-int8"]
-# What stands in a bundle, by the technique that a claim names.
 TECHNIQUE_OF_VARIANT: dict[Variant, str] = {
     "fp32": "none",
     "int8": "dynamic_quantization",
     "pruned": "structured_pruning",
     "pruned-int8": "combined",
 }
-REBUILD_HINT = "write the bundle again with `edgeai-repro bundle`, or copy it anew"
+REBUILD_HINT = "write the bundle again with `edgeai-repro bundle`, or copy it again"
 
 
 class InputSpec(Frozen):
-    """What a model takes: one image, float32 (1, 3, height, width), each channel less its mean over its std."""
+    """The input of a model: one image, float32 (1, 3, height, width), normalised by each channel's mean and std."""
 
     name: str
     shape: tuple[Literal[1], Literal[3], PositiveInt, PositiveInt]
@@ -49,14 +47,14 @@ class InputSpec(Frozen):
 
 
 class Origin(Frozen):
-    """Where weights come from: random (no sha256), or a file, trained by a recipe where one is recorded."""
+    """The origin of weights: the sha256 of their file (None for random ones) and the recipe of their training."""
 
     sha256: str | None
     recipe: dict[str, Setting | None] | None = None
 
 
 class Counts(Frozen):
-    """What a model stores, and computes for one image: learnt values, multiply-accumulates, bit operations."""
+    """The actual counts of a model: its parameters, and its MACs and bit operations for one image."""
 
     parameters: PositiveInt
     macs: PositiveInt
@@ -64,16 +62,16 @@ class Counts(Frozen):
 
 
 class ModelEntry(Frozen):
-    """One model of a bundle: its graph is in `file`, an ONNX file that names the sha256 of `weights`, another one.
+    """One model of a bundle. Its graph is the ONNX file `file`, which contains the sha256 of the file `weights`.
 
-    `expected` are its logits on the bundle's probes, one list a probe; `error` is the largest difference of a logit
-    from torch's, of the same model in fp32, on these probes.
+    `settings` are those of the technique. `expected` are the model's logits on the bundle's probes, one list per
+    image. `error` is the largest difference of these logits from those of the same network in fp32 in torch.
     """
 
     file: str
     weights: str
     technique: str
-    params: dict[str, Setting]
+    settings: dict[str, Setting]
     hidden_widths: tuple[PositiveInt, ...]
     origin: Origin
     counts: Counts
@@ -82,21 +80,21 @@ class ModelEntry(Frozen):
 
     @property
     def files(self) -> tuple[str, str]:
-        """The names of its files."""
+        """The names of the model's files."""
         return self.file, self.weights
 
 
 class FileEntry(Frozen):
-    """What a file of the bundle must be."""
+    """The sha256 and the size of one file of the bundle."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     bytes: PositiveInt
 
 
 class Manifest(Frozen):
-    """What `manifest.json` says. `data_sha256` is that of the test split, None where the bundle has none."""
+    """The content of `manifest.json`. `data_sha256` is that of the test split, None if the bundle has none."""
 
-    schema_version: Literal[2] = VERSION
+    schema_version: Literal[3] = VERSION
     model: str
     num_classes: PositiveInt
     stem_stride: PositiveInt
@@ -107,10 +105,10 @@ class Manifest(Frozen):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _files_complete(self) -> Self:
         for name in self.files:
             if not FILE_NAME.fullmatch(name):
-                raise ValueError(f"'files' must be of the bundle's folder (got {name!r})")
+                raise ValueError(f"'files' must be names without a folder (got {name!r})")
         for name in [PROBES, *(name for model in self.models.values() for name in model.files)]:
             if name not in self.files:
                 raise ValueError(f"'files' must list {name!r} (got {', '.join(self.files)})")
@@ -124,21 +122,17 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
+    def model(self, variant: Variant) -> ModelEntry:
+        """Return the manifest's entry of a model. Raises UserError if the bundle doesn't hold it."""
+        require_known(f"{self.folder}: 'model'", variant, self.manifest.models)
+        return self.manifest.models[variant]
+
     def path(self, variant: Variant) -> Path:
         """Return the ONNX file of a model."""
         return self.folder / self.model(variant).file
 
-    def model(self, variant: Variant) -> ModelEntry:
-        """Return what the manifest says of a model. Raises UserError where the bundle has none such."""
-        known = self.manifest.models
-        if variant not in known:
-            raise UserError(
-                f"'model' must be one of the bundle's (got {variant!r}); {did_you_mean(variant, known)}"
-            )
-        return known[variant]
-
     def sha256(self, variant: Variant) -> str:
-        """Return the sha256 of a model's graph, as the manifest has it; it vouches for the weights too."""
+        """Return the sha256 of a model's ONNX file. That file contains the sha256 of the weights."""
         return self.manifest.files[self.model(variant).file].sha256
 
     def size(self, variant: Variant) -> int:
@@ -146,18 +140,18 @@ class Bundle:
         return sum(self.manifest.files[name].bytes for name in self.model(variant).files)
 
     def check(self, variant: Variant) -> None:
-        """Raise UserError unless the files of a model are on disk as the manifest lists them."""
+        """Raise UserError unless the files of a model are those of the manifest."""
         for name in self.model(variant).files:
-            check(self.folder / name, self.manifest.files[name])
+            _check(self.folder / name, self.manifest.files[name])
 
     def probes(self) -> NDArray[np.uint8]:
-        """Return the images that the expected outputs are of, uint8 (n, 3, 32, 32)."""
-        return _array(self.folder / PROBES, self.manifest)
+        """Return the images of the expected outputs, uint8 (n, 3, 32, 32)."""
+        return self._array(PROBES)
 
     def test_split(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return the test images (n, 3, 32, 32) and labels (n,), uint8: the bundle's, else those of EDGEAI_DATA.
+        """Return the test images (n, 3, 32, 32) and labels (n,), uint8: the bundle's, else those in EDGEAI_DATA.
 
-        Raises ConditionMissing where there are neither.
+        Raises MissingRequirement if there are neither.
         """
         from edgeai_repro.data import cifar
 
@@ -165,32 +159,41 @@ class Bundle:
             try:
                 return cifar.load_arrays(cifar.data_folder(), "test")
             except MissingRequirement as missing:
-                remedy = f"the bundle has no test images: write it --with-test-split, or {missing.remedy}"
+                remedy = f"the bundle has no test images; write it --with-test-split, or {missing.remedy}"
                 raise MissingRequirement("data", remedy) from None
-        labels = _array(self.folder / TEST_LABELS, self.manifest)
+        labels = self._array(TEST_LABELS)
         path = self.folder / TEST_IMAGES
         images = cifar.unpack_mosaic(path.read_bytes(), path)
         cifar.check_labels(labels, len(images), cifar.CIFAR10, path)
-        if (found := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
+        if (digest := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
             raise UserError(
-                f"{path}: must hold the test images of the manifest (got {found[:12]}…); {REBUILD_HINT}"
+                f"{path}: must hold the test images of the manifest (got {digest[:12]}…); {REBUILD_HINT}"
             )
         return images, labels
 
+    def _array(self, name: str) -> NDArray[np.uint8]:
+        path = self.folder / name
+        if name not in self.manifest.files:
+            raise UserError(f"{path}: is missing in the manifest; {REBUILD_HINT}")
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(f"{path}: must be a NumPy array (got {error}); {REBUILD_HINT}") from None
+        if array.dtype != np.uint8:
+            raise UserError(f"{path}: must hold uint8 (got {array.dtype}); {REBUILD_HINT}")
+        return np.asarray(array)
+
 
 def parse_variant(name: str) -> Variant:
-    """Return a name as that of a model in a bundle. Raises UserError where it is none."""
-    for known in TECHNIQUE_OF_VARIANT:
-        if known == name:
-            return known
-    raise UserError(f"'model' must be known (got {name!r}); {did_you_mean(name, TECHNIQUE_OF_VARIANT)}")
+    """Return the variant of this name. Raises UserError if there is none."""
+    require_known("'model'", name, TECHNIQUE_OF_VARIANT)
+    return cast(Variant, name)
 
 
 def load(folder: Path, variants: Collection[Variant] | None = None) -> Bundle:
-    """Read a bundle and check every file of it; with `variants`, of the models only those.
+    """Read a bundle and check its files; with `variants`, skip the files of all other models.
 
-    Raises UserError, in one line, for a manifest of another version and a file that is missing, truncated or
-    altered.
+    Raises UserError if the manifest has another version, or if a file is missing, truncated or altered.
     """
     path = folder / MANIFEST
     document = read_json(path)
@@ -198,66 +201,38 @@ def load(folder: Path, variants: Collection[Variant] | None = None) -> Bundle:
     if version != VERSION:
         raise UserError(f"{path}: 'schema_version' must be {VERSION} (got {version!r}); {REBUILD_HINT}")
     manifest = parse_as(Manifest, document, path)
-    if manifest.model not in CONVNEXT_VARIANTS:
-        raise UserError(f"{path}: 'model' must be known (got {manifest.model!r}); {REBUILD_HINT}")
-    passed_over = {
+    require_known(f"{path}: 'model'", manifest.model, CONVNEXT_VARIANTS, f"; {REBUILD_HINT}")
+    skipped = {
         file
-        for name, model in manifest.models.items()
-        if variants is not None and name not in variants
+        for variant, model in manifest.models.items()
+        if variants is not None and variant not in variants
         for file in model.files
     }
-    for name, file in manifest.files.items():
-        if name not in passed_over:
-            check(folder / name, file)
+    for name, entry in manifest.files.items():
+        if name not in skipped:
+            _check(folder / name, entry)
     return Bundle(folder, manifest)
 
 
-def check(path: Path, file: FileEntry) -> None:
-    """Raise UserError, in one line, unless a file is there and is what the manifest says."""
-    if not path.is_file():
-        raise UserError(f"{path}: must be there, for the manifest lists it (got no file); {REBUILD_HINT}")
-    try:
-        size, found = path.stat().st_size, sha256(path)
-    except OSError as error:
-        raise UserError(f"{path}: must be readable (got {error.strerror}); {REBUILD_HINT}") from None
-    if size != file.bytes:
-        raise UserError(
-            f"{path}: must have {file.bytes} bytes (got {size}); it is truncated or altered, {REBUILD_HINT}"
-        )
-    if found != file.sha256:
-        raise UserError(
-            f"{path}: must have the sha256 {file.sha256[:12]}… (got {found[:12]}…); it is altered, {REBUILD_HINT}"
-        )
-
-
 def write(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Path:
-    """Write a bundle: `fill` writes the files into an empty folder and returns the manifest's fields but `files`.
+    """Write a bundle and return its folder. `fill` gets an empty folder, writes the files into it, and returns the
+    fields of the manifest except `files`.
 
-    The folder is moved into place when all is there. Raises UserError where `folder` exists or can't be written.
+    Raises UserError if `folder` exists or can't be written.
     """
-    if folder.exists():
-        raise UserError(f"{folder}: must not be there yet (got a folder or file); remove it, or name another")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
-            new = Path(aside) / "bundle"
-            new.mkdir()
-            fields = fill(new)
-            files = {path.name: FileEntry(sha256=sha256(path), bytes=path.stat().st_size) for path in new.iterdir()}
-            manifest = Manifest(**fields, files=dict(sorted(files.items())))
-            (new / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            return new.rename(folder)
-    except OSError as error:
-        raise UserError(f"{folder}: must be writable (got {error.strerror}); free space or name another") from None
+    with atomic_folder(folder) as temporary:
+        fields = fill(temporary)
+        files = {
+            path.name: FileEntry(sha256=sha256(path), bytes=path.stat().st_size)
+            for path in sorted(temporary.iterdir())
+        }
+        manifest = Manifest(**fields, files=files)
+        (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return folder
 
 
-def _array(path: Path, manifest: Manifest) -> NDArray[np.uint8]:
-    if path.name not in manifest.files:
-        raise UserError(f"{path}: must be listed in the manifest (got none); {REBUILD_HINT}")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: must be an array of numpy's ({error}); {REBUILD_HINT}") from None
-    if array.dtype != np.uint8:
-        raise UserError(f"{path}: must hold uint8 (got {array.dtype}); {REBUILD_HINT}")
-    return np.asarray(array)
+def _check(path: Path, entry: FileEntry) -> None:
+    """Raise UserError unless a file exists and has the sha256 and the size that the manifest lists."""
+    if not path.is_file():
+        raise UserError(f"{path}: is listed in the manifest but missing; {REBUILD_HINT}")
+    verify_sha256(path, entry.sha256, f"it is truncated or altered, {REBUILD_HINT}", size=entry.bytes)

@@ -21,7 +21,7 @@ from edgeai_repro.edge.absolute_latency import not_an_edge_device
 from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, ModelEntry, Variant
 from edgeai_repro.edge.contenders import Contender, Runtime, eager_runner, needs_timing_of
 from edgeai_repro.edge.runtime import Deployed
-from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError, did_you_mean
+from edgeai_repro.errors import MissingRequirement, TooNoisyError, require_known
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Measured, Measurement, Obstacle, Setting, Settings
 from edgeai_repro.measure.compressed_models import models_left_out
@@ -82,10 +82,8 @@ class DeployedModels:
         if self._models is not None and self.model not in self._models:
             return Measured(obstacle=models_left_out(claim))
         if self.model not in [*claim.models, *claim.also_shown]:
-            asked = ", ".join(claim.models)
-            return Measured(
-                obstacle=Obstacle("models", f"the claim is about {asked}; the bundle is of {self.model}")
-            )
+            remedy = f"the claim is about {', '.join(claim.models)}; the bundle is of {self.model}"
+            return Measured(obstacle=Obstacle("models", remedy))
         try:
             rows = self._rows(claim, case.paper.full_scale)
         except MissingRequirement as missing:
@@ -94,7 +92,7 @@ class DeployedModels:
             return Measured(obstacle=Obstacle("noise", str(noise)))
         if METRICS[claim.metric].unit != "ms" or (self.named is not None and self.named.kind == "edge"):
             return Measured(rows)
-        target = float(self.bundle.model(self._variant(claim.technique)).params.get("target", 0.0))
+        target = float(self.bundle.model(self._variant(claim.technique)).settings.get("target", 0.0))
         return Measured(rows, not_an_edge_device(claim, rows, self.bundle, target, self.named, self._devices))
 
     def _rows(self, claim: Claim, full: FullScale | None) -> tuple[Measurement, ...]:
@@ -171,10 +169,7 @@ class DeployedModels:
 
     def timing(self, technique: str, runtime: str, settings: Settings) -> tuple[Contender, Timing]:
         """Return a contender and its times. Raises MissingRequirement if it can't be timed here."""
-        if runtime not in get_args(Runtime):
-            raise UserError(
-                f"'runtime' must be known (got {runtime!r}); {did_you_mean(runtime, get_args(Runtime))}"
-            )
+        require_known("'runtime'", runtime, get_args(Runtime))
         variant = self._variant(technique)
         self._check_settings(variant, settings)
         if runtime == "eager" and self._why_not_eager:
@@ -216,8 +211,8 @@ class DeployedModels:
         """Return the manifest's entry of a model. Raises MissingRequirement if it has other settings."""
         entry = self.bundle.model(variant)
         for name, value in settings.items():
-            if name in entry.params and entry.params[name] != value:
-                got = entry.params[name]
+            if name in entry.settings and entry.settings[name] != value:
+                got = entry.settings[name]
                 raise MissingRequirement(
                     "edge", f"the claim needs {name} {value}; the bundle's {variant} has {got}"
                 )

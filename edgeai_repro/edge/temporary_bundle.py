@@ -58,8 +58,8 @@ def make_bundle(model: str) -> Bundle:
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise MissingRequirement(
             "edge",
-            f"no bundle is given, and none can be made without {', '.join(missing)}; run `edgeai-repro bundle {model} "
-            "-o DIR` on a machine that has them, then add --bundle=DIR here",
+            f"no bundle is given, and none can be made without {', '.join(missing)}; run `edgeai-repro bundle "
+            f"{model} -o DIR` on a machine that has them, then add --bundle=DIR here",
         )
     from edgeai_repro.edge import build
 

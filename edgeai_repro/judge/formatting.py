@@ -61,7 +61,7 @@ def format_values(values: Sequence[Setting], all_values: Sequence[Setting]) -> s
 
 
 def describe_row(row: Measurement) -> str:
-    """Return the model of a row and what tells the row from the claim's others: settings, conditions, notes in words."""
+    """Return the model of a row, its settings, its conditions, and those of its notes that are words."""
     notes = {name: note for name, note in row.notes.items() if isinstance(note, str)}
     details = {**row.settings, **row.conditions, **notes}
     return ", ".join([row.model, *(f"{name} {value}" for name, value in details.items())])

@@ -67,7 +67,7 @@ def contender(request: pytest.FixtureRequest) -> Contender:
 
 @pytest.fixture
 def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
-    """The times of a contender, from the interleaved run that the verdicts rest on; pytest-benchmark gets them, too."""
+    """The times of a contender, from the run that the verdicts rest on; pytest-benchmark gets them, too."""
     session = _session(request)
     models = session.deployed
     if not isinstance(models, DeployedModels):

@@ -1,7 +1,7 @@
 """The pytest plugin: options, marks, fixtures, and the verdicts at the end.
 
-A test that takes the fixture `verdict` (or `claim`) runs once for each claim of the claims folder, in any repository.
-Claims are measured in fixtures, so a failed measurement is pytest's *error*, never a verdict.
+A test that takes the fixture `verdict` (or `claim`) runs once for each claim of the claims folder, in any
+repository. Claims are measured in fixtures, so a failed measurement is pytest's *error*, never a verdict.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def _refuse_options_without_claims(config: pytest.Config) -> None:
     for option, name in options.items():
         if config.getoption(name) is not None:
             raise pytest.UsageError(
-                f"{option} needs a claims folder, which is missing; add --claims-dir=DIR, and write {option}=… with "
-                "an equals sign: otherwise pytest may take its value for a path of tests"
+                f"{option} needs a claims folder, which is missing; add --claims-dir=DIR, and write {option}=… "
+                "with an equals sign: otherwise pytest may take its value for a path of tests"
             )
 
 

@@ -64,14 +64,14 @@ class ComparableRuns:
 
     def _recorded_settings(self, claim: Claim) -> dict[str, list[Setting]]:
         """Return the claim's settings, with the recorded values in place of those that should be measured."""
-        recorded: defaultdict[str, set[float]] = defaultdict(set)
+        recorded: defaultdict[str, set[Setting]] = defaultdict(set)
         for run in self.runs:
             for evaluation in run.record.evaluations:
                 if evaluation.technique == claim.technique:
                     for name, value in evaluation.settings.items():
                         recorded[name].add(value)
         return {
-            name: [*sorted(recorded[name])] if name in recorded else values
+            name: sorted(recorded[name], key=_numbers_first) if name in recorded else values
             for name, values in claim.settings.items()
         }
 
@@ -185,6 +185,10 @@ def live_runs(root: Path, data: Path) -> list[ComparableRuns]:
     from edgeai_repro.training.grading import LiveEvaluator
 
     return _groups(runs, "live", LiveEvaluator(data))
+
+
+def _numbers_first(value: Setting) -> tuple[bool, Setting]:
+    return isinstance(value, str), value
 
 
 def _rows(groups: Iterable[ComparableRuns], case: ClaimCase, *, at_full_scale: bool) -> list[Measurement]:

@@ -57,7 +57,7 @@ import pytest
 def test_claim(verdict, settle):
     settle(verdict)
 """
-HEADING = "what would turn it"
+HEADING = "flips if"
 # Each run in this process would import hypothesis anew, and rewrite its assertions: a second a run.
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
 

@@ -1,4 +1,4 @@
-"""The report's page in a real browser: Debian's chromium, headless, driven by its own driver."""
+"""The HTML report in headless Chromium."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def _header(browser: Any, name: str) -> Any:
 
 
 class TestCheckers:
-    """What the tests below rely on does see what it looks for."""
+    """The helpers of the tests below notice planted faults."""
 
-    def test_planted(self, browser: Any, tmp_path: Path) -> None:
-        """A page that complains, and asks for a picture elsewhere, is found out."""
+    def test_complaints_and_requests_are_noticed(self, browser: Any, tmp_path: Path) -> None:
+        """A page with a console error, an external image and pale text is noticed."""
         planted = tmp_path / "planted.html"
         planted.write_text(
             "<p style='color: #999; background: #aaa'>pale</p><img src='http://127.0.0.1:9/a.png'>"
@@ -124,10 +124,10 @@ class TestCheckers:
 
 
 class TestPage:
-    """The page as a reader has it."""
+    """The page as readers use it."""
 
-    def test_quiet(self, opened: Any, page: str) -> None:
-        """It says nothing on the console, and asks for nothing but itself."""
+    def test_page_logs_nothing_and_requests_only_itself(self, opened: Any, page: str) -> None:
+        """The console stays empty, and the page is the only address that is requested."""
         opened.execute_script("for (const closed of document.querySelectorAll('details')) closed.open = true")
 
         assert _messages(opened) == []
@@ -137,8 +137,8 @@ class TestPage:
         ("column", "least"),
         [("Claim", "artefact-claim"), ("Verdict", "reproduced-claim"), ("Reported", "inconclusive-claim")],
     )
-    def test_sorts(self, opened: Any, column: str, least: str) -> None:
-        """A column's button sorts by it, from the least, then from the most, and says so to screen readers."""
+    def test_column_is_sorted_by_its_button(self, opened: Any, column: str, least: str) -> None:
+        """The button sorts ascending, then descending; `aria-sort` tells screen readers."""
         header = _header(opened, column)
         header.find_element(By.TAG_NAME, "button").click()
         ascending, direction = opened.execute_script(NAMES), header.get_attribute("aria-sort")
@@ -149,23 +149,23 @@ class TestPage:
         assert opened.execute_script(NAMES)[0] != least
         assert len(ascending) == 6
 
-    def test_empty_cells_last(self, opened: Any) -> None:
-        """Claims without a number stay at the end, whichever way the numbers go."""
+    def test_empty_cells_stay_last(self, opened: Any) -> None:
+        """Claims without a number stay at the end in both directions."""
         button = _header(opened, "Reported").find_element(By.TAG_NAME, "button")
         for _ in range(2):
             button.click()
 
             assert opened.execute_script(NAMES)[-1] == "fast"
 
-    def test_sorts_by_keyboard(self, opened: Any) -> None:
+    def test_column_is_sorted_by_keyboard(self, opened: Any) -> None:
         """A column is sorted without a mouse."""
         header = _header(opened, "Claim")
         header.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
 
         assert header.get_attribute("aria-sort") == "ascending"
 
-    def test_filters_by_verdict(self, opened: Any) -> None:
-        """Verdicts that are ticked are shown alone, with their number; without a tick all are."""
+    def test_ticked_verdicts_filter_the_table(self, opened: Any) -> None:
+        """Only ticked verdicts are shown, with their number; without a tick all are shown."""
         box = opened.find_element(By.CSS_SELECTOR, "input[value=artefact]")
         box.click()
         shown, said = opened.execute_script(NAMES), opened.find_element(By.TAG_NAME, "output").text
@@ -175,14 +175,14 @@ class TestPage:
         assert said == "1 of 6 claims shown"
         assert len(opened.execute_script(NAMES)) == 6
 
-    def test_filters_by_text(self, opened: Any) -> None:
-        """What is typed leaves the claims in which all of its words stand, in whatever case."""
+    def test_typed_words_filter_the_table(self, opened: Any) -> None:
+        """Only claims that contain all typed words are shown, ignoring case."""
         opened.find_element(By.CSS_SELECTOR, "input[type=search]").send_keys("LATENCY convnext_small")
 
         assert opened.execute_script(NAMES) == ["fast"]
 
-    def test_link_lands(self, opened: Any, page: str) -> None:
-        """A claim's link leads to the claim, in sight."""
+    def test_link_leads_to_its_claim(self, opened: Any, page: str) -> None:
+        """A claim's link leads to the claim and scrolls it into view."""
         opened.find_element(By.LINK_TEXT, "contradicted-claim").click()
 
         assert opened.current_url == f"{page}#paper/contradicted-claim"
@@ -191,15 +191,15 @@ class TestPage:
         )
         _in_sight(opened)
 
-    def test_address_lands(self, opened: Any, page: str) -> None:
-        """So does the address of a claim, opened from elsewhere."""
+    def test_address_of_a_claim_leads_to_it(self, opened: Any, page: str) -> None:
+        """Opening a claim's address scrolls it into view."""
         opened.get("about:blank")
         opened.get(f"{page}#paper/fast")
 
         _in_sight(opened)
 
-    def test_skip_link(self, opened: Any) -> None:
-        """The first stop of the keyboard leads past the head of the page to the verdicts."""
+    def test_first_tab_stop_skips_to_the_verdicts(self, opened: Any) -> None:
+        """The first link in tab order leads to the verdicts."""
         opened.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
         first = opened.switch_to.active_element
         text, top = first.text, first.rect["y"]
@@ -210,16 +210,16 @@ class TestPage:
         assert opened.switch_to.active_element.get_attribute("id") == "verdicts"
 
     @pytest.mark.parametrize("width", [320, 400, 800, 1400])
-    def test_fits(self, opened: Any, width: int) -> None:
-        """The page is never wider than the screen, with all details open too."""
+    def test_page_fits_the_screen(self, opened: Any, width: int) -> None:
+        """The page is never wider than the screen, even with all details open."""
         _screen(opened, width)
         opened.execute_script("for (const closed of document.querySelectorAll('details')) closed.open = true")
 
         assert opened.execute_script("return document.documentElement.scrollWidth") <= width
 
     @pytest.mark.parametrize("width", [400, 1400])
-    def test_figures_legible(self, opened: Any, width: int) -> None:
-        """The smallest letters of the figures are as high as those of a footnote, on a phone too."""
+    def test_text_of_figures_is_legible(self, opened: Any, width: int) -> None:
+        """The smallest text in a figure has at least 9 pixels, also on a phone."""
         _screen(opened, width)
         script = (
             "return [...document.querySelectorAll('.drawing text')]"
@@ -229,28 +229,29 @@ class TestPage:
         assert min(opened.execute_script(script)) >= 9
 
     @pytest.mark.parametrize("scheme", ["light", "dark"])
-    def test_contrast(self, opened: Any, scheme: str) -> None:
-        """All text stands out from its background as WCAG's level AA asks."""
+    def test_text_has_enough_contrast(self, opened: Any, scheme: str) -> None:
+        """All text has the contrast that WCAG level AA requires."""
         _screen(opened, 1400, scheme)
 
         faint = [(text, ratio) for text, ratio in opened.execute_script(CONTRAST) if ratio < 4.5]
 
         assert faint == []
 
-    def test_dark(self, opened: Any) -> None:
-        """Where the reader prefers dark, the page is dark, and the figures with it."""
+    def test_page_and_figures_follow_the_dark_scheme(self, opened: Any) -> None:
+        """If the reader prefers dark, the page is dark and the figures are inverted."""
         script = (
             "return [getComputedStyle(document.body).backgroundColor, "
-            "getComputedStyle(document.querySelector('.drawing text')).fill]"
+            "getComputedStyle(document.querySelector('.drawing')).filter]"
         )
         light = opened.execute_script(script)
         _screen(opened, 1400, "dark")
         dark = opened.execute_script(script)
 
-        assert light[0] == "rgb(255, 255, 255)"
+        assert light == ["rgb(255, 255, 255)", "none"]
+        assert dark[1].startswith("invert(1)")
         assert all(one != other for one, other in zip(light, dark, strict=True))
 
 
 def _in_sight(browser: Any) -> None:
     top = browser.execute_script("return document.querySelector(':target').getBoundingClientRect().top")
-    assert -2 <= top < 450, f"top={top}, but should be expected in the upper half of the screen"
+    assert -2 <= top < 450, f"top={top}, but should be in the upper half of the screen"

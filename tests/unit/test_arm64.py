@@ -1,4 +1,4 @@
-"""arm64 under emulation: what it is held to, shown wrong values; and what the script says of bad input."""
+"""arm64 under emulation: planted differences from x86 are found, and the script refuses bad input."""
 
 from __future__ import annotations
 
@@ -14,47 +14,49 @@ import pytest
 import typer
 
 from ci import arm64_check
-from ci.arm64_check import BYTES, Findings, Found, compare, untimed
+from ci.arm64_check import BYTES, MachineResults, ModelResult, check_times_are_refused, compare
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import describe
+from edgeai_repro.evidence.measurement import Measured, Obstacle
 from edgeai_repro.files import write_text
-from edgeai_repro.judge.verdict import judge, not_testable
+from edgeai_repro.judge.verdict import judge
 from edgeai_repro.report.document import ClaimEntry, claim_entry
-from tests.support.factories import claim
+from tests.support.factories import claim, judged
 from tests.unit.test_device_results import DEVICES, LATENCY, result, timed
 
+EMULATED = Obstacle("edge", "emulated")
 SCRIPT = Path(__file__).parents[2] / "ci" / "arm64-emulated.sh"
-HERE = Found(
+RESULT = ModelResult(
     model="tiny",
     engine="qnnpack",
     figures={"parameters": 10, BYTES: 40},
     weights="a" * 64,
     logits=((1.0, 2.0), (3.0, 4.0)),
     error=0.02,
-    classes=(1,) * 1000,
+    predictions=(1,) * 1000,
 )
 
 
-def findings(*found: Found) -> Findings:
-    """Return what this machine finds."""
-    return Findings(environment=describe(), found=found)
+def machine(*models: ModelResult) -> MachineResults:
+    """Return the results of a machine."""
+    return MachineResults(environment=describe(), models=models)
 
 
-def disagreeing(there: Sequence[Found], here: Sequence[Found] = (HERE,)) -> list[str]:
-    """Return what two machines don't agree on."""
-    return [line.what for line in compare(findings(*here), findings(*there)) if line.agrees is False]
+def differing(arm64: Sequence[ModelResult], x86: Sequence[ModelResult] = (RESULT,)) -> list[str]:
+    """Return the quantities in which two machines don't agree."""
+    return [line.quantity for line in compare(machine(*x86), machine(*arm64)) if line.agrees is False]
 
 
-def test_agrees() -> None:
-    """What is the same agrees, in each thing that is compared but the share of images, which is told."""
-    lines = list(compare(findings(HERE), findings(HERE)))
+def test_equal_results_agree() -> None:
+    """Every quantity agrees, except the share of images with close logits, which is only shown."""
+    lines = list(compare(machine(RESULT), machine(RESULT)))
 
     assert [line.agrees for line in lines] == [True, True, True, None, True, True]
-    assert "2 of 2" in {line.there for line in lines}
+    assert "2 of 2" in {line.arm64 for line in lines}
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("change", "quantity"),
     [
         ({"figures": {"parameters": 11, BYTES: 40}}, "parameters"),
         ({"figures": {"parameters": 10, BYTES: 41}}, BYTES),
@@ -64,90 +66,112 @@ def test_agrees() -> None:
         ({"logits": ((1.0, 2.0), (3.0, float("nan")))}, "largest difference of a logit"),
         ({"logits": ((1.0, 2.0),)}, "largest difference of a logit"),
         ({"logits": ()}, "largest difference of a logit"),
-        ({"classes": (1,) * 997 + (2,) * 3}, "answers that differ, of 1000"),
-        ({"classes": (1,) * 999}, "answers that differ, of 1000"),
-        ({"classes": ()}, "answers that differ, of 1000"),
+        ({"predictions": (1,) * 997 + (2,) * 3}, "predictions that differ, of 1000"),
+        ({"predictions": (1,) * 999}, "predictions that differ, of 1000"),
+        ({"predictions": ()}, "predictions that differ, of 1000"),
     ],
 )
-def test_planted(change: Mapping[str, Any], what: str) -> None:
-    """A wrong value is found, and nothing else is said to be wrong."""
-    assert disagreeing([HERE.model_copy(update=change)]) == [what]
+def test_planted_difference_is_found(change: Mapping[str, Any], quantity: str) -> None:
+    """No other quantity is reported."""
+    assert differing([RESULT.model_copy(update=change)]) == [quantity]
 
 
 @pytest.mark.parametrize(
-    "change", [{"logits": ((1.0, 2.0), (3.0, 4.019))}, {"classes": (1,) * 998 + (2,) * 2}, {"error": 9.0}]
+    "change", [{"logits": ((1.0, 2.0), (3.0, 4.019))}, {"predictions": (1,) * 998 + (2,) * 2}, {"error": 9.0}]
 )
-def test_allowed(change: Mapping[str, Any]) -> None:
-    """A logit within int8's own error, as this machine found it, and two answers of 1,000 may differ."""
-    assert disagreeing([HERE.model_copy(update=change)]) == []
+def test_differences_that_int8_explains_are_allowed(change: Mapping[str, Any]) -> None:
+    """A logit may differ by the error of int8 on x86, and two predictions of 1,000 may differ."""
+    assert differing([RESULT.model_copy(update=change)]) == []
 
 
-def test_fp32() -> None:
-    """Without int8 a logit may differ by 1e-3, no more."""
-    plain = HERE.model_copy(update={"error": 0.0})
+@pytest.mark.parametrize(("difference", "quantities"), [(9e-4, []), (1.1e-3, ["largest difference of a logit"])])
+def test_logit_in_fp32_may_differ_by_a_thousandth(difference: float, quantities: list[str]) -> None:
+    """Without int8 there is no other error."""
+    x86 = RESULT.model_copy(update={"error": 0.0})
+    arm64 = x86.model_copy(update={"logits": ((1.0, 2.0), (3.0, 4.0 + difference))})
 
-    for off, wrong in ((0.0009, []), (0.0011, ["largest difference of a logit"])):
-        assert disagreeing([plain.model_copy(update={"logits": ((1.0, 2.0), (3.0, 4.0 + off))})], [plain]) == wrong
-
-
-def test_another_engine() -> None:
-    """Another engine's logits, answers and bytes are told and may differ; its counts and weights may not."""
-    x86 = HERE.model_copy(update={"engine": "x86"})
-    other = {"logits": ((1.0, 2.0), (3.0, 9.0)), "classes": (2,) * 1000}
-    there = HERE.model_copy(update={**other, "figures": {"parameters": 10, BYTES: 44}})
-    beside = [line for line in compare(findings(x86), findings(there)) if "against x86" in line.model]
-
-    assert [line.agrees for line in beside] == [True, None, True, None, None, None]
-    assert disagreeing([there.model_copy(update={"weights": "b" * 64})], [x86]).count("weights, sha256") == 1
+    assert differing([arm64], [x86]) == quantities
 
 
-def test_missing() -> None:
-    """A model that only one of the machines ran, or that it ran with no engine of the other's, is an error."""
-    other = HERE.model_copy(update={"model": "atto"})
+def test_another_engine_must_agree_in_counts_and_weights_only() -> None:
+    """Its logits, predictions and bytes are shown and may differ."""
+    x86 = RESULT.model_copy(update={"engine": "x86"})
+    outputs = {"logits": ((1.0, 2.0), (3.0, 9.0)), "predictions": (2,) * 1000}
+    arm64 = RESULT.model_copy(update={**outputs, "figures": {"parameters": 10, BYTES: 44}})
+    lines = [line for line in compare(machine(x86), machine(arm64)) if "against x86" in line.model]
 
-    assert disagreeing([HERE], [HERE, other]) == ["qnnpack"]
-    assert disagreeing([HERE, other], [HERE]) == ["qnnpack"]
-    assert disagreeing([HERE], [HERE.model_copy(update={"engine": "x86"})]) == ["qnnpack"]
+    assert [line.agrees for line in lines] == [True, None, True, None, None, None]
+    assert differing([arm64.model_copy(update={"weights": "b" * 64})], [x86]).count("weights, sha256") == 1
 
 
-def said_of(folder: Path, *entries: ClaimEntry, emulated: bool = True) -> list[bool | None]:
-    """Return what is said of a run of the claims that calls itself a Raspberry Pi 5."""
+def test_model_or_engine_of_one_machine_only_is_an_error() -> None:
+    """Each model must run on both machines with at least one common engine."""
+    other = RESULT.model_copy(update={"model": "atto"})
+
+    assert differing([RESULT], [RESULT, other]) == ["qnnpack"]
+    assert differing([RESULT, other], [RESULT]) == ["qnnpack"]
+    assert differing([RESULT], [RESULT.model_copy(update={"engine": "x86"})]) == ["qnnpack"]
+
+
+def agreement(folder: Path, *entries: ClaimEntry, emulated: bool = True) -> list[bool | None]:
+    """Return what `check_times_are_refused` finds in a run that claims to be on a Raspberry Pi 5."""
     run = result(emulated=emulated)
     papers = [run.papers[0].model_copy(update={"claims": list(entries)})]
     write_text(folder / "claims.json", run.model_copy(update={"papers": papers}).model_dump_json())
-    return [line.agrees for line in untimed(folder / "claims.json", DEVICES)]
+    return [line.agrees for line in check_times_are_refused(folder / "claims.json", DEVICES)]
 
 
-def test_untimed(tmp_path: Path) -> None:
-    """A run agrees that gave no verdict on a time, told none, and is refused as evidence for being emulated."""
-    refused = claim_entry(not_testable(claim(**LATENCY), "edge", "emulated"))
-    told = claim_entry(not_testable(claim(**LATENCY), "edge", "emulated", [timed()]))
-    judged = claim_entry(judge(claim(**LATENCY), [timed()]))
+class TestTimesAreRefused:
+    """A run under emulation gives no verdict on a time, has no rows of times, and can't be added as evidence."""
 
-    assert said_of(tmp_path, refused) == [True, True]
-    assert said_of(tmp_path, told) == [False, True]
-    assert said_of(tmp_path, judged) == [False, True]
-    assert said_of(tmp_path) == [False, True]
-    assert said_of(tmp_path, judged, emulated=False) == [False, False], "it was kept"
-    assert said_of(tmp_path, refused, emulated=False) == [True, False], "it was refused for another reason"
+    REFUSED = claim_entry(judge(claim(**LATENCY), Measured(obstacle=EMULATED)))
+    JUDGED = claim_entry(judged(claim(**LATENCY), [timed()]))
+
+    def test_run_without_times_agrees(self, tmp_path: Path) -> None:
+        """It is refused as evidence because it was emulated."""
+        assert agreement(tmp_path, self.REFUSED) == [True, True]
+
+    def test_row_without_a_verdict_is_found(self, tmp_path: Path) -> None:
+        """A time is in the results although it wasn't judged."""
+        with_row = claim_entry(judge(claim(**LATENCY), Measured((timed(),), EMULATED)))
+
+        assert agreement(tmp_path, with_row) == [False, True]
+
+    def test_verdict_on_a_time_is_found(self, tmp_path: Path) -> None:
+        """Evidence is refused all the same."""
+        assert agreement(tmp_path, self.JUDGED) == [False, True]
+
+    def test_run_without_claims_about_times_is_found(self, tmp_path: Path) -> None:
+        """It would prove nothing."""
+        assert agreement(tmp_path) == [False, True]
+
+    def test_run_that_was_added_as_evidence_is_found(self, tmp_path: Path) -> None:
+        """The emulator wasn't noticed."""
+        assert agreement(tmp_path, self.JUDGED, emulated=False) == [False, False]
+
+    def test_run_that_was_refused_for_another_reason_is_found(self, tmp_path: Path) -> None:
+        """It has no times, and the emulator wasn't noticed."""
+        assert agreement(tmp_path, self.REFUSED, emulated=False) == [True, False]
 
 
 @pytest.mark.parametrize(
-    ("there", "status", "said"), [(HERE, 0, "yes"), (HERE.model_copy(update={"weights": "b"}), 1, "NO")]
+    ("arm64", "status", "agrees"), [(RESULT, 0, "yes"), (RESULT.model_copy(update={"weights": "b"}), 1, "NO")]
 )
-def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str], there: Found, status: int, said: str) -> None:
-    """The table tells what agrees, and the exit status is 1 where something doesn't."""
-    for machine, found in (("x86", HERE), ("arm64", there)):
-        write_text(tmp_path / f"{machine}-eager.json", findings(found).model_dump_json())
+def test_exit_status_is_1_if_a_quantity_differs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arm64: ModelResult, status: int, agrees: str
+) -> None:
+    """The table shows which one."""
+    for name, results in (("x86", RESULT), ("arm64", arm64)):
+        write_text(tmp_path / f"{name}-eager.json", machine(results).model_dump_json())
 
     with pytest.raises(typer.Exit) as ended:
         arm64_check.check(tmp_path, ["eager"])
     assert ended.value.exit_code == status
-    assert re.search(rf"weights, sha256 .* {said}\n", capsys.readouterr().out)
+    assert re.search(rf"weights, sha256 .* {agrees}\n", capsys.readouterr().out)
 
 
-def test_check_without_a_file(tmp_path: Path) -> None:
-    """A machine that found nothing is told in one line."""
+def test_missing_results_are_named(tmp_path: Path) -> None:
+    """The message has the path of the JSON file."""
     with pytest.raises(UserError, match=r"x86-eager\.json: must be a readable JSON file"):
         arm64_check.check(tmp_path, ["eager"])
 
@@ -157,22 +181,22 @@ def script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", SCRIPT, *arguments], check=False, capture_output=True, text=True)
 
 
-def test_syntax() -> None:
-    """bash can read the script."""
+def test_script_is_valid_bash() -> None:
+    """bash can parse it."""
     assert subprocess.run(["bash", "-n", SCRIPT], check=False).returncode == 0
 
 
-def test_help() -> None:
-    """--help tells every option."""
-    asked = script("--help")
+def test_help_lists_every_option_and_part() -> None:
+    """It exits with 0."""
+    ended = script("--help")
 
-    assert asked.returncode == 0
+    assert ended.returncode == 0
     for option in ("--cache", "--out", "--images", "--apt-sources", "--python", "edge", "eager"):
-        assert option in asked.stdout
+        assert option in ended.stdout
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["edgy"], r"an argument must be an option, edge or eager \(got 'edgy'\)"),
         (["--cash", "x"], r"\(got '--cash'\)"),
@@ -187,17 +211,17 @@ def test_help() -> None:
         (["--cache", "/dev/null/cache", "--python", sys.executable], r"must be folders that can be written"),
     ],
 )
-def test_bad_input(arguments: list[str], complaint: str) -> None:
-    """Bad input is one line and status 2, before anything is fetched."""
+def test_bad_input_is_refused_in_one_line(arguments: list[str], message: str) -> None:
+    """The exit status is 2, and nothing is downloaded."""
     ended = script(*arguments)
 
     assert ended.returncode == 2
-    assert re.fullmatch(rf"arm64-emulated: .*{complaint}.*\n", ended.stderr)
+    assert re.fullmatch(rf"arm64-emulated: .*{message}.*\n", ended.stderr)
     assert ended.stdout == ""
 
 
-def test_one_run_at_a_time(tmp_path: Path) -> None:
-    """Two runs can't fill one cache."""
+def test_second_run_with_the_same_cache_is_refused(tmp_path: Path) -> None:
+    """The first run holds a lock."""
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         ended = script("--cache", tmp_path, "--out", tmp_path, "--python", sys.executable)

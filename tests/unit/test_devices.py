@@ -1,4 +1,4 @@
-"""The devices as data: what their figures give, and what the reader refuses."""
+"""Devices as data: the peaks and rates that follow from their figures, and that wrong files are refused."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ devices:
 """
 
 
-def _load(folder: Path, text: str = DEVICES) -> dict[str, Device]:
+def load(folder: Path, text: str = DEVICES) -> dict[str, Device]:
+    """Write a devices.yaml and load it."""
     (folder / "devices.yaml").write_text(text)
     return load_devices(folder)
 
 
-def test_derived_figures(tmp_path: Path) -> None:
+def test_peaks_and_rates_are_derived_from_the_figures(tmp_path: Path) -> None:
     """Peaks are per cycle × cores × clock, rates are work over time."""
-    board = _load(tmp_path)["board"]
-    rate = board.rate("fp32")
+    board = load(tmp_path)["board"]
+    rate = board.published_rate("fp32")
 
     assert (board.peak("fp32"), board.peak("int8")) == (12.0, 48.0)
     assert rate is not None
     assert rate.gmac_per_s == 5.0
-    assert board.rate("int8") is None
+    assert board.published_rate("int8") is None
 
 
 @pytest.mark.parametrize(
@@ -59,9 +60,9 @@ def test_derived_figures(tmp_path: Path) -> None:
         (5001, ("memory", 2.5)),
     ],
 )
-def test_level(tmp_path: Path, size: int, level: tuple[str, float]) -> None:
-    """The nearest level that holds the bytes counts, to its last byte."""
-    assert _load(tmp_path)["board"].level(size) == level
+def test_nearest_memory_that_holds_all_bytes_is_chosen(tmp_path: Path, size: int, level: tuple[str, float]) -> None:
+    """A level is used up to its last byte."""
+    assert load(tmp_path)["board"].memory_level_for(size) == level
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_level(tmp_path: Path, size: int, level: tuple[str, float]) -> None:
         ("ghz: 1.5, derivation: data sheet", "ghz: 1.5", r"devices\[board\]\.clock\.derivation: is missing"),
         ("    memory:", "    colour: red\n    memory:", r"devices\[board\]\.colour: is not a known key"),
         ("aarch64", "sparc", r"devices\[board\]\.architecture: must"),
-        ("bytes: 5000", "bytes: 500", r"devices\[board\]: 'caches' must grow from the core outwards"),
+        ("bytes: 5000", "bytes: 500", r"devices\[board\]: 'caches' must be listed from the smallest"),
         (
             "milliseconds: 800",
             "milliseconds: 300",
@@ -88,36 +89,37 @@ def test_level(tmp_path: Path, size: int, level: tuple[str, float]) -> None:
         ("devices:", "boards:", r"devices: is missing; add it\n.*boards: is not a known key"),
     ],
 )
-def test_refused(tmp_path: Path, old: str, new: str, match: str) -> None:
-    """A wrong file is refused in one line: which device, which key, the rule, what came."""
+def test_wrong_file_is_refused_with_the_place(tmp_path: Path, old: str, new: str, match: str) -> None:
+    """Each line names the file, the device and the key."""
     assert old in DEVICES
     with pytest.raises(UserError, match=match) as error:
-        _load(tmp_path, DEVICES.replace(old, new, 1))
+        load(tmp_path, DEVICES.replace(old, new, 1))
 
     assert all(line.startswith(str(tmp_path / "devices.yaml")) for line in str(error.value).splitlines())
 
 
-def test_repeated_key_refused(tmp_path: Path) -> None:
-    """Two devices of one key are refused."""
+def test_two_devices_with_one_key_are_refused(tmp_path: Path) -> None:
+    """The message has the key."""
     with pytest.raises(UserError, match="device 'key' must be unique \\(got 'board' twice\\)"):
-        _load(tmp_path, DEVICES + DEVICES.removeprefix("devices:\n"))
+        load(tmp_path, DEVICES + DEVICES.removeprefix("devices:\n"))
 
 
-def test_second_rate_refused(tmp_path: Path) -> None:
-    """Two published rates of one precision are refused: which is meant?"""
+def test_two_rates_of_one_precision_are_refused(tmp_path: Path) -> None:
+    """Only one of them could be used."""
     rate = DEVICES[DEVICES.index("      - {precision") :]
-    with pytest.raises(UserError, match="one rate for a precision"):
-        _load(tmp_path, DEVICES + rate)
+    with pytest.raises(UserError, match="one rate per precision"):
+        load(tmp_path, DEVICES + rate)
 
 
-def test_missing_file(tmp_path: Path) -> None:
-    """A folder without the file is refused."""
+def test_missing_file_is_refused_unless_it_may_be_missing(tmp_path: Path) -> None:
+    """With `missing_ok` there are no devices."""
+    assert load_devices(tmp_path, missing_ok=True) == {}
     with pytest.raises(UserError, match=r"devices\.yaml"):
         load_devices(tmp_path)
 
 
-def test_published_figures() -> None:
-    """The peaks of the listed devices, by hand: per cycle × cores × GHz."""
+def test_peaks_of_the_listed_devices_are_those_worked_out_by_hand() -> None:
+    """They are per cycle × cores × GHz."""
     peaks = {key: (device.peak("fp32"), device.peak("int8")) for key, device in load_devices(CLAIMS).items()}
 
     assert peaks == {
@@ -128,15 +130,15 @@ def test_published_figures() -> None:
     }
 
 
-def test_published_rates() -> None:
+def test_published_rates_of_the_raspberry_pi_5() -> None:
     """ConvNeXt-Base ran at 35 GMAC/s in fp32 and 56 in int8 on a Raspberry Pi 5."""
     pi = load_devices(CLAIMS)["raspberry-pi-5"]
 
     assert [round(rate.gmac_per_s) for rate in pi.achieved] == [35, 56]
 
 
-def test_rates_of_known_models() -> None:
-    """A rate's work is what the closed form counts, for the models that it knows, with ImageNet's 1,000 classes."""
+def test_work_of_published_rates_is_that_of_the_closed_form() -> None:
+    """It is compared for ConvNeXts, with ImageNet's 1,000 classes."""
     rates = [
         rate
         for device in load_devices(CLAIMS).values()
@@ -151,5 +153,5 @@ def test_rates_of_known_models() -> None:
         for rate in rates
     ]
 
-    assert rates, "no rate of a ConvNeXt is listed"
+    assert rates, "a rate of a ConvNeXt must be listed"
     assert [rate.gmac for rate in rates] == [pytest.approx(macs / 1e9, abs=5e-4) for macs in counted]

@@ -9,7 +9,7 @@ import pytest
 
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.report import document, terminal
-from edgeai_repro.report.diff import Change, Difference, compare
+from edgeai_repro.report.diff import Change, compare
 from edgeai_repro.report.document import Document
 from tests.support import reports
 from tests.support.commands import Command

@@ -1,4 +1,4 @@
-"""The roofline against figures worked out by hand, in the comments."""
+"""The roofline, compared with figures worked out by hand in the comments."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ def devices() -> dict[str, Device]:
     return load_devices(Path(__file__).parents[2] / "claims")
 
 
-def test_work_fp32() -> None:
-    """In fp32, four bytes for each of the 49,462,378 parameters, and all products at 32 pixels."""
+def test_fp32_work_is_four_bytes_per_parameter_and_all_macs() -> None:
+    """ConvNeXt-Small has 49,462,378 parameters."""
     counted = work(SMALL, 32, "fp32", target=TARGET)
 
     assert counted.bytes == 4 * 49_462_378
     assert (counted.fp32_macs, counted.int8_macs) == (177_210_624, 0)
 
 
-def test_work_int8() -> None:
-    """Int8 touches the Linear weights alone: 3 of 4 bytes of each saved, their products moved over."""
-    # Linear weights: 8 c² a block and 768 · 10 in the head: 8 · (3 · 96² + 3 · 192² + 27 · 384² + 3 · 768²) + 7,680
+def test_int8_saves_three_bytes_of_each_linear_weight() -> None:
+    """The MACs of Linear layers become int8 MACs; all other weights and MACs stay fp32."""
+    # Linear weights, 8 c² per block and 7680 in the head: 8 · (3 · 96² + 3 · 192² + 27 · 384² + 3 · 768²) + 7680
     linear = 8 * (3 * 9216 + 3 * 36_864 + 27 * 147_456 + 3 * 589_824) + 7680
-    # their products: 64, 16, 4, 1 positions at 32 pixels
+    # their MACs: 64, 16, 4, 1 positions at 32 pixels
     macs = 8 * (64 * 3 * 9216 + 16 * 3 * 36_864 + 4 * 27 * 147_456 + 3 * 589_824) + 7680
     counted = work(SMALL, 32, "int8", target=TARGET)
 
@@ -61,9 +61,9 @@ def test_work_int8() -> None:
     assert (counted.fp32_macs, counted.int8_macs) == (177_210_624 - macs, macs)
 
 
-def test_work_pruned() -> None:
-    """Pruning four of five hidden channels leaves a fifth of the blocks' int8 products, and the head's."""
-    # 4 · 96 · 0.2 = 76.8 → 77, 153.6 → 154, 307.2 → 307, 614.4 → 614 channels; 2 · c · hidden weights a block
+def test_pruning_four_of_five_channels_leaves_a_fifth_of_the_int8_macs() -> None:
+    """The MACs of the head aren't pruned."""
+    # 4 · 96 · 0.2 = 76.8 → 77, 153.6 → 154, 307.2 → 307, 614.4 → 614 channels; 2 · c · hidden weights per block
     macs = 64 * 3 * 2 * 96 * 77 + 16 * 3 * 2 * 192 * 154 + 4 * 27 * 2 * 384 * 307 + 3 * 2 * 768 * 614 + 7680
     counted = work(SMALL, 32, "pruned + int8", target=TARGET)
 
@@ -73,8 +73,8 @@ def test_work_pruned() -> None:
 
 @pytest.mark.parametrize("resolution", [32, 64, 224])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_work_complete(resolution: int, variant: str) -> None:
-    """The products of both precisions together are the network's, pruned or not."""
+def test_macs_of_both_precisions_add_up_to_the_networks(resolution: int, variant: str) -> None:
+    """Pruned and unpruned."""
     hidden = pruned_widths(SMALL, TARGET) if variant == "pruned + int8" else None
     counted = work(SMALL, resolution, variant, target=TARGET)  # type: ignore[arg-type]
 
@@ -83,8 +83,8 @@ def test_work_complete(resolution: int, variant: str) -> None:
 
 
 @pytest.mark.parametrize("target", [-0.1, 1.0, 1.5])
-def test_target_refused(target: float) -> None:
-    """Raises ValueError for a target outside [0, 1)."""
+def test_target_outside_its_range_is_refused(target: float) -> None:
+    """The range is [0, 1)."""
     with pytest.raises(ValueError, match="'target' must be in"):
         pruned_widths(SMALL, target)
 
@@ -92,9 +92,9 @@ def test_target_refused(target: float) -> None:
 @pytest.mark.parametrize(
     ("variant", "resolution", "level", "limit", "bound"),
     [
-        # 197.85 MB over 0.5 GB/s = 395.7 ms; 177.21 M products at 1 GMAC/s = 177.2 ms
+        # 197.85 MB over 0.5 GB/s = 395.7 ms; 177.21 M MACs at 1 GMAC/s = 177.2 ms
         ("fp32", 32, "memory", "reading", 395.70),
-        # 8,682.95 M products at 1 GMAC/s
+        # 8,682.95 M MACs at 1 GMAC/s
         ("fp32", 224, "memory", "computing", 8682.95),
         # 7.334 M at 1 GMAC/s + 169.877 M at 10 = 7.334 + 16.988; 56.49 MB over 0.5 GB/s = 113.0 ms
         ("int8", 32, "memory", "reading", 112.98),
@@ -104,23 +104,25 @@ def test_target_refused(target: float) -> None:
         ("pruned + int8", 32, "L1", "computing", 10.73),
     ],
 )
-def test_bound(variant: str, resolution: int, level: str, limit: str, bound: float) -> None:
-    """The bound is the greater of reading, from the level that holds the weights, and computing, summed."""
+def test_bound_is_the_longer_of_reading_and_computing(
+    variant: str, resolution: int, level: str, limit: str, bound: float
+) -> None:
+    """Weights are read from the level that holds them; the times of both precisions are added."""
     row = estimate(BOARD, SMALL, resolution, variant, target=TARGET)  # type: ignore[arg-type]
 
     assert (row.level, row.limit) == (level, limit)
     assert row.bound_ms == pytest.approx(bound, rel=1e-3)
 
 
-def test_no_rate_no_expectation() -> None:
-    """Where nobody published a rate there is no expectation."""
+def test_without_published_rates_no_time_is_expected() -> None:
+    """The bound is given all the same."""
     rows = list(estimates([BOARD], SMALL, target=TARGET))
 
     assert [(row.expected_ms, row.basis) for row in rows] == [(None, None)] * 9
 
 
-def test_half_a_rate() -> None:
-    """A device with a rate for fp32 alone has an expectation for fp32 alone, and it is not under the bound."""
+def test_rate_for_fp32_gives_an_expected_time_for_fp32_only() -> None:
+    """The expected time isn't below the bound."""
     rate = {"precision": "fp32", "model": "resnet50", "resolution": 224, "runtime": "one", "gmac": 1.0}
     rate |= {"milliseconds": 2000, "derivation": "given", "source": "given"}
     board = Device.model_validate(BOARD.model_dump() | {"achieved": [rate]})
@@ -149,18 +151,18 @@ def test_half_a_rate() -> None:
         ("cloud-x86-2core", 32, "pruned + int8", 0.0693, None),
     ],
 )
-def test_listed_devices(
+def test_times_of_the_listed_devices_are_those_worked_out_by_hand(
     devices: dict[str, Device], key: str, resolution: int, variant: str, bound: float, expected: float | None
 ) -> None:
-    """The listed devices' figures for ConvNeXt-Small."""
+    """The network is ConvNeXt-Small."""
     row = estimate(devices[key], SMALL, resolution, variant, target=TARGET)  # type: ignore[arg-type]
 
     assert row.bound_ms == pytest.approx(bound, rel=1e-3)
     assert row.expected_ms == (expected and pytest.approx(expected, rel=1e-3))
 
 
-def test_expectation_not_below_bound(devices: dict[str, Device]) -> None:
-    """No expectation is faster than its bound, on any device, size, variant or network."""
+def test_expected_time_is_never_below_the_bound(devices: dict[str, Device]) -> None:
+    """Neither on any device, nor for any resolution, variant or network."""
     rows: list[Estimate] = [
         row
         for architecture in CONVNEXT_VARIANTS.values()
@@ -170,16 +172,16 @@ def test_expectation_not_below_bound(devices: dict[str, Device]) -> None:
     assert [row for row in rows if row.expected_ms is not None and row.expected_ms < row.bound_ms] == []
 
 
-def test_compression_speeds_up(devices: dict[str, Device]) -> None:
-    """Int8 never raises the bound, nor does pruning."""
+def test_neither_int8_nor_pruning_raises_the_bound(devices: dict[str, Device]) -> None:
+    """Bounds are sorted on each device at each resolution."""
     for device in devices.values():
         for resolution in (32, 64, 224):
             bounds = [estimate(device, SMALL, resolution, variant, target=TARGET).bound_ms for variant in VARIANTS]
             assert bounds == sorted(bounds, reverse=True), f"{device.key} at {resolution}: {bounds}"
 
 
-def test_small_architecture() -> None:
-    """One block of one channel a stage, by hand: its bytes in fp32 and int8."""
+def test_bytes_of_a_tiny_network_are_those_worked_out_by_hand() -> None:
+    """It has one block of one channel per stage."""
     tiny = Architecture((1, 1, 1, 1), (1, 1, 1, 1), 0.0)
     # stem 48 + 1 and norm 2; 3 downsamplings of norm 2 and 4 + 1; 4 blocks of depthwise 49 + 1, norm 2,
     # expand 4 + 4, reduce 4 + 1, scale 1; head norm 2 and 10 + 10: 51 + 21 + 264 + 22 + … = 51 + 21 + 4 · 66 + 22

@@ -1,28 +1,41 @@
-"""A model of a bundle in ONNX Runtime computes what its file defines, on every processor."""
+"""Models of a bundle in ONNX Runtime: exact on every processor, and only run if their files are unchanged."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx.reference import ReferenceEvaluator
+from PIL import Image
 
+from edgeai_repro.data.transforms import normalise
 from edgeai_repro.devices.fingerprint import architecture
 from edgeai_repro.edge import bundle, runtime
-from edgeai_repro.edge.bundle import Bundle, Variant
-from edgeai_repro.edge.runtime import Deployed
+from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, InputSpec, Variant
+from edgeai_repro.edge.model_source import read_source
+from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network, prepare, read_image
 from edgeai_repro.errors import UserError
+from tests.support.bundles import change_manifest, flip_a_bit, replace_file
 
 SATURATES = architecture() == "x86_64" and not runtime.has_vnni()
 DEPTH = 64  # products per sum
+IMAGES = np.random.default_rng(1).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
 
 
 @pytest.fixture
 def loaded(atto_bundle: Path) -> Bundle:
     """The bundle, checked."""
     return bundle.load(atto_bundle)
+
+
+@pytest.fixture
+def copied(atto_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that a test may damage."""
+    return Path(shutil.copytree(atto_bundle, tmp_path / "copy"))
 
 
 @pytest.fixture
@@ -100,3 +113,116 @@ class TestInt8:
         monkeypatch.setattr(runtime, "CPUINFO", path)
 
         assert runtime.has_vnni() is expected
+
+
+class TestOutputs:
+    """The logits of a model, compared with torch's and the manifest's."""
+
+    def test_fp32_file_gives_torchs_logits_on_other_images(self, loaded: Bundle) -> None:
+        """The images aren't the probes that the bundle was checked on."""
+        network = read_source("convnext_atto").network
+        with torch.inference_mode():
+            expected = network(normalise(torch.from_numpy(IMAGES))).numpy()
+
+        np.testing.assert_allclose(Deployed(loaded, "fp32", threads=1).predict(IMAGES), expected, atol=1e-5)
+
+    @pytest.mark.parametrize("variant", TECHNIQUE_OF_VARIANT)
+    def test_each_model_gives_the_manifests_outputs(self, loaded: Bundle, variant: Variant) -> None:
+        """On the machine that wrote the bundle they are equal to rounding."""
+        assert Deployed(loaded, variant, threads=1).check_outputs() <= 1e-6
+
+    def test_logits_of_an_image_do_not_depend_on_other_images(self, loaded: Bundle) -> None:
+        """Images are run one at a time."""
+        network = Deployed(loaded, "pruned-int8", threads=1)
+
+        np.testing.assert_array_equal(network.predict(IMAGES)[1:], network.predict(IMAGES[1:]))
+
+    @pytest.mark.parametrize(("share", "refused"), [(0.9, False), (1.1, True)])
+    def test_int8_outputs_may_differ_by_the_error_of_int8(self, copied: Path, share: float, refused: bool) -> None:
+        """On another processor an activation may be rounded the other way, but the error stays below int8's."""
+        entry = bundle.load(copied).model("int8")
+        first, *others = entry.expected
+        expected = [[first[0] + share * entry.error, *first[1:]], *others]
+        change_manifest(copied, lambda manifest: manifest["models"]["int8"].update(expected=expected))
+        deployed = Deployed(bundle.load(copied), "int8", threads=1)
+
+        if refused:
+            with pytest.raises(UserError, match="must give the manifest's outputs to within"):
+                deployed.check_outputs()
+        else:
+            assert deployed.check_outputs() > TOLERANCE
+
+    def test_outputs_of_another_model_are_refused(self, copied: Path) -> None:
+        """The pruned model computes another function than the dense one."""
+        change_manifest(copied, lambda m: m["models"]["int8"].update(expected=m["models"]["pruned"]["expected"]))
+
+        with pytest.raises(
+            UserError, match=r"int8\.onnx: must give the manifest's outputs to within \de-0\d \(got"
+        ):
+            Deployed(bundle.load(copied), "int8", threads=1).check_outputs()
+
+
+class TestFiles:
+    """Files that don't fit the manifest or each other aren't run."""
+
+    def test_weights_of_another_graph_are_refused(self, copied: Path) -> None:
+        """A graph contains the sha256 of its weights, so a manifest that lists other weights doesn't help."""
+        replace_file(copied, "int8.weights", flip_a_bit(copied / "int8.weights"))
+
+        with pytest.raises(UserError, match=r"int8\.onnx: must contain the sha256 of int8\.weights \(got "):
+            Deployed(bundle.load(copied), "int8", threads=1)
+
+    def test_file_that_is_no_model_is_refused(self, copied: Path) -> None:
+        """The manifest lists it."""
+        replace_file(copied, "int8.onnx", b"no model")
+
+        with pytest.raises(UserError, match=r"int8\.onnx: must be an ONNX model"):
+            Deployed(bundle.load(copied), "int8", threads=1)
+
+    def test_model_with_another_input_is_refused(self, loaded: Bundle) -> None:
+        """The message has both shapes."""
+        spec = loaded.manifest.input.model_copy(update={"shape": (1, 3, 64, 64)})
+
+        with pytest.raises(UserError, match=r"must take .*64, 64.* \(got .*32, 32"):
+            Network(loaded.path("int8"), spec, threads=1)
+
+    def test_file_exchanged_after_loading_is_noticed(self, copied: Path) -> None:
+        """Neither a loaded model nor a new one accepts the other file."""
+        checked = bundle.load(copied)
+        deployed = Deployed(checked, "int8", threads=1)
+        shutil.copy(copied / "fp32.onnx", copied / "int8.onnx")
+
+        with pytest.raises(UserError, match="truncated or altered"):
+            deployed.check_unchanged()
+        with pytest.raises(UserError, match="truncated or altered"):
+            Deployed(checked, "int8", threads=1)
+
+
+class TestImages:
+    """From pixels to the input of a model."""
+
+    @pytest.mark.parametrize("resolution", [32, 48, 224])
+    def test_images_are_prepared_as_in_torch(self, loaded: Bundle, resolution: int) -> None:
+        """Normalised and enlarged images differ by rounding only (1.5e-5 observed)."""
+        shape = {"shape": (1, 3, resolution, resolution)}
+        spec = InputSpec.model_validate(loaded.manifest.input.model_dump() | shape)
+
+        expected = normalise(torch.from_numpy(IMAGES), resolution).numpy()
+        np.testing.assert_allclose(prepare(IMAGES, spec), expected, atol=1e-4)
+
+    def test_image_file_is_read_channels_first(self, tmp_path: Path) -> None:
+        """A PNG of 32 × 32 keeps its pixels."""
+        path = tmp_path / "image.png"
+        Image.fromarray(IMAGES[0].transpose(1, 2, 0)).save(path)
+
+        np.testing.assert_array_equal(read_image(path), IMAGES[:1])
+
+    @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n truncated"])
+    def test_file_that_is_no_image_is_refused(self, tmp_path: Path, content: bytes) -> None:
+        """The error is one line."""
+        path = tmp_path / "image.png"
+        path.write_bytes(content)
+
+        with pytest.raises(UserError, match=r"image\.png: must be an image \(") as caught:
+            read_image(path)
+        assert "\n" not in str(caught.value)
