@@ -11,6 +11,7 @@ from torch import nn
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.compress.techniques import Variant, apply
 from edgeai_repro.data.cifar import CIFAR10, load_split
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.evidence.trained_run import TrainedRun
@@ -57,8 +58,8 @@ def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Modul
         return load(run)
     if technique in (UNCOMPRESSED, STRUCTURED) or TECHNIQUES[technique].base != trained:
         return None
-    model: nn.Module = next(TECHNIQUES[technique].apply(load(run), [settings]))
-    return model
+    network = load(run)
+    return apply(network, technique, settings, {Variant.of("", trained, settings): network})
 
 
 def load(run: TrainedRun) -> nn.Module:

@@ -17,8 +17,8 @@ VERDICTS = ROOT / "evidence" / "verdicts" / "verdicts.json"
 
 @pytest.fixture(scope="module")
 def session() -> Session:
-    """A session in which every claim on trained models was judged again from the records."""
-    session = Session(ROOT / "claims", Options.parse(recorded_only=True))
+    """A session that judged every claim on trained models from the evidence, without torch and without data."""
+    session = Session(ROOT / "claims", Options(recorded_only=True))
     for case in session.cases:
         if measured_on(case.claim) == "trained":
             session.judge(case)
@@ -26,10 +26,12 @@ def session() -> Session:
 
 
 def test_evidence_gives_the_recorded_verdicts(session: Session) -> None:
-    """Judging the evidence again, without torch and without data, gives every recorded verdict and row."""
+    """Every verdict and every row is the recorded one."""
     recorded = {paper.id: paper for paper in document.read(VERDICTS).papers}
+    papers = session.document().papers
 
-    for paper in session.document().papers:
+    assert papers
+    for paper in papers:
         assert recorded[paper.id].claims == paper.claims, "write it again with `edgeai-repro rejudge`"
 
 
