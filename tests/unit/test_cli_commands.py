@@ -26,6 +26,7 @@ from tests.support.records import FULL, FULL_SCALE, dense, keep, pruned
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+ROOT = Path(__file__).parents[2]
 TRAIN = ("train", "convnext_atto", "--epochs", "1", "--batch-size", "100", "--precision", "fp32")
 CLAIM = claim_entry(
     id="kept",
@@ -156,7 +157,7 @@ class TestTrain:
         ("arguments", "complaint"),
         [
             (["tiny"], "'model' must be a known one (got 'tiny'); did you mean 'convnext_tiny'?"),
-            (["resnet18"], "'model' must be a known one (got 'resnet18'); known are convnext_atto, "),
+            (["alexnet"], "'model' must be a known one (got 'alexnet'); known are convnext_atto, "),
             (["convnext_atto", "--structured", "80"], "'structured' must be a share in (0, 1) (got 80.0); "),
             (["convnext_atto", "--structured", "0"], "'structured' must be a share in (0, 1) (got 0.0); "),
             (["convnext_atto", "--unstructured", "0.5"], "'init' must be trained weights where 'unstructured' is "),
@@ -314,7 +315,8 @@ class TestEvidence:
 
     def test_add_keeps_the_record_of_a_run(self, command: Command) -> None:
         """Its name is that of the run's folder, or the given one; the run may be named by folder or by file."""
-        command(*TRAIN, "--out", "run")
+        Path("run").mkdir()
+        shutil.copy(ROOT / "evidence" / "tiny-dense-s0.json", Path("run") / RESULT)
 
         assert command("evidence", "add", "run") == (0, "evidence/run.json\n", "")
         assert command("evidence", "add", f"run/{RESULT}", "--name", "again")[1] == "evidence/again.json\n"

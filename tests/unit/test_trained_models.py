@@ -20,7 +20,8 @@ from edgeai_repro.evidence.training_record import TrainingRecord
 from edgeai_repro.judge.formatting import format_interval
 from edgeai_repro.judge.verdict import judge
 from edgeai_repro.session import Options, Session
-from edgeai_repro.training.trained_models import ComparableRuns, TrainedModels, recorded_evaluation
+from edgeai_repro.training.comparable_runs import ComparableRuns
+from edgeai_repro.training.trained_models import TrainedModels, recorded_evaluation
 from tests.support.factories import claim
 from tests.support.records import FULL, FULL_SCALE, dense, evaluated, keep, pruned, record, right, trained_case
 
