@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from ci import arm64_check
-from ci.arm64_check import BYTES, MachineResults, ModelResult, check_times_are_refused, compare
+from ci.arm64_compare import BYTES, MachineResults, ModelResult, check_times_are_refused, compare
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import describe
 from edgeai_repro.evidence.measurement import Measured, Obstacle
@@ -200,7 +200,7 @@ def test_help_lists_every_option_and_part() -> None:
     [
         (["edgy"], r"an argument must be an option, edge or eager \(got 'edgy'\)"),
         (["--cash", "x"], r"\(got '--cash'\)"),
-        (["--cache"], r"--cache must have a value \(got none\)"),
+        (["--cache"], r"the value of --cache is missing; see --help"),
         (["--images", "0"], r"--images must be a number above 0 \(got '0'\)"),
         (["--images", "many"], r"--images must be a number above 0 \(got 'many'\)"),
         (
@@ -227,4 +227,4 @@ def test_second_run_with_the_same_cache_is_refused(tmp_path: Path) -> None:
         ended = script("--cache", tmp_path, "--out", tmp_path, "--python", sys.executable)
 
     assert ended.returncode == 2
-    assert "one run at a time" in ended.stderr
+    assert "is in use by another run" in ended.stderr
