@@ -39,6 +39,7 @@ bench: $(READY) ## time claims, command line and edge models, and training if ED
 	$(BIN)/python -m tests.benchmarks.edge_speed
 ifneq ($(EDGEAI_DATA),)
 	$(BIN)/python -m tests.benchmarks.training_speed
+	$(BIN)/python -m tests.benchmarks.cifar_training_speed
 endif
 
 $(READY): pyproject.toml

@@ -14,7 +14,7 @@ from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.compress import techniques as _registered  # noqa: F401 - imported to register the techniques
+from edgeai_repro.compress.techniques import Variant, apply
 from edgeai_repro.errors import one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
@@ -84,34 +84,17 @@ def audit(
         )
 
 
-class CompressionCache:
-    """Compresses a model with each technique and setting once: one technique may start from another's result."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._compressed: dict[tuple[str, tuple[tuple[str, object], ...]], nn.Module] = {}
-
-    def compress(self, name: str, setting: Settings) -> nn.Module:
-        """Return the model compressed with a technique. Raises whatever the technique raises."""
-        key = name, tuple(sorted(setting.items()))
-        if key not in self._compressed:
-            technique = TECHNIQUES[name]
-            base = self._model if technique.base == UNCOMPRESSED else self.compress(technique.base, setting)
-            self._compressed[key] = next(technique.apply(base, [setting]))
-        return self._compressed[key]
-
-
 def _counted(
     model: nn.Module, resolution: int, settings: Mapping[str, Sequence[Settings]]
 ) -> Iterator[tuple[Row, nn.Module | None]]:
     """Yield a row for the model and for each technique, with the compressed model (None if that failed)."""
     yield _count(model, resolution, UNCOMPRESSED, {}, time.perf_counter()), model
-    cache = CompressionCache(model)
+    cache: dict[Variant, nn.Module] = {}
     for name in TECHNIQUES:
         for setting in settings.get(name, [{}]):
             start = time.perf_counter()
             try:
-                compressed = cache.compress(name, setting)
+                compressed = apply(model, name, setting, cache)
             except Exception as error:  # the user's model may raise anything; the other rows are still useful
                 yield Row(technique=name, settings=dict(setting), problem=one_line(error)), None
             else:

@@ -7,16 +7,31 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from edgeai_repro.errors import UserError
+
+HELP_RECIPE = "A recipe of claims/training/*.yaml, li2017-retrain for one; options given too replace its values."
 HELP_INIT = "scratch, imagenet (torchvision's weights), or a safetensors state_dict of the unpruned model."
 
 
 def train(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="convnext_atto, convnext_tiny, …")],
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 30,
+    model: Annotated[
+        str, typer.Argument(metavar="NETWORK", help="convnext_atto, convnext_tiny, …, resnet20, resnet56, vgg16, …")
+    ],
+    recipe: Annotated[str | None, typer.Option(help=HELP_RECIPE)] = None,
+    plan: Annotated[
+        str | None, typer.Option(help="Cut filters by this plan of claims/training/*.yaml, then train.")
+    ] = None,
+    ranking: Annotated[str, typer.Option(help="Filters that stay: l1, random or largest.")] = "l1",
+    widths: Annotated[
+        str | None, typer.Option(help="Filters of each convolution, or of each block: 32,64,…")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images (default: the recipe's, or 30).")
+    ] = None,
     structured: Annotated[
         float | None, typer.Option(help="Prune this share of the hidden channels with OTOv3 during training.")
     ] = None,
@@ -26,8 +41,8 @@ def train(
     init: Annotated[str, typer.Option(help=HELP_INIT)] = "scratch",
     resolution: Annotated[int, typer.Option(help="Side of the input in pixels; images are resized to it.")] = 32,
     stem_stride: Annotated[int, typer.Option(help="Stride and kernel size of the stem.")] = 4,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
-    lr: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 2e-3,
+    batch_size: Annotated[int | None, typer.Option(help="Images per step (default: the recipe's, or 128).")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate (default: the recipe's, or 0.002).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the weights, the order and the augmentation.")] = 0,
     dataset: Annotated[str, typer.Option(help="cifar10 or cifar100_pool.")] = "cifar10",
     precision: Annotated[str, typer.Option(help="auto, bf16 or fp32.")] = "auto",
@@ -36,40 +51,50 @@ def train(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: under EDGEAI_MODELS).")] = None,
 ) -> None:
-    """Train a ConvNeXt on the data in EDGEAI_DATA. An interrupted run continues if started again.
+    """Train a network on the data in EDGEAI_DATA. An interrupted run continues if started again.
 
     The run's folder gets the weights, a checkpoint and the record (result.json).
 
-    Example: edgeai-repro train convnext_small --init=imagenet --structured=0.8
+    Examples: edgeai-repro train convnext_small --init=imagenet --structured=0.8,
+    edgeai-repro train resnet56 --recipe=li2017-retrain --plan=li2017-resnet56-b --init=resnet56.safetensors
     """
+    from edgeai_repro.claims.recipe_files import read_plan, read_recipe
     from edgeai_repro.compress.saved_models import default_root
     from edgeai_repro.data.cifar import data_folder
-    from edgeai_repro.training.recipe import Recipe
+    from edgeai_repro.training.recipe import Recipe, format_rates
     from edgeai_repro.training.train import train as run_training
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    recipe = Recipe(
+    values: dict[str, Any] = {"epochs": 30} if recipe is None else read_recipe(recipe)
+    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
+    values |= {name: value for name, value in given.items() if value is not None}
+    if plan is not None:
+        found = read_plan(plan)
+        if found.network != model:
+            raise UserError(f"'plan' must be one of {model} (got {plan!r}, of {found.network}); name another")
+        values |= {"plan": plan, "filters": format_rates(found.layer_rates()), "ranking": ranking}
+    made = Recipe(
         model=model,
-        epochs=epochs,
         structured=structured,
         unstructured=unstructured,
         init=init,
         resolution=resolution,
         stem_stride=stem_stride,
-        batch_size=batch_size,
-        lr=lr,
         seed=seed,
         dataset=dataset,
         precision=precision,
+        widths=widths,
+        **values,
     )
     data = data_folder()
     if out is None:
         technique = "structured_pruning" if structured else "unstructured_pruning" if unstructured else "none"
-        digest = hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        technique = plan or technique
+        digest = hashlib.sha256(json.dumps(made.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
         out = default_root() / f"{model}--{technique}--{digest}"
     sparsities = [tenths / 10 for tenths in range(1, 10)] if sweep else []
     command = " ".join(["edgeai-repro", *sys.argv[1:]])
-    record = run_training(recipe, data, out, command=command, sparsities=sparsities)
+    record = run_training(made, data, out, command=command, sparsities=sparsities)
     for evaluation in record.evaluations:
         settings = dict(evaluation.settings) or ""
         typer.echo(f"{evaluation.technique} {settings}: {evaluation.top1:.2f} % of {evaluation.n}")

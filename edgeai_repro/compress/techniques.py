@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, technique
+from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Setting, Settings
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from edgeai_repro.compress.filter_pruning import Ranking
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,21 @@ def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterat
 
     for _, pruned in prune(model, [float(setting["target"]) for setting in settings]):
         yield pruned
+
+
+@technique("filter_pruning", settings=("plan", "ranking", "retraining"))
+def filter_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """Filters of a CIFAR network cut by a plan of `claims/training`, ranked within a layer; not retrained here."""
+    from edgeai_repro.claims.recipe_files import read_plan
+    from edgeai_repro.compress.filter_pruning import prune_filters
+    from edgeai_repro.networks.resnet_cifar import ResNetCifar
+    from edgeai_repro.networks.vgg_cifar import VggCifar
+
+    if not isinstance(model, ResNetCifar | VggCifar):
+        raise UserError(f"'filter_pruning' must be applied to a CIFAR network (got {type(model).__name__})")
+    for setting in settings:
+        rates = read_plan(str(setting["plan"])).layer_rates()
+        yield prune_filters(model, rates, ranking=cast("Ranking", setting["ranking"]))
 
 
 @technique("combined", base="structured_pruning", settings=("target",))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-import edgeai_repro.compress.techniques  # noqa: F401 - registers the techniques
-from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
+from edgeai_repro.claims.registry import UNCOMPRESSED
+from edgeai_repro.compress.techniques import apply
 from edgeai_repro.data import cifar
 from edgeai_repro.data.transforms import MEAN, STD, normalise
 from edgeai_repro.edge import bundle, export
@@ -89,7 +89,7 @@ def _dense_and_pruned(
         if dense is not None:
             raise UserError("'--dense' must go with a pruned model (got a dense one); leave it out")
         settings = {"target": target}
-        network = next(TECHNIQUES[PRUNED].apply(source.network, [settings]))
+        network = apply(source.network, PRUNED, settings)
         return source, ModelSource(source.name, network, PRUNED, settings, source.resolution, source.origin)
     if dense is None:
         log.warning("fp32 and int8 get random weights, so only their time can be measured; --dense names others")
@@ -105,7 +105,7 @@ def _export(
     source: ModelSource, fp32: Variant, int8: Variant, folder: Path, probes: Images, spec: InputSpec
 ) -> dict[Variant, ModelEntry]:
     """Write a network in fp32 and in int8, check both against torch, and return their entries of the manifest."""
-    quantized = next(TECHNIQUES["dynamic_quantization"].apply(source.network, [{}]))
+    quantized = apply(source.network, "dynamic_quantization")
     paths = {variant: folder / f"{variant}.onnx" for variant in (fp32, int8)}
     export.export(source.network, paths[fp32], resolution=source.resolution)
     export.quantize(paths[fp32], paths[int8])

@@ -12,7 +12,15 @@ from edgeai_repro.evidence.training_record import TrainingRecord
 
 SCRATCH, IMAGENET = "scratch", "imagenet"
 # Entries of a recipe that may differ between runs that are compared with each other.
-NOT_COMPARED = ("structured", "unstructured", "seed", "init", "prune_from", "prune_until", "prune_periods")
+NOT_COMPARED = (
+    *("structured", "unstructured", "seed", "init", "prune_from", "prune_until", "prune_periods"),
+    *("plan", "filters", "ranking"),
+)
+# Values that recipes had before they could be stated.
+IMPLIED = {
+    **{"optimizer": "adamw", "momentum": 0.9, "schedule": "cosine", "milestones": "", "decay": 0.1},
+    "widths": None,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,11 @@ class TrainedRun:
         return self.recipe["unstructured"] is not None
 
     @property
+    def is_retrained(self) -> bool:
+        """Whether filters were cut from trained weights, to which the record compares the retrained network."""
+        return self.recipe.get("filters") is not None and self.init != SCRATCH
+
+    @property
     def budget(self) -> dict[str, Setting]:
         """The training budget, as a note for a row."""
         epochs = int(self.recipe["epochs"] or 0)
@@ -55,5 +68,6 @@ class TrainedRun:
     @property
     def comparison_key(self) -> tuple[Any, ...]:
         """What runs must share to be compared: the recipe without `NOT_COMPARED`, and the data."""
-        recipe = sorted((name, value) for name, value in self.recipe.items() if name not in NOT_COMPARED)
+        values = {**IMPLIED, **self.recipe}
+        recipe = sorted((name, value) for name, value in values.items() if name not in NOT_COMPARED)
         return *recipe, self.is_finetuned, *sorted(self.record.data_sha256.items())

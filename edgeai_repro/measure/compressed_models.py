@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
-from edgeai_repro.evidence.measurement import Measured, Obstacle, Setting, Settings
+from edgeai_repro.compress.techniques import Variant, apply_all
+from edgeai_repro.errors import MissingRequirement, TooNoisyError
+from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 CIFAR10_CLASSES = 10
 Plan = Mapping[str, Sequence[Settings]]  # the settings that a network is compressed with, by technique
-Key = tuple[str, str, tuple[tuple[str, Setting], ...]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class CompressedModels:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._claims = claims
         self._models = models
-        self._profiles: dict[Key, Profile] = {}
+        self._profiles: dict[Variant, Profile] = {}
 
     def measure(self, case: ClaimCase) -> Measured:
         """Return the rows of a claim, for each of its models that the run is not restricted from."""
@@ -68,14 +69,19 @@ class CompressedModels:
         if not models:
             return Measured(obstacle=models_left_out(claim))
         function = COMPRESSED.functions[claim.metric]
-        return Measured(tuple(row for model in models for row in function(self, claim, model)))
+        try:
+            return Measured(tuple(row for model in models for row in function(self, claim, model)))
+        except MissingRequirement as missing:  # a user's metric may need data, or time something
+            return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
+        except TooNoisyError as noise:
+            return Measured(obstacle=Obstacle("noise", str(noise)))
 
     def profile(self, model: str, technique: str = UNCOMPRESSED, settings: Settings | None = None) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings."""
-        key = _key(model, technique, settings or {})
-        if key not in self._profiles:
+        variant = Variant.of(model, technique, settings)
+        if variant not in self._profiles:
             self._profile_all(model, {technique: [settings or {}]})
-        return self._profiles[key]
+        return self._profiles[variant]
 
     def by_kind(self, model: str) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""
@@ -102,18 +108,23 @@ class CompressedModels:
     def _profile_all(self, model: str, plan: Plan) -> None:
         """Profile a network in every way of a plan, and of the claims that will be measured."""
         network = self._build(model)
-        if _key(model, UNCOMPRESSED, {}) not in self._profiles:
-            self._store_profile(model, UNCOMPRESSED, {}, network)
+        if Variant.of(model) not in self._profiles:
+            self._store_profile(Variant.of(model), network)
         plans = [plan] + [
             {claim.technique: [settings for settings, _ in claim.variants_for(model)]}
             for claim in self._claims
             if model in self._selected(claim)
         ]
         missing = {
-            technique: [settings for settings in grid if _key(model, technique, settings) not in self._profiles]
-            for technique, grid in _union(plans).items()
+            technique: [one for one in grid if Variant.of(model, technique, one) not in self._profiles]
+            for technique, grid in _union_with_bases(plans).items()
         }
-        self._apply_techniques(model, network, UNCOMPRESSED, missing)
+        start = time.perf_counter()
+        for technique, settings, compressed in apply_all(network, missing):
+            self.seconds[technique] += time.perf_counter() - start
+            self._store_profile(Variant.of(model, technique, settings), compressed, start)
+            del compressed  # before the next one is made: a compressed Large has 0.8 GB
+            start = time.perf_counter()
         del network
         gc.collect()  # only_train_once's graph is cyclic and holds the network that it was traced from
 
@@ -124,40 +135,24 @@ class CompressedModels:
             build = convnext.build if model in CONVNEXT_VARIANTS else convnext.build_from_zoo
             return build(model, num_classes=_classes(model))
 
-    def _apply_techniques(self, model: str, network: nn.Module, base: str, plan: Plan) -> None:
-        """Apply every technique that starts from `base` to a network, and to the results those that follow."""
-        for name, technique in TECHNIQUES.items():
-            if technique.base != base or not (grid := _settings_incl_dependents(name, plan)):
-                continue
-            compressed = technique.apply(network, grid)
-            for settings in grid:
-                start = time.perf_counter()
-                with self._timed(name):
-                    result = next(compressed)
-                self._store_profile(model, name, settings, result, start)
-                rest = {other: [one for one in plan[other] if one == settings] for other in plan}
-                self._apply_techniques(model, result, name, rest)
-                del result  # before the next one is made: a compressed Large has 0.8 GB
-
-    def _store_profile(
-        self, model: str, technique: str, settings: Settings, network: nn.Module, start: float | None = None
-    ) -> None:
+    def _store_profile(self, variant: Variant, network: nn.Module, start: float | None = None) -> None:
         from edgeai_repro.measure import counts, size
 
         start = time.perf_counter() if start is None else start
         with self._timed("count"):
-            reported = counts.reported(network, self._resolution(model))
-            actual = counts.actual(network, self._resolution(model))
+            reported, actual = counts.count(network, self._resolution(variant.model))
         with self._timed("save"):
             stored = size.state_dict_bytes(network)
         with self._timed("deflate"):
-            deflated = size.deflated_bytes(network) if self._needs_deflated(model, technique) else None
+            deflated = size.deflated_bytes(network) if self._needs_deflated(variant) else None
         seconds = time.perf_counter() - start
-        self._profiles[_key(model, technique, settings)] = Profile(reported, actual, stored, deflated, seconds)
+        self._profiles[variant] = Profile(reported, actual, stored, deflated, seconds)
 
-    def _needs_deflated(self, model: str, technique: str) -> bool:
+    def _needs_deflated(self, variant: Variant) -> bool:
         return any(
-            METRICS[claim.metric].deflated and claim.technique == technique and model in self._selected(claim)
+            METRICS[claim.metric].deflated
+            and claim.technique == variant.technique
+            and variant.model in self._selected(claim)
             for claim in self._claims
         )
 
@@ -180,23 +175,19 @@ def _classes(model: str) -> int:
     return CIFAR10_CLASSES if model in CONVNEXT_VARIANTS else IMAGENET_CLASSES
 
 
-def _key(model: str, technique: str, settings: Settings) -> Key:
-    return model, technique, tuple(sorted(settings.items()))
-
-
-def _union(plans: Sequence[Plan]) -> dict[str, list[Settings]]:
+def _union_with_bases(plans: Sequence[Plan]) -> dict[str, list[Settings]]:
+    """Return the union of several plans, and of the techniques that theirs start from, which are made anyway."""
     union: dict[str, list[Settings]] = {}
     for plan in plans:
         for technique, grid in plan.items():
-            known = union.setdefault(technique, [])
-            known += [settings for settings in grid if settings not in known]
+            for name in (technique, *_bases(technique)):
+                known = union.setdefault(name, [])
+                known += [settings for settings in grid if settings not in known]
     return union
 
 
-def _settings_incl_dependents(technique: str, plan: Plan) -> list[Settings]:
-    """Return the settings that a plan has for a technique, or for a technique that starts from its result."""
-    grid = list(plan.get(technique, []))
-    for name, other in TECHNIQUES.items():
-        if other.base == technique:
-            grid += [settings for settings in _settings_incl_dependents(name, plan) if settings not in grid]
-    return grid
+def _bases(technique: str) -> Iterator[str]:
+    base = TECHNIQUES[technique].base if technique in TECHNIQUES else UNCOMPRESSED
+    if base != UNCOMPRESSED:
+        yield base
+        yield from _bases(base)

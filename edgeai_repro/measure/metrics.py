@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from edgeai_repro.claims import registry
+from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Setting, Settings, percent_saved
 from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels, Profile
 
 MEGA = 1e6
-INT8_SAVES = 0.75  # of the four bytes of fp32, int8 keeps one
 Quantity = Callable[[Profile], float]
 metric = partial(registry.metric, group=COMPRESSED)
 
@@ -150,7 +150,9 @@ def linear_share_params(models: CompressedModels, claim: Claim, model: str) -> I
 def linear_share_bytes(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
     savings = _linear_savings(models, claim, model)
-    yield _distance(claim, model, savings, abs(savings["bytes_saved"] - INT8_SAVES * savings["share_of_linear"]))
+    yield _distance(
+        claim, model, savings, abs(savings["bytes_saved"] - INT8_SAVES / 100 * savings["share_of_linear"])
+    )
 
 
 def _linear_savings(models: CompressedModels, claim: Claim, model: str) -> dict[str, float]:

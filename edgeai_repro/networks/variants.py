@@ -53,7 +53,9 @@ OTHER_NETWORKS = {
     "vit_b_16": "ViT-B/16",
     "vgg16": "VGG-16",
 }
-NETWORKS = (*CONVNEXT_VARIANTS, *OTHER_NETWORKS)  # all that a claim can name
+# Networks for 32 × 32 pixels (`networks/cifar.py`), which `edgeai-repro train` takes next to the ConvNeXts.
+CIFAR_NETWORKS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "vgg16")
+NETWORKS = tuple(dict.fromkeys([*CONVNEXT_VARIANTS, *OTHER_NETWORKS, *CIFAR_NETWORKS]))  # all that a claim can name
 IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
 
 

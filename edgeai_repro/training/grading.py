@@ -11,12 +11,14 @@ from torch import nn
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.compress.techniques import Variant, apply
 from edgeai_repro.data.cifar import CIFAR10, load_split
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
 from edgeai_repro.measure.accuracy import evaluate
-from edgeai_repro.networks import convnext
+from edgeai_repro.networks import cifar, convnext
+from edgeai_repro.networks.variants import CIFAR_NETWORKS
 from edgeai_repro.training.initial_weights import read_weights
 
 STRUCTURED = "structured_pruning"  # part of the training with OTOv3: pruning a trained model gives another one
@@ -46,6 +48,8 @@ def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Modul
     recipe = run.record.recipe
     if recipe["dataset"] != CIFAR10.name:
         return None
+    if recipe.get("filters") is not None:
+        return _filter_pruned(run, technique, settings)
     trained, trained_settings = UNCOMPRESSED, {}
     if recipe["structured"] is not None:
         trained, trained_settings = STRUCTURED, {"target": recipe["structured"]}
@@ -57,14 +61,26 @@ def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Modul
         return load(run)
     if technique in (UNCOMPRESSED, STRUCTURED) or TECHNIQUES[technique].base != trained:
         return None
-    model: nn.Module = next(TECHNIQUES[technique].apply(load(run), [settings]))
-    return model
+    network = load(run)
+    return apply(network, technique, settings, {Variant.of("", trained, settings): network})
+
+
+def _filter_pruned(run: TrainedRun, technique: str, settings: Settings) -> nn.Module | None:
+    """Return the retrained network; None for its other forms, which only its record tells."""
+    recipe = run.record.recipe
+    retraining = "scratch" if recipe["init"] == "scratch" else "finetuned"
+    cut = {"plan": recipe["plan"] or recipe["filters"], "ranking": recipe["ranking"], "retraining": retraining}
+    return load(run) if technique == "filter_pruning" and settings == cut else None
 
 
 def load(run: TrainedRun) -> nn.Module:
     """Rebuild the model of a run. Raises UserError if its weights are not those of its record."""
     recipe = run.record.recipe
     weights, _ = read_weights(run.folder / WEIGHTS)
+    if recipe["model"] in CIFAR_NETWORKS:
+        network = cifar.build(str(recipe["model"]), widths=run.record.hidden_widths, seed=None)
+        network.load_state_dict(weights)
+        return network
     model: nn.Module = convnext.build(
         str(recipe["model"]),
         stem_stride=int(recipe["stem_stride"] or 4),

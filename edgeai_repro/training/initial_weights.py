@@ -3,46 +3,90 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from safetensors import SafetensorError
 from safetensors.torch import load
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from edgeai_repro.compress.filter_pruning import Ranking, kept_counts, prune_filters, resized
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.training_record import RESULT, load_record
-from edgeai_repro.networks import convnext
-from edgeai_repro.training.recipe import Recipe
+from edgeai_repro.networks import cifar, convnext
+from edgeai_repro.networks.resnet_cifar import ResNetCifar
+from edgeai_repro.networks.vgg_cifar import VggCifar
+from edgeai_repro.training.recipe import Recipe, parse_rates
+
+CONVNEXT_HEAD = "classifier.2."
+COUNTER = "num_batches_tracked"  # BatchNorm's, which many published files leave out
 
 
-def starting_weights(recipe: Recipe, classes: int) -> tuple[dict[str, Tensor], str | None]:
-    """Return the `state_dict` that `recipe` starts from, and the sha256 of its file where it is one.
+@dataclass(frozen=True)
+class Start:
+    """The network that a run trains, and the one that it was cut out of, if filters of trained weights were cut."""
 
-    It is empty for a start from scratch, and without the classifier's head where that has other classes. Raises
-    UserError where the file is damaged, not what its manifest says, or of another model.
+    model: nn.Module
+    unpruned: nn.Module | None
+    init_sha256: str | None
+
+
+def start(recipe: Recipe, classes: int) -> Start:
+    """Return the network that `recipe` trains, with its starting weights.
+
+    A head of other classes is drawn anew. Raises UserError if the file of `init` is damaged, not what its record
+    says or of another network, and if a rate of filters would empty a layer.
     """
-    if recipe.init == "scratch":
-        return {}, None
+    digest = None
+    model = _network(recipe, classes, seed=recipe.seed)
+    if recipe.init != "scratch":
+        state, digest = _state(recipe)
+        model.load_state_dict(_checked(state, model, recipe), strict=False)
+    if recipe.filters is None:
+        return Start(model, None, digest)
+    assert isinstance(model, ResNetCifar | VggCifar), "checked by the recipe"
+    rates = parse_rates(recipe.filters)
+    if recipe.init == "scratch":  # weights that nothing was learnt by: which filters are kept makes no difference
+        return Start(resized(model, kept_counts(model, rates), seed=recipe.seed), None, None)
+    ranking = cast(Ranking, recipe.ranking)
+    return Start(prune_filters(model, rates, ranking=ranking, seed=recipe.seed), model, digest)
+
+
+def _network(recipe: Recipe, classes: int, seed: int | None) -> nn.Module:
+    if recipe.is_convnext:
+        network: nn.Module = convnext.build(
+            recipe.model, num_classes=classes, stem_stride=recipe.stem_stride, seed=seed
+        )
+        return network
+    return cifar.build(recipe.model, widths=recipe.width_list, classes=classes, seed=seed)
+
+
+def _state(recipe: Recipe) -> tuple[dict[str, Tensor], str | None]:
+    """Return the `state_dict` of a recipe's `init`, and the sha256 of its file if it is one."""
     if recipe.init == "imagenet":
-        state, digest = dict(get_model_weights(recipe.model).DEFAULT.get_state_dict(check_hash=True)), None
-    else:
-        state, digest = read_weights(Path(recipe.init))
-    reference = convnext.build(
-        recipe.model, num_classes=classes, stem_stride=recipe.stem_stride, seed=None
-    ).state_dict()
-    head = [name for name in reference if name.startswith("classifier.2.")]
-    if all(name in state and state[name].shape[0] != classes for name in head):
+        return dict(get_model_weights(recipe.model).DEFAULT.get_state_dict(check_hash=True)), None
+    return read_weights(Path(recipe.init))
+
+
+def _checked(state: dict[str, Tensor], model: nn.Module, recipe: Recipe) -> dict[str, Tensor]:
+    """Return the part of a `state_dict` that `model` takes. Raises UserError unless it is of the same network."""
+    reference = {name: value for name, value in model.state_dict().items() if not name.endswith(COUNTER)}
+    state = {name: value for name, value in state.items() if not name.endswith(COUNTER)}
+    prefix = CONVNEXT_HEAD if recipe.is_convnext else cifar.HEADS[recipe.model]
+    head = [name for name in reference if name.startswith(prefix)]
+    if all(name in state and state[name].shape[0] != reference[name].shape[0] for name in head):
         state = {name: value for name, value in state.items() if name not in head}
-    for name in reference.keys() | state.keys():
-        if name in head and name not in state:
-            continue
+        reference = {name: value for name, value in reference.items() if name not in head}
+    for name in sorted(reference.keys() | state.keys()):
         if name not in state or name not in reference or state[name].shape != reference[name].shape:
+            stem = f" with stem stride {recipe.stem_stride}" if recipe.is_convnext else ""
             raise UserError(
-                f"'init' must be the weights of an unpruned {recipe.model} with stem stride {recipe.stem_stride} "
+                f"'init' must be the weights of an unpruned {recipe.model}{stem} "
                 f"(got {recipe.init!r}, which differs in {name!r}); name a file of that model"
             )
-    return state, digest
+    return state
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeai_repro.errors import UserError, did_you_mean
-from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS
 
 DATASET_NAMES = ("cifar10", "cifar100_pool")
 PRECISIONS = ("auto", "bf16", "fp32")
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "steps", "constant")
+RANKINGS = ("l1", "random", "largest")
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,11 @@ class Recipe:
     Linear layers' weights, the smallest of `init`, that is zero from the start and stays zero; with neither the
     model is trained dense. `init` is `scratch`, `imagenet` (torchvision's weights) or the path of a safetensors
     `state_dict` of the unpruned model.
+
+    `momentum` is SGD's. `milestones` are the shares of the run after which the schedule "steps" multiplies the rate
+    by `decay`. `widths` are those of a smaller CIFAR network, as numbers with commas. `filters` are the rates at
+    which filters of a CIFAR network are cut before the training, as `parse_rates` reads them, by the `ranking` of
+    the weights of `init`; from scratch the smaller network is drawn anew. `plan` is the name of these rates.
     """
 
     model: str
@@ -43,10 +52,25 @@ class Recipe:
     init: str = "scratch"
     dataset: str = "cifar10"
     precision: str = "auto"
+    optimizer: str = "adamw"
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    milestones: str = ""
+    decay: float = 0.1
+    widths: str | None = None
+    plan: str | None = None
+    filters: str | None = None
+    ranking: str = "l1"
 
     def __post_init__(self) -> None:
         """Raise UserError for the first value that breaks its rule."""
-        _one_of("model", self.model, CONVNEXT_VARIANTS)
+        _one_of("model", self.model, [*CONVNEXT_VARIANTS, *CIFAR_NETWORKS])
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("ranking", self.ranking, RANKINGS)
+        _must("momentum", 0 <= self.momentum < 1, "in [0, 1)", self.momentum)
+        _must("decay", 0 < self.decay <= 1, "in (0, 1]", self.decay)
+        _must("milestones", self.shares == sorted(self.shares), "shares in ascending order", self.milestones)
         _one_of("dataset", self.dataset, DATASET_NAMES)
         _one_of("precision", self.precision, PRECISIONS)
         for name in ("epochs", "stem_stride", "batch_size", "prune_periods"):
@@ -56,9 +80,10 @@ class Recipe:
         _must("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)", self.label_smoothing)
         _must("warmup", 0 <= self.warmup < 1, "a share in [0, 1)", self.warmup)
         _must("seed", self.seed >= 0, "at least 0", self.seed)
-        multiple = 8 * self.stem_stride
-        sides = self.resolution >= multiple and self.resolution % multiple == 0
-        _must("resolution", sides, f"a multiple of {multiple}, 8 × the stem's stride", self.resolution)
+        if self.is_convnext:
+            self._check_convnext()
+        else:
+            self._check_cifar_network()
         if self.structured is not None:
             _must("structured", 0 < self.structured < 1, "a share in (0, 1)", self.structured)
             ordered = 0 <= self.prune_from < self.prune_until <= 1
@@ -68,10 +93,53 @@ class Recipe:
             _must("unstructured", self.structured is None, "unset where 'structured' is set", self.unstructured)
             _must("init", self.init != "scratch", "trained weights where 'unstructured' is set", self.init)
         if self.init == "imagenet":
+            _must("init", self.is_convnext, "scratch or a safetensors file for a CIFAR network", self.init)
             _must("stem_stride", self.stem_stride == 4, "4 with the weights of ImageNet", self.stem_stride)
             _must("init", self.model != "convnext_atto", "other than imagenet for convnext_atto", self.init)
         elif self.init != "scratch":
             _must("init", Path(self.init).is_file(), "scratch, imagenet or a safetensors file", self.init)
+
+    @property
+    def is_convnext(self) -> bool:
+        """Whether the network is a ConvNeXt."""
+        return self.model in CONVNEXT_VARIANTS
+
+    @property
+    def shares(self) -> list[float]:
+        """The milestones as numbers."""
+        try:
+            return [float(share) for share in self.milestones.split(",") if share]
+        except ValueError:
+            raise UserError(
+                f"'milestones' must be numbers with commas (got {self.milestones!r}); 0.5,0.75 are two"
+            ) from None
+
+    @property
+    def width_list(self) -> list[int] | None:
+        """The widths as numbers; None if they are the network's own."""
+        if self.widths is None:
+            return None
+        try:
+            return [int(width) for width in self.widths.split(",")]
+        except ValueError:
+            raise UserError(f"'widths' must be numbers with commas (got {self.widths!r}); 32,64 are two") from None
+
+    def _check_convnext(self) -> None:
+        multiple = 8 * self.stem_stride
+        sides = self.resolution >= multiple and self.resolution % multiple == 0
+        _must("resolution", sides, f"a multiple of {multiple}, 8 × the stem's stride", self.resolution)
+        for name in ("widths", "filters", "plan"):
+            _must(name, getattr(self, name) is None, "unset for a ConvNeXt", getattr(self, name))
+
+    def _check_cifar_network(self) -> None:
+        _must("resolution", self.resolution == 32, "32 for a CIFAR network", self.resolution)
+        for name in ("structured", "unstructured"):
+            _must(name, getattr(self, name) is None, "unset for a CIFAR network", getattr(self, name))
+        if self.widths is not None:
+            _must("widths", self.filters is None, "unset if 'filters' is set", self.widths)
+            _must("widths", min(self.width_list or [0]) > 0, "positive", self.widths)
+        if self.filters is not None:
+            parse_rates(self.filters)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values."""
@@ -88,11 +156,33 @@ def _must(name: str, holds: bool, rule: str, value: object) -> None:
         raise UserError(f"{name!r} must be {rule} (got {value!r}); change it and start again")
 
 
+def parse_rates(text: str) -> dict[int, float]:
+    """Return the rate of each layer of a text like "2:0.6 4:0.6". Raises UserError for any other text."""
+    try:
+        pairs = [entry.split(":") for entry in text.split()]
+        rates = {int(layer): float(rate) for layer, rate in pairs}
+    except ValueError:
+        rates = {}
+    _must("filters", bool(rates), "rates by layer, such as '2:0.6 4:0.6'", text)
+    return rates
+
+
+def format_rates(rates: Mapping[int, float]) -> str:
+    """Return the text of the rates that `parse_rates` reads."""
+    return " ".join(f"{layer}:{rate:g}" for layer, rate in rates.items())
+
+
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Return the rate of step 0 … steps - 1: a linear warm-up, then half a cosine down to almost 0."""
+    """Return the rate of step 0 … steps - 1: a linear warm-up, then by the recipe's schedule.
+
+    "cosine" falls in half a cosine to almost 0, "steps" falls at each milestone, "constant" stays.
+    """
     warmup = max(1, round(recipe.warmup * steps))
     if step < warmup:
         return recipe.lr * (step + 1) / warmup
+    if recipe.schedule != "cosine":
+        passed = sum(step >= round(share * steps) for share in recipe.shares)
+        return recipe.lr * (recipe.decay**passed if recipe.schedule == "steps" else 1.0)
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 

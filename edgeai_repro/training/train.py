@@ -16,9 +16,12 @@ from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, Evaluation, Point, TrainingRecord
 from edgeai_repro.files import atomic_write, sha256, write_text
 from edgeai_repro.measure.accuracy import evaluate
-from edgeai_repro.networks import convnext
+from edgeai_repro.networks import cifar, convnext
+from edgeai_repro.training.initial_weights import start
 from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.trainer import Trainer
+
+FILTER_PRUNING = "filter_pruning"
 
 
 def train(
@@ -48,9 +51,9 @@ def train(
         environment=environment.describe(),
         curve=tuple(Point.model_validate(point) for point in trainer.curve),
         seconds=trainer.seconds,
-        hidden_widths=convnext.hidden_widths(model),
+        hidden_widths=convnext.hidden_widths(model) if recipe.is_convnext else cifar.widths(model),
         weights_sha256=sha256(out / WEIGHTS),
-        init_sha256=trainer.init_sha256,
+        init_sha256=trainer.started.init_sha256,
         data_sha256={name: split.sha256 for name, split in splits.items() if split is not None},
         evaluations=evaluations(model, recipe, trainer.test_split, sparsities),
     )
@@ -63,22 +66,25 @@ def evaluations(
 ) -> tuple[Evaluation, ...]:
     """Evaluate a trained model on `split` as it is and dynamically quantized, under the techniques' names.
 
-    A dense one is evaluated at each of the unstructured `sparsities` too, without fine-tuning.
+    A dense one is evaluated at each of the unstructured `sparsities` too, without fine-tuning. A network whose
+    filters were cut is evaluated before the cut and before the retraining, too.
     """
     if split is None:
         return ()
     return tuple(
         Evaluation.of(name, evaluate(form, split, resolution=recipe.resolution).correct, **params)
-        for name, params, form in _forms(model, recipe, sparsities)
+        for name, params, form in _forms(model, recipe, split.classes, sparsities)
     )
 
 
 def _forms(
-    model: nn.Module, recipe: Recipe, sparsities: Sequence[float]
-) -> Iterator[tuple[str, dict[str, float], nn.Module]]:
+    model: nn.Module, recipe: Recipe, classes: int, sparsities: Sequence[float]
+) -> Iterator[tuple[str, dict[str, float | str], nn.Module]]:
     """Yield each form of a trained model with its technique and that one's settings."""
-    if recipe.structured is not None:
-        target = {"target": recipe.structured}
+    if recipe.filters is not None:
+        yield from _filter_forms(model, recipe, classes)
+    elif recipe.structured is not None:
+        target: dict[str, float | str] = {"target": recipe.structured}
         yield "structured_pruning", target, model
         yield "combined", target, quantize(model)
     elif recipe.unstructured is not None:
@@ -88,6 +94,20 @@ def _forms(
         yield "dynamic_quantization", {}, quantize(model)
         for sparsity, pruned in sweep(model, sparsities):
             yield "unstructured_pruning", {"sparsity": sparsity}, pruned
+
+
+def _filter_forms(
+    model: nn.Module, recipe: Recipe, classes: int
+) -> Iterator[tuple[str, dict[str, float | str], nn.Module]]:
+    """Yield the network before the cut, right after it and retrained; from scratch only the last exists."""
+    cut: dict[str, float | str] = {"plan": recipe.plan or str(recipe.filters), "ranking": recipe.ranking}
+    initial = start(recipe, classes)
+    if initial.unpruned is None:
+        yield FILTER_PRUNING, {**cut, "retraining": "scratch"}, model
+        return
+    yield "none", {}, initial.unpruned
+    yield FILTER_PRUNING, {**cut, "retraining": "none"}, initial.model
+    yield FILTER_PRUNING, {**cut, "retraining": "finetuned"}, model
 
 
 def commit() -> str:

@@ -1,4 +1,4 @@
-"""Train a ConvNeXt, pruning it with OTOv3 while it trains if asked to; a run that was killed resumes bit for bit.
+"""Train a network; a run that was killed resumes bit for bit. OTOv3 can prune a ConvNeXt while it trains.
 
 Nothing random depends on what happened before: the order of an epoch's images, and each step's crops, flips and
 stochastic depth, come from seeds of (recipe's seed, purpose, index). So a checkpoint needs no state of a generator.
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.convnext import ConvNeXt
 from tqdm import tqdm
 
 from edgeai_repro.compress.unstructured import prunable, prune
@@ -24,10 +23,10 @@ from edgeai_repro.data.cifar import DATASETS, Split, load_split
 from edgeai_repro.data.transforms import augment, normalise
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure.accuracy import evaluate
-from edgeai_repro.networks import convnext
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
+from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
 from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgeai_repro.training.initial_weights import starting_weights
+from edgeai_repro.training.initial_weights import start
 from edgeai_repro.training.recipe import Recipe, learning_rate, pruning_schedule
 
 CHECKPOINT = "checkpoint.pt"
@@ -60,14 +59,11 @@ class Trainer:
                 f"'batch_size' must be at most {len(self.train_split)} images (got {recipe.batch_size})"
             )
         self.steps = self.epoch_steps * recipe.epochs
-        state, self.init_sha256 = starting_weights(recipe, dataset.classes)
-        self.model = convnext.build(
-            recipe.model, num_classes=dataset.classes, stem_stride=recipe.stem_stride, seed=recipe.seed
-        )
-        self.model.load_state_dict(state, strict=False)
+        self.started = start(recipe, dataset.classes)
+        self.model = self.started.model
         if recipe.unstructured is not None:
             self.model.load_state_dict(prune(self.model, recipe.unstructured).state_dict())
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(self.device).to(memory_format=torch.channels_last)
         self._zeros = self._unstructured_zeros()
         self.pruner: StructuredPruner | None = None
         self.optimizer = self._optimizer()
@@ -82,6 +78,10 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
+        if recipe.optimizer == "sgd":
+            return torch.optim.SGD(
+                self.model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            )
         if recipe.structured is None:
             return torch.optim.AdamW(
                 self.model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
@@ -112,7 +112,7 @@ class Trainer:
     @property
     def identity(self) -> dict[str, Any]:
         """What must be equal for a run to be resumed: the recipe, its data, its starting weights, its precision."""
-        start = {"data_sha256": self.train_split.sha256, "init": self.init_sha256 or self.recipe.init}
+        start = {"data_sha256": self.train_split.sha256, "init": self.started.init_sha256 or self.recipe.init}
         return self.recipe.as_dict() | start | {"precision": self.precision}
 
     def _resume(self) -> None:
@@ -143,7 +143,7 @@ class Trainer:
         """Train to the end, with a progress bar on a terminal and a checkpoint at least every 5 minutes."""
         saved = time.monotonic()
         bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=None, desc=self.recipe.model)
-        with bar, fast_depthwise(self.model), torch.random.fork_rng():
+        with bar, fast_depthwise(self.model), fast_small_maps(self.model), torch.random.fork_rng():
             while self.done < self.steps:
                 started = time.monotonic()
                 loss = self.step()
@@ -213,7 +213,7 @@ class Trainer:
         """Return the model's accuracy on `split`, in percent, in the precision of the training."""
         return evaluate(self.model, split, resolution=self.recipe.resolution, bf16=self.bf16).top1
 
-    def result(self) -> ConvNeXt:
+    def result(self) -> nn.Module:
         """Return the trained model in eval mode; with the pruned groups cut out, where it was pruned."""
         if self.done < self.steps:
             raise ValueError(f"'result' must be asked for after the last step (got {self.done} of {self.steps})")

@@ -1,4 +1,4 @@
-"""The plugin in a repository of someone else's: its own metric, its own claims file, its own test."""
+"""The plugin in another repository, which has its own metric, claims file and test."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.evidence import environment
+from edgeai_repro.measure.compressed_models import COMPRESSED
 from edgeai_repro.report import document
 from tests.support.factories import claim_entry, paper_yaml
 
 CONFTEST = '''
-from edgeai_repro.errors import ConditionMissing
-from edgeai_repro.evidence.measurement import Interval, Measurement
-from edgeai_repro.claims.registry import metric
+from edgeai_repro import Interval, Measurement, metric
+from edgeai_repro.errors import MissingRequirement, TooNoisyError
 
 
 def interval(text):
@@ -30,23 +30,27 @@ def interval(text):
     return Interval(value=(low + high) / 2, low=low, high=high)
 
 
-@metric("planted", unit="%", actual=True)
-def planted(lab, claim, model):
-    """What the claim's settings say."""
-    for settings in claim.settings_for(model):
-        reported = settings["reported"]
+@metric("planted", unit="%", has_actual=True, conditions=("reported",), optional=("actual",))
+def planted(models, claim, model):
+    """The numbers in the claim's conditions."""
+    for settings, conditions in claim.variants_for(model):
+        reported = conditions["reported"]
         if reported == "broken":
             raise RuntimeError("the infrastructure broke")
         if reported == "interrupted":
             raise KeyboardInterrupt
         if reported == "without data":
-            raise ConditionMissing("data", "CIFAR-10 is missing; set EDGEAI_DATA")
+            raise MissingRequirement("data", "CIFAR-10 is missing; set EDGEAI_DATA")
+        if reported == "noisy":
+            raise TooNoisyError("the processor was throttled")
         yield Measurement(
             model=model,
             technique=claim.technique,
-            params=settings,
+            settings=settings,
+            conditions=conditions,
+            notes={"planted": True},
             reported=interval(reported),
-            actual=interval(settings.get("actual", reported)),
+            actual=interval(conditions.get("actual", reported)),
         )
 '''
 TEST = """
@@ -54,45 +58,52 @@ import pytest
 
 
 @pytest.mark.claims
-def test_claim(verdict, settle):
-    settle(verdict)
+def test_claim(verdict, report_outcome):
+    report_outcome(verdict)
 """
+IMPLICATION = {
+    "id": "it",
+    "rule": "int8-ceiling",
+    "claims": {"size_by_quantization": "a-claim"},
+    "given": {"models": "convnext_tiny"},
+    "expect": True,
+}
 HEADING = "flips if"
-# Each run in this process would import hypothesis anew, and rewrite its assertions: a second a run.
+# Each run in this process would import hypothesis again and rewrite its assertions, which takes a second.
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
 
 
 def planted(
     reported: float | str, actual: float | str | None = None, *, expected: str = "reproduced", **fields: Any
 ) -> dict[str, Any]:
-    """Return a claim of 10 ± 1, as its file has it, that is measured as given."""
-    settings: dict[str, list[float | str]] = {"reported": [reported]}
+    """Return the file entry of a claim of 10 ± 1, and plant what its measurement gives: a number or an interval."""
+    conditions: dict[str, list[float | str]] = {"reported": [reported]}
     if actual is not None:
-        settings["actual"] = [actual]
+        conditions["actual"] = [actual]
     expect = {"verdict": expected, "reason": "the test says so"}
-    return claim_entry(**{"metric": "planted", "settings": settings, "expect": expect, **fields})
+    return claim_entry(**{"metric": "planted", "conditions": conditions, "expect": expect, **fields})
 
 
 def swept(*reported: float, expected: str) -> dict[str, Any]:
-    """Return a claim of 10 ± 1 with a free choice, each value of which is measured as itself."""
+    """Return a claim of 10 ± 1 with a free choice. Each value of the choice is also the measured number."""
     choice = {"name": "reported", "default": reported[0], "swept_on": ["convnext_tiny"]}
-    return planted(reported[0], expected=expected, settings={"reported": list(reported)}, choice=choice)
+    return planted(reported[0], expected=expected, conditions={"reported": list(reported)}, choice=choice)
 
 
 @dataclass
 class Repository:
-    """Someone's repository, with pytest in it."""
+    """A repository that uses the plugin."""
 
     pytester: pytest.Pytester
 
     @property
     def claims(self) -> Path:
-        """The claims file."""
+        """The path of the claims file."""
         return self.pytester.path / "claims" / "paper.yaml"
 
     @property
     def json(self) -> Path:
-        """Where the verdicts go."""
+        """The path of the JSON file with the verdicts."""
         return self.pytester.path / "out.json"
 
     def write(self, *claims: dict[str, Any]) -> None:
@@ -101,7 +112,7 @@ class Repository:
         self.claims.write_text(paper_yaml(*claims), encoding="utf-8")
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest there, in this process; warnings are errors."""
+        """Run pytest in the repository, within this process; warnings are errors."""
         return self.pytester.runpytest_inprocess(*PLUGINS, "-W", "error", *arguments, no_reraise_ctrlc=True)
 
     def judge(self, *claims: dict[str, Any], arguments: tuple[str, ...] = ()) -> pytest.RunResult:
@@ -110,13 +121,13 @@ class Repository:
         return self.run(*arguments)
 
     def verdicts(self) -> dict[str, str]:
-        """Read the verdicts in the file."""
+        """Return the verdicts in the JSON file, by the ids of their claims."""
         return {entry.id: entry.verdict for paper in document.read(self.json).papers for entry in paper.claims}
 
 
 @pytest.fixture
 def repository(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
-    """A repository with a metric of its own and no claims yet; the environment tells nothing of ours."""
+    """A repository with its own metric and no claims yet; no variable EDGEAI_* is set."""
     for name in [name for name in os.environ if name.startswith("EDGEAI_")]:
         monkeypatch.delenv(name)
     pytester.makeini("[pytest]\nclaims_dir = claims\n")
@@ -126,10 +137,11 @@ def repository(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> It
     yield Repository(pytester)
     METRICS.clear()
     METRICS.update(metrics)
+    COMPRESSED.functions.pop("planted", None)
 
 
 class TestOutcomes:
-    """What pytest shows for each verdict."""
+    """Each verdict has one outcome in pytest, and an unexpected verdict fails."""
 
     @pytest.mark.parametrize(
         ("entry", "outcome"),
@@ -142,10 +154,13 @@ class TestOutcomes:
             (planted("8.5 9.5"), "skipped"),
             (planted(10, "8.5 9.5"), "skipped"),
             (planted("without data"), "skipped"),
+            (planted("noisy"), "skipped"),
         ],
     )
-    def test_expected(self, repository: Repository, entry: dict[str, Any], outcome: str) -> None:
-        """A verdict as expected passes or is xfailed; one that can't be told is skipped."""
+    def test_expected_verdict_passes_or_is_xfailed_or_skipped(
+        self, repository: Repository, entry: dict[str, Any], outcome: str
+    ) -> None:
+        """A claim that holds passes, one that doesn't is xfailed, and one without a decision is skipped."""
         result = repository.judge(entry)
 
         result.assert_outcomes(**{outcome: 1})
@@ -166,20 +181,22 @@ class TestOutcomes:
             swept(10, 20, expected="reproduced"),
         ],
     )
-    def test_drift(self, repository: Repository, entry: dict[str, Any]) -> None:
-        """Another verdict than the expected one fails, for worse and for better."""
+    def test_unexpected_verdict_fails(self, repository: Repository, entry: dict[str, Any]) -> None:
+        """It fails whether it is worse or better than the expected one."""
         result = repository.judge(entry)
 
         result.assert_outcomes(failed=1)
-        result.stdout.fnmatch_lines(["*'a-claim' must be * (got *); it was expected because the test says so"])
+        result.stdout.fnmatch_lines(["*'a-claim' must be * (got *); expected because the test says so"])
         assert result.ret == pytest.ExitCode.TESTS_FAILED
 
     @pytest.mark.parametrize(
         ("reported", "cause"),
         [("broken", "*the infrastructure broke"), ("nan", "*finite number*"), ("inf", "*finite number*")],
     )
-    def test_error(self, repository: Repository, reported: str, cause: str) -> None:
-        """What breaks in measuring, and a number that isn't finite, is an error with a row, and no verdict."""
+    def test_failed_measurement_is_an_error_without_a_verdict(
+        self, repository: Repository, reported: str, cause: str
+    ) -> None:
+        """The table and the file show the error and its reason. A number that isn't finite is an error, too."""
         result = repository.judge(
             planted(reported, expected="contradicted"), arguments=(f"--claims-json={repository.json}",)
         )
@@ -192,12 +209,13 @@ class TestOutcomes:
         assert entry.reason.startswith(("RuntimeError: the infrastructure broke", "ValidationError: "))
         assert (entry.rows, entry.row, entry.flip_margin) == ([], None, None)
 
-    def test_reasons(self, repository: Repository) -> None:
-        """An xfail shows the known reason, a skip what to supply or the figures."""
+    def test_xfail_and_skip_show_their_reasons(self, repository: Repository) -> None:
+        """An xfail shows the reason from the claims file; a skip shows what to supply, or the numbers."""
         result = repository.judge(
             planted(10, 0, expected="artefact", id="artefact"),
             planted("without data", id="untestable"),
             planted("8.5 9.5", id="open"),
+            planted("noisy", id="noisy"),
             arguments=("-rxs", "-v"),
         )
 
@@ -205,12 +223,13 @@ class TestOutcomes:
             [
                 "XFAIL test_paper.py::test_claim[[]paper/artefact[]] - artefact: the test says so",
                 "SKIPPED * not_testable: CIFAR-10 is missing; set EDGEAI_DATA",
+                "SKIPPED * inconclusive: the processor was throttled",
                 "SKIPPED * inconclusive: 9 % [[]8.5, 9.5[]] (convnext_tiny*) straddles an edge *",
             ]
         )
 
-    def test_ids(self, repository: Repository) -> None:
-        """A test's id is the claim's full name."""
+    def test_id_of_a_test_is_the_full_name_of_its_claim(self, repository: Repository) -> None:
+        """`-k` can select it."""
         result = repository.judge(planted(10, id="one"), planted(10, id="two"), arguments=("-v", "-k", "two"))
 
         result.stdout.fnmatch_lines(["test_paper.py::test_claim[[]paper/two[]] PASSED*"])
@@ -218,10 +237,10 @@ class TestOutcomes:
 
 
 class TestRestrictions:
-    """Options that narrow or sharpen a run."""
+    """Options that restrict a run, or make it stricter."""
 
-    def test_require(self, repository: Repository) -> None:
-        """A skip that a required condition explains fails; another skip doesn't."""
+    def test_required_condition_fails_if_it_is_missing(self, repository: Repository) -> None:
+        """A claim that lacks another requirement, or is inconclusive, is still skipped."""
         claims = planted("without data", id="of-data"), planted("8.5 9.5", id="open")
 
         repository.judge(*claims, arguments=("--claims-require=weights,edge",)).assert_outcomes(skipped=2)
@@ -229,11 +248,11 @@ class TestRestrictions:
 
         result.assert_outcomes(failed=1, skipped=1)
         result.stdout.fnmatch_lines(
-            ["*'of-data' must be testable, --claims-require data: CIFAR-10 is missing; set EDGEAI_DATA"]
+            ["*'of-data' must be testable with --claims-require=data: CIFAR-10 is missing; set EDGEAI_DATA"]
         )
 
-    def test_models(self, repository: Repository) -> None:
-        """A restricted run measures just the models given, and marks as partial what they can't settle."""
+    def test_restricted_run_measures_only_the_given_models(self, repository: Repository) -> None:
+        """A claim that these models can't decide is skipped; the reason names the models that were left out."""
         both = ["convnext_tiny", "convnext_small"]
         every: dict[str, Any] = {"models": both, "quantifier": "every"}
         result = repository.judge(
@@ -245,13 +264,13 @@ class TestRestrictions:
 
         result.assert_outcomes(skipped=2, xfailed=1)
         text = " ".join(result.stdout.str().split())
-        assert "convnext_small left out; run without --claims-models" in text
-        assert "elsewhere convnext_base left out; run without --claims-models" in text
+        assert "can't decide the claim without convnext_small; add them to --claims-models" in text
+        assert "elsewhere convnext_base not in --claims-models; add it or drop the option" in text
         (paper,) = document.read(repository.json).papers
         assert {row.model for entry in paper.claims for row in entry.rows} == {"convnext_tiny"}
 
-    def test_other_folder(self, repository: Repository) -> None:
-        """--claims-dir goes before the ini's folder."""
+    def test_claims_dir_option_overrides_the_ini_option(self, repository: Repository) -> None:
+        """Only the claims of the named folder are judged."""
         repository.write(planted(10, id="ours"))
         elsewhere = repository.pytester.mkdir("elsewhere")
         (elsewhere / "paper.yaml").write_text(paper_yaml(planted(10, id="theirs")), encoding="utf-8")
@@ -262,10 +281,10 @@ class TestRestrictions:
 
 
 class TestFile:
-    """--claims-json."""
+    """--claims-json writes the verdicts to a file, whole or not at all."""
 
-    def test_written(self, repository: Repository) -> None:
-        """The file holds the verdicts and all rows, and says so at the end."""
+    def test_file_contains_the_verdicts_and_all_rows(self, repository: Repository) -> None:
+        """The end of the output names the file."""
         claim = planted(10, models=["convnext_tiny", "alexnet"], quantifier="every")
 
         result = repository.judge(claim, arguments=(f"--claims-json={repository.json}",))
@@ -274,10 +293,12 @@ class TestFile:
         (paper,) = document.read(repository.json).papers
         (entry,) = paper.claims
         assert (entry.id, entry.verdict) == ("a-claim", "reproduced")
+        details = {"reported": 10, "planted": True}
+        assert [row.details for row in entry.rows] == [details, details]
         assert [row.model for row in entry.rows] == ["convnext_tiny", "alexnet"]
 
-    def test_failed(self, repository: Repository) -> None:
-        """The file is written when tests fail, and replaces an older one."""
+    def test_failed_run_replaces_the_file(self, repository: Repository) -> None:
+        """An older file is overwritten, although a test failed."""
         repository.json.write_text("old", encoding="utf-8")
 
         result = repository.judge(planted(20), arguments=(f"--claims-json={repository.json}",))
@@ -285,8 +306,8 @@ class TestFile:
         result.assert_outcomes(failed=1)
         assert repository.verdicts() == {"a-claim": "contradicted"}
 
-    def test_interrupted(self, repository: Repository) -> None:
-        """An interrupted run writes what it had found, whole, and leaves nothing beside it."""
+    def test_interrupted_run_writes_the_verdicts_so_far(self, repository: Repository) -> None:
+        """The file is complete, and no temporary file is left."""
         result = repository.judge(
             planted(10, id="first"),
             planted("interrupted", id="second"),
@@ -298,8 +319,8 @@ class TestFile:
         assert repository.verdicts() == {"first": "reproduced"}
         assert not list(repository.pytester.path.glob(".out.json*"))
 
-    def test_collected_only(self, repository: Repository) -> None:
-        """A run that only collects leaves an older file alone."""
+    def test_collect_only_keeps_the_file(self, repository: Repository) -> None:
+        """`--collect-only` judges nothing, so an older file stays unchanged."""
         repository.json.write_text("old", encoding="utf-8")
 
         repository.judge(planted(10), arguments=("--collect-only", f"--claims-json={repository.json}"))
@@ -307,10 +328,10 @@ class TestFile:
         assert repository.json.read_text(encoding="utf-8") == "old"
 
     @pytest.mark.parametrize("exception", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-    def test_never_half(
+    def test_failed_write_keeps_the_older_file(
         self, repository: Repository, monkeypatch: pytest.MonkeyPatch, exception: BaseException
     ) -> None:
-        """What stops the writing of the file leaves the older one as it was."""
+        """A full disk or Ctrl-C leaves the older file unchanged, and no temporary file."""
         repository.json.write_text("old", encoding="utf-8")
 
         def stopped(_: int) -> None:
@@ -330,10 +351,10 @@ class TestFile:
 
 
 class TestShown:
-    """The header and the table."""
+    """The header shows what is tested on which machine; the table shows the verdicts."""
 
-    def test_table_once(self, repository: Repository) -> None:
-        """The table stands at the end, once, plain where it is piped."""
+    def test_table_appears_once_and_uncoloured_in_a_pipe(self, repository: Repository) -> None:
+        """An unexpected verdict is shown with the expected one."""
         result = repository.judge(planted(10, id="one"), planted(20, id="two"), arguments=("-v",))
 
         text = result.stdout.str()
@@ -341,14 +362,14 @@ class TestShown:
         assert "\x1b" not in text
         assert re.search(r"^ two .* contradicted \(expected reproduced\) ", text, re.MULTILINE)
 
-    def test_colour(self, repository: Repository) -> None:
-        """With --color=yes the table is coloured."""
+    def test_table_is_coloured_on_request(self, repository: Repository) -> None:
+        """`--color=yes` colours it, also in a pipe."""
         result = repository.judge(planted(10), arguments=("--color=yes",))
 
         assert re.search(r"\x1b\[32mreproduced *\x1b\[0m", result.stdout.str())
 
-    def test_no_table(self, repository: Repository) -> None:
-        """A run without claims shows no table."""
+    def test_run_without_claims_shows_no_table(self, repository: Repository) -> None:
+        """Another test of the repository runs as usual."""
         repository.write(planted(10))
         repository.pytester.makepyfile(test_other="def test_other(): pass")
 
@@ -357,10 +378,12 @@ class TestShown:
         result.assert_outcomes(passed=1, deselected=1)
         assert HEADING not in result.stdout.str()
 
-    def test_header(self, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The header tells what is tested, with what versions, threads and engine, and what is here."""
-        quantized = SimpleNamespace(quantized=SimpleNamespace(engine="an-engine"))
-        torch = SimpleNamespace(get_num_threads=lambda: 7, backends=quantized)
+    def test_header_shows_claims_versions_machine_and_requirements(
+        self, repository: Repository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It also shows torch's threads and engine, and which of data and edge device are available."""
+        backends = SimpleNamespace(quantized=SimpleNamespace(engine="an-engine"))
+        torch = SimpleNamespace(get_num_threads=lambda: 7, backends=backends)
         monkeypatch.setitem(sys.modules, "torch", torch)
 
         result = repository.judge(
@@ -378,8 +401,10 @@ class TestShown:
             ]
         )
 
-    def test_without_torch(self, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where torch isn't installed, the header says so, and claims that don't need it are judged."""
+    def test_without_torch_the_header_notes_it_and_claims_are_judged(
+        self, repository: Repository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A claim that needs no torch passes."""
         monkeypatch.setitem(sys.modules, "torch", None)
 
         result = repository.judge(planted(10), arguments=("-m", "claims"))
@@ -387,8 +412,10 @@ class TestShown:
         result.stdout.fnmatch_lines(["* cores; without torch"])
         result.assert_outcomes(passed=1)
 
-    def test_variables(self, repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Every EDGEAI_* variable is echoed, and an unknown one flagged with the nearest known."""
+    def test_header_shows_variables_and_flags_unknown_ones(
+        self, repository: Repository, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """For an unknown EDGEAI_* variable it suggests the closest known one."""
         monkeypatch.setenv("EDGEAI_DATA", "/somewhere")
         monkeypatch.setenv("EDGEAI_DEVICES", "pi5")
 
@@ -400,7 +427,7 @@ class TestShown:
 
 
 class TestBadInput:
-    """One line and status 4, before anything is collected, let alone built."""
+    """Bad input is an error of one line and status 4, before any test is collected."""
 
     def _refused(self, repository: Repository, complaint: str, *arguments: str) -> None:
         result = repository.run(*arguments)
@@ -423,8 +450,8 @@ class TestBadInput:
             (["--claims-dir=empty"], "empty: must be a folder with a claims file"),
         ],
     )
-    def test_options(self, repository: Repository, arguments: list[str], complaint: str) -> None:
-        """A wrong option is refused; an unknown name with the nearest known."""
+    def test_wrong_option_is_refused(self, repository: Repository, arguments: list[str], complaint: str) -> None:
+        """For an unknown name the message suggests the closest known one."""
         repository.write(planted(10))
         repository.pytester.mkdir("empty")
 
@@ -438,7 +465,7 @@ class TestBadInput:
             (paper_yaml(planted(10), planted(10)), "paper.yaml: claim 'id' must be unique (got 'a-claim' twice)"),
             (
                 paper_yaml(planted(10, metric="plantet")),
-                "claims[a-claim]: metric must be known (got 'plantet'; did you",
+                "claims[a-claim]: 'metric' must be known (got 'plantet'); did you mean 'planted'?",
             ),
             (
                 paper_yaml(planted(10, value="ten")),
@@ -450,38 +477,38 @@ class TestBadInput:
             ),
         ],
     )
-    def test_files(self, repository: Repository, text: str, complaint: str) -> None:
-        """A wrong claims file is refused with file, claim, rule, what came and what to do."""
+    def test_wrong_claims_file_is_refused(self, repository: Repository, text: str, complaint: str) -> None:
+        """The message names the file, the claim, the rule, the value received and the next step."""
         repository.claims.parent.mkdir()
         repository.claims.write_text(text, encoding="utf-8")
 
         self._refused(repository, complaint)
 
-    def test_no_folder(self, repository: Repository) -> None:
-        """The folder that the ini names must be there."""
+    def test_missing_claims_folder_is_refused(self, repository: Repository) -> None:
+        """The folder comes from the ini option."""
         self._refused(repository, "claims: must be a folder with a claims file, *.yaml with 'paper:' (got no such")
 
-    def test_no_ini(self, repository: Repository) -> None:
-        """A test that takes a claim needs a claims folder; status 4 says how to name it."""
+    def test_claim_without_a_claims_folder_ends_the_run(self, repository: Repository) -> None:
+        """A test takes a claim but no option names a claims folder; the message names the option."""
         repository.pytester.makeini("[pytest]")
 
         result = repository.run()
 
         assert result.ret == pytest.ExitCode.USAGE_ERROR
-        assert "there is no claims folder; name one with --claims-dir" in result.stdout.str()
+        assert "the claims folder is missing; name one with --claims-dir" in result.stdout.str()
 
     @pytest.mark.parametrize(
         "option", ["--claims-json=out.json", "--claims-models=alexnet", "--claims-require=data"]
     )
-    def test_options_alone(self, repository: Repository, option: str) -> None:
-        """An option that nothing would read is refused."""
+    def test_option_without_a_claims_folder_is_refused(self, repository: Repository, option: str) -> None:
+        """It would have no effect."""
         repository.pytester.makeini("[pytest]")
 
-        self._refused(repository, f"{option.partition('=')[0]} must come with a claims folder (got none)", option)
+        self._refused(repository, f"{option.partition('=')[0]} needs a claims folder, which is missing", option)
 
 
-def test_foreign_repository(repository: Repository) -> None:
-    """In a process of its own, claims are judged without torch and scipy being imported, by the plugin alone."""
+def test_claims_are_judged_without_importing_torch_or_scipy(repository: Repository) -> None:
+    """A new process loads the installed plugin; the claim needs neither of the two."""
     repository.write(planted(10))
     loaded = """
 def pytest_unconfigure():
@@ -497,10 +524,12 @@ def pytest_unconfigure():
 
 
 class TestElsewhere:
-    """Repositories that have other things in mind."""
+    """The plugin doesn't get in the way of other tests."""
 
-    def test_plain(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-        """In a repository without claims the plugin shows nothing but its name among the plugins."""
+    def test_repository_without_claims_sees_only_the_name_of_the_plugin(
+        self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The name is in pytest's list of plugins."""
         for name in environment.VARIABLES:
             monkeypatch.delenv(name, raising=False)
         pytester.makepyfile("def test_one(): pass")
@@ -510,17 +539,17 @@ class TestElsewhere:
         result.assert_outcomes(passed=1)
         assert result.stdout.str().lower().count("edgeai") == 1
 
-    def test_fixture_of_that_name(self, pytester: pytest.Pytester) -> None:
-        """In a repository without claims, a fixture named `claim` is left alone."""
+    def test_own_fixture_named_claim_still_works(self, pytester: pytest.Pytester) -> None:
+        """A repository without claims may define a fixture of that name."""
         fixture = "import pytest\n\n@pytest.fixture\ndef claim():\n    return {'sub': 'someone'}\n\n"
         pytester.makepyfile(f"{fixture}def test_token(claim): assert claim['sub'] == 'someone'")
 
         pytester.runpytest_inprocess(*PLUGINS).assert_outcomes(passed=1)
 
-    def test_parametrized_further(self, repository: Repository) -> None:
-        """A test may have parameters of its own; each claim is measured once, and stands in the table once."""
-        counted = CONFTEST.replace("    for settings", "    print('measured:', claim.id)\n    for settings")
-        repository.pytester.makeconftest(counted)
+    def test_claim_is_measured_once_for_all_parameters_of_its_test(self, repository: Repository) -> None:
+        """The claim also has only one row in the table and one entry in the file."""
+        counting = CONFTEST.replace("    for settings", "    print('measured:', claim.id)\n    for settings")
+        repository.pytester.makeconftest(counting)
         mark = "@pytest.mark.parametrize('more', [1, 2])"
         repository.pytester.makepyfile(test_paper=f"import pytest\n\n{mark}\ndef test_claim(verdict, more): pass")
 
@@ -529,3 +558,49 @@ class TestElsewhere:
         result.assert_outcomes(passed=2)
         assert result.stdout.str().count("measured: a-claim") == 1
         assert repository.verdicts() == {"a-claim": "reproduced"}
+
+
+class TestFixtures:
+    """Fixtures other than `verdict`, and the former names of two fixtures."""
+
+    def test_claim_and_its_paper_are_fixtures(self, repository: Repository) -> None:
+        """A test that takes them judges nothing, so no table is shown."""
+        test = "def test_claim(claim, claim_case): assert claim_case.claim is claim and claim_case.paper.claims"
+        repository.pytester.makepyfile(test_paper=test)
+
+        result = repository.judge(planted(10, id="one"), planted(20, id="two"))
+
+        result.assert_outcomes(passed=2)
+        assert HEADING not in result.stdout.str()
+
+    def test_implication_is_checked_once_and_written(self, repository: Repository) -> None:
+        """Its result is in the file, next to the verdicts."""
+        test = (
+            "def test_it(implication_result, implication): assert implication.id == implication_result.id == 'it'"
+        )
+        repository.pytester.makepyfile(test_paper=test)
+        repository.claims.parent.mkdir()
+        repository.claims.write_text(paper_yaml(planted(10), implications=[IMPLICATION]), encoding="utf-8")
+
+        result = repository.run("-v", f"--claims-json={repository.json}")
+
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(["test_paper.py::test_it[[]paper/it[]] PASSED*"])
+        (paper,) = document.read(repository.json).papers
+        assert [entry.id for entry in paper.implications] == ["it"]
+
+    @pytest.mark.parametrize(
+        ("former", "current"), [("settle", "report_outcome"), ("finding", "implication_result")]
+    )
+    def test_former_name_of_a_fixture_fails_with_the_new_one(
+        self, repository: Repository, former: str, current: str
+    ) -> None:
+        """The message is one line, without a traceback."""
+        repository.pytester.makepyfile(test_paper=f"def test_claim({former}): pass")
+
+        result = repository.judge(planted(10))
+
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines([f"the fixture '{former}' is now called '{current}'; rename it"])
+        result.stdout.no_fnmatch_line("*Traceback*")
+        result.stdout.no_fnmatch_line("*.py:[0-9]*")

@@ -72,7 +72,7 @@ class _PlantedSizes:
                 model=model,
                 technique=claim.technique,
                 settings={"target": target},
-                reported=Interval.exact(claim.value if target >= claim.choice.default else 0.0),
+                reported=Interval.exact(claim.value if float(target) >= float(claim.choice.default) else 0.0),
             )
             for model in claim.models
             for target in claim.values_of("target")

@@ -191,29 +191,55 @@ def _refusal(folder: Path, document: object) -> list[str]:
         ({"band": _band(side="atleast")}, ".band.side: "),
         ({"value": math.nan}, ".value: "),
         ({"value": None}, ".value: "),
-        ({"metric": "size_reductoin"}, ": 'metric' must be known (got 'size_reductoin'); did you mean 'size_reduction'?"),
+        (
+            {"metric": "size_reductoin"},
+            ": 'metric' must be known (got 'size_reductoin'); did you mean 'size_reduction'?",
+        ),
         ({"technique": "combinde"}, ": 'technique' must be known (got 'combinde'); did you mean 'combined'?"),
-        ({"models": ["convnext_tinny"]}, ": 'model' must be known (got 'convnext_tinny'); did you mean 'convnext_tiny'?"),
+        (
+            {"models": ["convnext_tinny"]},
+            ": 'model' must be known (got 'convnext_tinny'); did you mean 'convnext_tiny'?",
+        ),
         ({"also_shown": ["darknet"]}, ": 'model' must be known (got 'darknet'); known are alexnet"),
-        ({"also_shown": [TINY]}, ": 'models' and 'also_shown' must name each model once (got 'convnext_tiny' twice)"),
+        (
+            {"also_shown": [TINY]},
+            ": 'models' and 'also_shown' must name each model once (got 'convnext_tiny' twice)",
+        ),
         ({"quantifier": "upto"}, ".quantifier: "),
         ({"needs": ["wieghts"]}, ".needs[0]: "),
         ({"models": []}, ".models: "),
         ({"models": [TINY, SMALL]}, ": 'models' must be one model for quantifier 'named' (got 2)"),
         ({"settings": {"target": []}}, ".settings.target: "),
-        ({"settings": {"targt": 0.8}}, ": 'settings.targt' must be a setting of 'dynamic_quantization' (it takes none)"),
-        ({"technique": "structured_pruning"}, ": 'settings.target' is missing: 'structured_pruning' needs it; add it"),
-        ({"conditions": {"classes": 10}}, ": 'conditions.classes' must be a condition of 'params_reduction' (it takes none)"),
+        (
+            {"settings": {"targt": 0.8}},
+            ": 'settings.targt' must be a setting of 'dynamic_quantization' (it takes none)",
+        ),
+        (
+            {"technique": "structured_pruning"},
+            ": 'settings.target' is missing: 'structured_pruning' needs it; add it",
+        ),
+        (
+            {"conditions": {"classes": 10}},
+            ": 'conditions.classes' must be a condition of 'params_reduction' (it takes none)",
+        ),
         ({"metric": "macs", "technique": "none"}, ": 'conditions.resolution' is missing: 'macs' needs it; add it"),
         (
-            {"metric": "params", "technique": "none", "settings": {"classes": 10}, "conditions": {"resolution": 32}},
+            {
+                "metric": "params",
+                "technique": "none",
+                "settings": {"classes": 10},
+                "conditions": {"resolution": 32},
+            },
             ": 'settings.classes' is a condition of 'params'; move it to 'conditions'",
         ),
         ({"settings": {"x": 1}, "conditions": {"x": 1}}, ": 'x' must be a setting or a condition (got both)"),
         ({"printed": "11 %"}, ": 'printed' must occur in 'quote' (got '11 %'); copy it from the quote"),
         ({"metric": "accuracy"}, ": 'needs' must list weights for 'accuracy' (got none); add it"),
         ({"expect": _expect("inconclusive")}, ".expect.verdict: "),
-        ({"expect": _expect("attainable")}, ": 'expect.verdict' must not be 'attainable' for a claim without 'choice'"),
+        (
+            {"expect": _expect("attainable")},
+            ": 'expect.verdict' must not be 'attainable' for a claim without 'choice'",
+        ),
         (
             {"expect": _expect("artefact"), "metric": "size_reduction"},
             ": 'expect.verdict' must not be 'artefact': 'size_reduction' has no actual quantity",
@@ -230,7 +256,7 @@ def _refusal(folder: Path, document: object) -> list[str]:
         ),
         ({"assumes": ["size"]}, ": 'assumes' must be known (got 'size'); none is known"),
     ],
-)  # fmt: skip
+)
 def test_mistake_in_a_claim_is_one_line(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
     """The line names the file, the claim, the key, the rule, the value received and the next step."""
     lines = _refusal(tmp_path, paper_entry(claim_entry(), claim_entry(id="bad", **fields)))

@@ -1,4 +1,4 @@
-"""The commands that train, evaluate and keep: end to end on a small data set, and in one line where they can't."""
+"""The commands that train, evaluate and keep results, on a small data set. Errors are one line each."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from tests.support.records import FULL, FULL_SCALE, dense, keep, pruned
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+ROOT = Path(__file__).parents[2]
 TRAIN = ("train", "convnext_atto", "--epochs", "1", "--batch-size", "100", "--precision", "fp32")
 CLAIM = claim_entry(
     id="kept",
@@ -41,20 +42,20 @@ CLAIM = claim_entry(
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with 500 and 100 images in torchvision's form."""
+    """A folder with 500 training and 100 test images, as torchvision stores them."""
     with pytest.MonkeyPatch.context() as patch:
         yield small_cifar.write(tmp_path_factory.mktemp("data"), patch)
 
 
 @pytest.fixture(scope="module")
 def packed(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same data in the packed form."""
+    """The same images, packed."""
     return packing.pack(images, tmp_path_factory.mktemp("packed")).parent
 
 
 @pytest.fixture(autouse=True)
 def here(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: empty, with models in it, and the data elsewhere."""
+    """The working directory, which is empty. EDGEAI_DATA names the images, EDGEAI_MODELS the folder `models`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EDGEAI_DATA", str(images))
     monkeypatch.setenv("EDGEAI_MODELS", "models")
@@ -62,10 +63,10 @@ def here(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class TestTrain:
-    """Training, from the command line to what it leaves."""
+    """`edgeai-repro train` writes weights, a record and a checkpoint, and can be continued."""
 
-    def test_leaves_weights_record_and_checkpoint(self, command: Command) -> None:
-        """A run says what it reached and where it is; its record tells command, recipe, data, curve and weights."""
+    def test_run_writes_weights_record_and_checkpoint(self, command: Command) -> None:
+        """It prints accuracy and folder. The record has the command, recipe, data, curve and weights."""
         status, out, _ = command(*TRAIN, "--out", "run", "--seed", "3")
 
         record = load_record(Path("run") / RESULT)
@@ -78,38 +79,40 @@ class TestTrain:
         assert record.weights_sha256 == sha256(Path("run") / WEIGHTS)
         assert set(record.data_sha256) == {"train", "test"}
         assert len(record.curve) == 1
-        assert [found.technique for found in record.evaluations] == ["none", "dynamic_quantization"]
+        assert [evaluation.technique for evaluation in record.evaluations] == ["none", "dynamic_quantization"]
 
-    def test_goes_on(self, command: Command, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The same command after a run was killed goes on where it was, and ends as an unbroken one does."""
+    def test_interrupted_run_continues_and_ends_like_an_unbroken_one(
+        self, command: Command, images: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same command repeats no step, and the weights are equal to the last bit."""
         command(*TRAIN, "--out", "unbroken")
-        step, taken = trainer.Trainer.step, []
+        step, steps = trainer.Trainer.step, []
 
-        def dies(self: trainer.Trainer) -> float:
+        def step_or_die(self: trainer.Trainer) -> float:
             if self.done == 3:
                 raise KeyboardInterrupt
-            taken.append(self.done)
+            steps.append(self.done)
             return step(self)
 
         with monkeypatch.context() as patch:
             patch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
-            patch.setattr(trainer.Trainer, "step", dies)
+            patch.setattr(trainer.Trainer, "step", step_or_die)
             patch.setattr(sys, "argv", ["edgeai-repro", *TRAIN, "--out", "killed"])
             with pytest.raises(SystemExit) as ended:
                 cli.main()
         assert ended.value.code not in (0, None)
         assert not (Path("killed") / RESULT).exists()
-        killed_after = list(taken)
-        monkeypatch.setattr(trainer.Trainer, "step", lambda self: taken.append(self.done) or step(self))
+        killed_after = list(steps)
+        monkeypatch.setattr(trainer.Trainer, "step", lambda self: steps.append(self.done) or step(self))
 
         status, _, _ = command(*TRAIN, "--out", "killed")
 
         assert status == 0
-        assert (killed_after, taken) == ([0, 1, 2], [0, 1, 2, 3, 4])
+        assert (killed_after, steps) == ([0, 1, 2], [0, 1, 2, 3, 4])
         assert sha256(Path("killed") / WEIGHTS) == sha256(Path("unbroken") / WEIGHTS)
 
-    def test_prunes(self, command: Command) -> None:
-        """--structured leaves a narrower model, evaluated as it is and in int8, in a folder named by its recipe."""
+    def test_structured_option_prunes_the_model(self, command: Command) -> None:
+        """The pruned model is evaluated in fp32 and int8, in a folder that is named by its recipe."""
         status, out, _ = command(*TRAIN, "--epochs", "3", "--batch-size", "50", "--structured", "0.5")
 
         folder = Path(out.splitlines()[-1])
@@ -117,20 +120,30 @@ class TestTrain:
         assert status == 0
         assert folder.parent == Path("models")
         assert folder.name.startswith("convnext_atto--structured_pruning--")
-        assert [found.technique for found in record.evaluations] == ["structured_pruning", "combined"]
+        assert [evaluation.technique for evaluation in record.evaluations] == ["structured_pruning", "combined"]
         full = convnext.hidden_widths(convnext.build("convnext_atto"))
         assert 2 * sum(record.hidden_widths) == sum(full)
 
-    def test_sweeps(self, command: Command) -> None:
-        """--sweep evaluates nine unstructured sparsities too."""
+    def test_sweep_option_evaluates_nine_sparsities(self, command: Command) -> None:
+        """They are 10 to 90 % of the weights, set to zero without training."""
         command(*TRAIN, "--out", "run", "--sweep")
 
         evaluations = load_record(Path("run") / RESULT).evaluations
-        swept = [found.settings["sparsity"] for found in evaluations if found.technique == "unstructured_pruning"]
-        assert swept == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+        unstructured = [evaluation for evaluation in evaluations if evaluation.technique == "unstructured_pruning"]
+        assert [evaluation.settings["sparsity"] for evaluation in unstructured] == [
+            0.1,
+            0.2,
+            0.3,
+            0.4,
+            0.5,
+            0.6,
+            0.7,
+            0.8,
+            0.9,
+        ]
 
-    def test_fine_tunes(self, command: Command) -> None:
-        """--unstructured trains on from a run's weights, whose hash is noted."""
+    def test_unstructured_option_fine_tunes_given_weights(self, command: Command) -> None:
+        """The record contains the sha256 of the weights that it started from."""
         command(*TRAIN, "--out", "run")
 
         status, out, _ = command(*TRAIN, "--out", "tuned", "--init", f"run/{WEIGHTS}", "--unstructured", "0.5")
@@ -144,7 +157,7 @@ class TestTrain:
         ("arguments", "complaint"),
         [
             (["tiny"], "'model' must be a known one (got 'tiny'); did you mean 'convnext_tiny'?"),
-            (["resnet18"], "'model' must be a known one (got 'resnet18'); known are convnext_atto, "),
+            (["alexnet"], "'model' must be a known one (got 'alexnet'); known are convnext_atto, "),
             (["convnext_atto", "--structured", "80"], "'structured' must be a share in (0, 1) (got 80.0); "),
             (["convnext_atto", "--structured", "0"], "'structured' must be a share in (0, 1) (got 0.0); "),
             (["convnext_atto", "--unstructured", "0.5"], "'init' must be trained weights where 'unstructured' is "),
@@ -160,8 +173,10 @@ class TestTrain:
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
-    def test_usage(self, command: Command, arguments: list[str], complaint: str) -> None:
-        """An unknown model, or a value out of its range, is one line and status 2; nothing is left."""
+    def test_wrong_argument_is_an_error_of_one_line(
+        self, command: Command, arguments: list[str], complaint: str
+    ) -> None:
+        """The exit status is 2, and nothing is written."""
         status, out, err = command("train", *arguments)
 
         assert (status, out, err.count("\n")) == (2, "", 1), err
@@ -169,8 +184,8 @@ class TestTrain:
         assert complaint in err
         assert not Path("models").exists()
 
-    def test_another_run_in_the_folder(self, command: Command) -> None:
-        """A folder that holds another recipe's run is left as it is: one line names what differs."""
+    def test_folder_with_a_run_of_another_recipe_is_refused(self, command: Command) -> None:
+        """The message names the difference, and the folder stays unchanged."""
         command(*TRAIN, "--out", "run")
         before = sha256(Path("run") / trainer.CHECKPOINT)
 
@@ -180,13 +195,15 @@ class TestTrain:
         assert "must be a checkpoint of lr 0.1 (got 0.002)" in err
         assert sha256(Path("run") / trainer.CHECKPOINT) == before
 
-    @pytest.mark.parametrize("where", [None, "nowhere", "."])
-    def test_no_data(self, command: Command, monkeypatch: pytest.MonkeyPatch, where: str | None) -> None:
-        """Missing data are a missing condition, status 3, and the line says how to get them."""
-        if where is None:
+    @pytest.mark.parametrize("folder", [None, "nowhere", "."])
+    def test_training_without_data_has_status_3(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch, folder: str | None
+    ) -> None:
+        """EDGEAI_DATA is unset, or names no folder, or a folder without data; the message names the remedy."""
+        if folder is None:
             monkeypatch.delenv("EDGEAI_DATA")
         else:
-            monkeypatch.setenv("EDGEAI_DATA", where)
+            monkeypatch.setenv("EDGEAI_DATA", folder)
 
         status, out, err = command(*TRAIN)
 
@@ -196,10 +213,10 @@ class TestTrain:
 
 
 class TestEvaluate:
-    """A saved model on the test images."""
+    """`edgeai-repro evaluate` runs a saved model on the test images."""
 
-    def test_evaluate(self, command: Command) -> None:
-        """Tells top-1 with its interval and the number of images."""
+    def test_evaluate_prints_top1_interval_and_number_of_images(self, command: Command) -> None:
+        """They are printed in one line, after the folder's name."""
         folder = saved_models.save(
             awaken(convnext.build("convnext_atto")), "convnext_atto", "none", root=Path("saved")
         )
@@ -210,15 +227,15 @@ class TestEvaluate:
         assert out.startswith(f"{folder.name}: ")
         assert out.endswith(f"] of {small_cifar.IMAGES}\n")
 
-    def test_no_saved_model(self, command: Command) -> None:
-        """A folder without a model is one line and status 2."""
+    def test_folder_without_a_model_is_refused(self, command: Command) -> None:
+        """The error is one line, and the exit status is 2."""
         status, _, err = command("evaluate", "nowhere")
 
         assert (status, err.count("\n")) == (2, 1)
         assert "nowhere: must be the folder of a saved model (model.json is missing)" in err
 
-    def test_altered(self, command: Command) -> None:
-        """Weights that aren't those of the manifest's hash are one line and status 2."""
+    def test_changed_weights_are_refused(self, command: Command) -> None:
+        """Their sha256 isn't the one in the manifest."""
         folder = saved_models.save(convnext.build("convnext_atto"), "convnext_atto", "none", root=Path("saved"))
         with (folder / saved_models.WEIGHTS).open("ab") as weights:
             weights.write(b"x")
@@ -228,8 +245,8 @@ class TestEvaluate:
         assert (status, err.count("\n")) == (2, 1)
         assert "must have the sha256" in err
 
-    def test_no_data(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Missing data are status 3."""
+    def test_evaluation_without_data_has_status_3(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        """EDGEAI_DATA is unset."""
         monkeypatch.delenv("EDGEAI_DATA")
         folder = saved_models.save(convnext.build("convnext_atto"), "convnext_atto", "none", root=Path("saved"))
 
@@ -237,10 +254,10 @@ class TestEvaluate:
 
 
 class TestData:
-    """Packing and verifying."""
+    """`edgeai-repro data` packs, verifies and downloads CIFAR-10."""
 
-    def test_pack_and_verify(self, command: Command, images: Path) -> None:
-        """What was packed is found to be whole, part by part; the form of the source is told too."""
+    def test_packed_data_pass_verification(self, command: Command, images: Path) -> None:
+        """`verify` prints one line per split, with the form in which it is stored."""
         assert command("data", "pack", str(images), "packed") == (0, "packed/cifar10\n", "")
 
         assert command("data", "verify", "packed") == (
@@ -251,16 +268,18 @@ class TestData:
         )
         assert "torchvision, all right" in command("data", "verify", str(images))[1]
 
-    def test_packed_is_enough(self, command: Command, monkeypatch: pytest.MonkeyPatch, packed: Path) -> None:
-        """A run on the packed form is the run on torchvision's."""
+    def test_training_on_packed_data_gives_the_same_weights(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch, packed: Path
+    ) -> None:
+        """They are equal to the last bit."""
         command(*TRAIN, "--out", "first")
         monkeypatch.setenv("EDGEAI_DATA", str(packed))
         command(*TRAIN, "--out", "second")
 
         assert sha256(Path("first") / WEIGHTS) == sha256(Path("second") / WEIGHTS)
 
-    def test_damaged(self, command: Command, packed: Path) -> None:
-        """A damaged file is one line that names it, and status 2."""
+    def test_damaged_file_fails_verification(self, command: Command, packed: Path) -> None:
+        """The error is one line with the file's name."""
         shutil.copytree(packed, "damaged")
         mosaic = Path("damaged/cifar10/test.webp")
         mosaic.write_bytes(mosaic.read_bytes()[:-1])
@@ -271,32 +290,33 @@ class TestData:
         assert "test.webp: must have" in err
 
     @pytest.mark.parametrize("arguments", [["verify", "."], ["pack", ".", "packed"]])
-    def test_nothing_there(self, command: Command, arguments: list[str]) -> None:
-        """A folder without data is a missing condition, status 3; nothing is written."""
+    def test_folder_without_data_has_status_3(self, command: Command, arguments: list[str]) -> None:
+        """Nothing is written."""
         status, _, err = command("data", *arguments)
 
         assert (status, err.count("\n")) == (3, 1)
         assert not Path("packed").exists()
 
-    def test_get(self, command: Command, images: Path) -> None:
-        """Data that are there already aren't fetched again."""
+    def test_get_does_not_download_existing_data_again(self, command: Command, images: Path) -> None:
+        """It prints the folder."""
         assert command("data", "get", str(images)) == (0, f"{images / cifar.BATCHES_FOLDER}\n", "")
 
 
 class TestEvidence:
-    """Keeping records, judging them again, and showing what was found."""
+    """The commands that keep records, judge them again, and write a report."""
 
     @pytest.fixture
     def claims(self, here: Path) -> Path:
-        """A claims folder whose one claim is told by trained models."""
+        """A claims folder with one claim, about the accuracy of trained models."""
         (here / "claims").mkdir()
         text = paper_yaml(CLAIM, full_scale=FULL_SCALE.model_dump())
         (here / "claims" / "paper.yaml").write_text(text, encoding="utf-8")
         return here / "claims"
 
-    def test_add(self, command: Command) -> None:
-        """The record of a finished run is kept by its folder's name, or another, from the folder or the file."""
-        command(*TRAIN, "--out", "run")
+    def test_add_keeps_the_record_of_a_run(self, command: Command) -> None:
+        """Its name is that of the run's folder, or the given one; the run may be named by folder or by file."""
+        Path("run").mkdir()
+        shutil.copy(ROOT / "evidence" / "tiny-dense-s0.json", Path("run") / RESULT)
 
         assert command("evidence", "add", "run") == (0, "evidence/run.json\n", "")
         assert command("evidence", "add", f"run/{RESULT}", "--name", "again")[1] == "evidence/again.json\n"
@@ -310,15 +330,15 @@ class TestEvidence:
         ]
 
     @pytest.mark.parametrize("run", ["nowhere", "."])
-    def test_add_nothing(self, command: Command, run: str) -> None:
-        """A folder without a record is one line and status 2."""
+    def test_add_refuses_a_folder_without_a_record(self, command: Command, run: str) -> None:
+        """It creates no evidence folder."""
         status, _, err = command("evidence", "add", run)
 
         assert (status, err.count("\n")) == (2, 1)
         assert not Path("evidence").exists()
 
     @pytest.mark.parametrize(
-        ("compressed", "recipe", "status", "said"),
+        ("compressed", "recipe", "status", "verdict"),
         [
             (895, FULL, 0, "reproduced"),
             (870, FULL, 1, "contradicted (expected reproduced)"),
@@ -326,28 +346,28 @@ class TestEvidence:
         ],
         ids=["as expected", "drift", "reduced scale"],
     )
-    def test_rejudge(
+    def test_rejudge_has_status_1_only_on_drift(
         self,
         command: Command,
         claims: Path,
         compressed: int,
         recipe: dict[str, object],
         status: int,
-        said: str,
+        verdict: str,
     ) -> None:
-        """The status is 0 where recorded evidence gives what is expected or decides nothing, and 1 on drift."""
+        """The status is 0 if the verdict is expected, or if the recorded evidence doesn't decide the claim."""
         keep(Path("evidence").absolute(), a=dense(900, **recipe), b=pruned(compressed, **recipe))
 
-        ended, out, err = command("rejudge", "--json", "out.json")
+        exit_status, out, err = command("rejudge", "--json", "out.json")
 
         (entry,) = document.read(Path("out.json")).papers[0].claims
-        assert (ended, entry.id) == (status, "kept")
-        assert said in out
+        assert (exit_status, entry.id) == (status, "kept")
+        assert verdict in out
         assert err.startswith("edgeai-repro: 'kept' must be reproduced (got contradicted: ") == (status == 1)
         assert entry.rows[0].source == "recorded"
 
-    def test_rejudge_without_data(self, command: Command, claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What was recorded is judged without data; without evidence nothing is decided, and that is no drift."""
+    def test_rejudge_needs_no_data(self, command: Command, claims: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without evidence the claim isn't decided, which is no drift."""
         monkeypatch.delenv("EDGEAI_DATA")
 
         status, out, _ = command("rejudge")
@@ -355,8 +375,8 @@ class TestEvidence:
         assert status == 0
         assert "no convnext_small trained at full scale is here" in out
 
-    def test_rejudge_altered(self, command: Command, claims: Path) -> None:
-        """Evidence that was altered is one line and status 2."""
+    def test_rejudge_refuses_changed_evidence(self, command: Command, claims: Path) -> None:
+        """The error is one line with the file's name and its sha256."""
         keep(Path("evidence").absolute(), a=dense(900))
         with Path("evidence/a.json").open("a") as kept:
             kept.write(" ")
@@ -366,12 +386,12 @@ class TestEvidence:
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert "a.json: must have the sha256" in err
 
-    def test_rejudge_no_claims(self, command: Command) -> None:
-        """A folder without claims is status 2."""
+    def test_rejudge_refuses_a_folder_without_claims(self, command: Command) -> None:
+        """The exit status is 2."""
         assert command("rejudge", "--claims-dir", "nowhere")[0] == 2
 
-    def test_report(self, command: Command) -> None:
-        """Writes the report's files from a run's JSON."""
+    def test_report_is_written_from_the_json_of_a_run(self, command: Command) -> None:
+        """It is an HTML file and a Markdown file."""
         document.write(reports.run(), Path("verdicts.json"))
 
         status, out, _ = command("report", "verdicts.json", "-o", "shown")
@@ -379,8 +399,8 @@ class TestEvidence:
         assert (status, out) == (0, "shown/report.html\nshown/report.md\n")
         assert all(Path(path).stat().st_size > 1000 for path in out.split())
 
-    def test_report_of_rejudged(self, command: Command, claims: Path) -> None:
-        """What was judged again can be shown as any run."""
+    def test_report_shows_the_json_of_rejudge(self, command: Command, claims: Path) -> None:
+        """The rows are marked as those of reduced scale."""
         keep(Path("evidence").absolute(), a=dense(900), b=pruned(870))
         command("rejudge", "--json", "out.json")
 
@@ -388,8 +408,8 @@ class TestEvidence:
         assert "at reduced scale -3 points" in Path("shown/report.md").read_text(encoding="utf-8")
 
     @pytest.mark.parametrize("text", ["{}", "nonsense"])
-    def test_report_of_something_else(self, command: Command, text: str) -> None:
-        """A file that isn't a run's JSON is refused with its name, without a traceback, and status 2."""
+    def test_report_refuses_another_file(self, command: Command, text: str) -> None:
+        """Each line of the error begins with the file's name, and nothing is written."""
         Path("verdicts.json").write_text(text, encoding="utf-8")
 
         status, _, err = command("report", "verdicts.json")
@@ -400,9 +420,9 @@ class TestEvidence:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
-        ([], "Exit status: 0 as expected, 1 drift, 2 usage, 3 a condition is missing."),
+        ([], "Exit status: 0 as expected, 1 drift, 2 usage, 3 a requirement is missing."),
         (["train"], "--structured"),
         (["evaluate"], "Evaluate a saved model"),
         (["data"], "verify"),
@@ -411,15 +431,15 @@ class TestEvidence:
         (["data", "verify"], "class counts"),
         (["evidence"], "add"),
         (["evidence", "add"], "--name"),
-        (["rejudge"], "no torch, no data, no training"),
+        (["rejudge"], "without torch and data"),
         (["report"], "--output"),
         (["claims"], "schema"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_help(command: Command, arguments: list[str], told: str) -> None:
-    """--help of each command tells what it does, and is no error."""
+def test_help_describes_each_command(command: Command, arguments: list[str], text: str) -> None:
+    """The exit status is 0, and nothing is an error."""
     status, out, err = command(*arguments, "--help")
 
     assert (status, err) == (0, "")
-    assert told in " ".join(out.split())
+    assert text in " ".join(out.split())

@@ -67,7 +67,7 @@ class TestOptions:
             ({"required": " , "}, r"--claims-require must name at least one \(got ' , '\); known are data"),
         ],
     )  # fmt: skip
-    def test_unknown_or_missing_name_is_refused(self, arguments: dict[str, str], complaint: str) -> None:
+    def test_unknown_or_missing_name_is_refused(self, arguments: dict[str, Any], complaint: str) -> None:
         """The message has the closest name, or all known names."""
         with pytest.raises(UserError, match=complaint):
             Options.parse(**arguments)

@@ -20,7 +20,8 @@ from edgeai_repro.evidence.training_record import TrainingRecord
 from edgeai_repro.judge.formatting import format_interval
 from edgeai_repro.judge.verdict import judge
 from edgeai_repro.session import Options, Session
-from edgeai_repro.training.trained_models import ComparableRuns, TrainedModels, recorded_evaluation
+from edgeai_repro.training.comparable_runs import ComparableRuns
+from edgeai_repro.training.trained_models import TrainedModels, recorded_evaluation
 from tests.support.factories import claim
 from tests.support.records import FULL, FULL_SCALE, dense, evaluated, keep, pruned, record, right, trained_case
 
@@ -259,7 +260,7 @@ class TestTrend:
         assert before.notes == {"sparsities": "3 from 0.1 to 0.9", "epochs": 12, "seeds": 1}
         assert after.notes == {"sparsities": "3 from 0.5 to 0.9", "finetuned": "1 epoch", "seeds": 1}
         assert before.settings == after.settings == {}
-        assert (before.reported.value, after.reported.value) == (1.0, pytest.approx(1 / 3))
+        assert [before.reported.value, after.reported.value] == pytest.approx([1.0, 1 / 3])
         assert {before.scale, after.scale} == {"reduced"}
         assert (before.evidence, after.evidence) == ("dense", "tuned0.5, tuned0.7, tuned0.9")
 

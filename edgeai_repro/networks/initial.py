@@ -1,0 +1,26 @@
+"""The weights that the CIFAR networks start from (He et al. 2015: normal, with the variance 2 / inputs)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+
+def draw_weights(model: nn.Module, seed: int | None) -> None:
+    """Fill all parameters and buffers of convolutions, Linear and BatchNorm layers, in place.
+
+    Convolutions are drawn with the variance 2 / inputs, Linear layers with 1 / inputs. Biases are zero, BatchNorm
+    is the identity. With `seed=None` only BatchNorm is filled. The global generator is not used.
+    """
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.reset_parameters()
+        elif generator is not None and isinstance(module, nn.Conv2d | nn.Linear):
+            inputs = module.weight[0].numel()
+            gain = 2.0 if isinstance(module, nn.Conv2d) else 1.0
+            module.weight.detach().normal_(0.0, math.sqrt(gain / inputs), generator=generator)
+            if module.bias is not None:
+                module.bias.detach().zero_()

@@ -1,0 +1,87 @@
+"""VGG-16 for CIFAR-10 as Li et al. 2017 train it (*Pruning Filters for Efficient ConvNets*, Table 2).
+
+3 × 3 convolutions without bias, BatchNorm after each, four max poolings, one average pooling to 1 × 1 at the end,
+and two Linear layers with BatchNorm between them. A network is given by its list of channels: a number is a
+convolution, "M" a max pooling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from edgeai_repro.errors import UserError
+from edgeai_repro.networks.initial import draw_weights
+
+POOL = "M"
+CLASSIFIER_WIDTH = 512
+SIDE = 32
+VGG16: tuple[int | str, ...] = (
+    *(64, 64, POOL),
+    *(128, 128, POOL),
+    *(256, 256, 256, POOL),
+    *(512, 512, 512, POOL),
+    *(512, 512, 512),
+)
+
+
+class VggCifar(nn.Module):
+    """The network: (N, 3, 32, 32) to (N, classes) logits."""
+
+    def __init__(self, channels: Sequence[int | str], classes: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for outputs in channels:
+            if isinstance(outputs, str):
+                layers.append(nn.MaxPool2d(2))
+            else:
+                layers += [nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)]
+                inputs = outputs
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AvgPool2d(SIDE // 2 ** list(channels).count(POOL))
+        self.classifier = nn.Sequential(
+            nn.Linear(inputs, CLASSIFIER_WIDTH),
+            nn.BatchNorm1d(CLASSIFIER_WIDTH),
+            nn.ReLU(True),
+            nn.Linear(CLASSIFIER_WIDTH, classes),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits."""
+        logits: Tensor = self.classifier(self.pool(self.features(images)).flatten(1))
+        return logits
+
+    @property
+    def channels(self) -> tuple[int | str, ...]:
+        """The list of channels that the network is given by."""
+        return tuple(
+            layer.out_channels if isinstance(layer, nn.Conv2d) else POOL
+            for layer in self.features
+            if isinstance(layer, nn.Conv2d | nn.MaxPool2d)
+        )
+
+
+def vgg_cifar(channels: Sequence[int | str] = VGG16, *, classes: int = 10, seed: int | None = 0) -> VggCifar:
+    """Build the VGG of a list of channels in eval mode.
+
+    The weights are drawn under `seed`; with None they are left uninitialised, for a `state_dict` to fill. Raises
+    UserError for an entry that is neither a positive number nor "M", and for more poolings than the image allows.
+    """
+    for entry in channels:
+        if entry != POOL and not (isinstance(entry, int) and entry > 0):
+            raise UserError(
+                f"'channels' must hold positive numbers and {POOL!r} (got {entry!r}); correct that entry"
+            )
+    if list(channels).count(POOL) > 5 or channels[-1:] == (POOL,):
+        raise UserError(
+            f"'channels' must hold at most 5 {POOL!r} and not end with one (got {list(channels)}); "
+            "the average pooling at the end is built in"
+        )
+    with torch.device("meta"):
+        model = VggCifar(channels, classes)
+    model.to_empty(device="cpu")
+    draw_weights(model, seed)
+    return model.eval()

@@ -1,0 +1,180 @@
+"""Filters are cut exactly: counts as printed, outputs as if they were masked, and nothing that empties a layer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from edgeai_repro.claims.recipe_files import read_plan
+from edgeai_repro.compress.filter_pruning import Prunable, prune_filters, sites
+from edgeai_repro.errors import UserError
+from edgeai_repro.networks import cifar
+
+FOLDER = Path(__file__).parents[2] / "claims" / "training"
+# Parameters and MACs of the paper's networks by closed forms, from the fact sheet; not from this code.
+COUNTS = {
+    "li2017-vgg16-a": (5_397_034, 206_279_680),
+    "li2017-resnet56-a": (773_336, 112_435_840),
+    "li2017-resnet56-b": (735_712, 90_907_264),
+    "li2017-resnet110-a": (1_688_522, 212_779_648),
+    "li2017-resnet110-b": (1_168_424, 155_124_352),
+}
+UNPRUNED = {"vgg16": 14_987_722, "resnet56": 853_018, "resnet110": 1_727_962}
+
+
+def _network(name: str, seed: int = 0) -> Prunable:
+    """Return a network whose BatchNorm layers differ from the identity, as after a training."""
+    model = cifar.build(name, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            for tensor, low in ((module.weight.data, 0.5), (module.running_var, 0.5), (module.bias.data, -0.5)):
+                tensor.uniform_(low, low + 1, generator=generator)
+    return model
+
+
+def _macs(model: nn.Module) -> int:
+    """Count multiplications of convolutions and Linear layers by the shapes of their outputs."""
+    total = 0
+
+    def count(module: nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal total
+        weight = module.weight
+        assert isinstance(weight, nn.Parameter)
+        total += output[0].numel() * weight[0].numel()
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        model(torch.zeros(1, 3, 32, 32))
+    return total
+
+
+def _masked(model: Prunable, rates: Mapping[int, float], *, largest: bool = False) -> nn.Module:
+    """Return the full network with the output of each cut filter set to zero, its filters ranked in NumPy."""
+    masked = copy.deepcopy(model)
+    for number, rate in rates.items():
+        site = sites(model)[number]
+        norms = abs(model.get_submodule(site.conv).weight.detach().double().numpy()).sum((1, 2, 3))
+        order = (norms if largest else -norms).argsort(kind="stable")
+        norm = masked.get_submodule(site.norm)
+        for cut in order[int(round(len(order) * (1 - rate), 9)) :]:
+            norm.weight.data[cut] = norm.bias.data[cut] = 0.0
+    return masked
+
+
+@pytest.mark.parametrize("plan", COUNTS)
+def test_a_plan_gives_the_networks_of_the_paper(plan: str) -> None:
+    """Parameters and MACs are those of the paper's channel lists, to the last one."""
+    found = read_plan(plan, FOLDER)
+    pruned = prune_filters(cifar.build(found.network), found.layer_rates())
+
+    assert (sum(p.numel() for p in pruned.parameters()), _macs(pruned)) == COUNTS[plan]
+
+
+@pytest.mark.parametrize(("name", "parameters"), UNPRUNED.items())
+def test_unpruned_networks_have_the_published_parameters(name: str, parameters: int) -> None:
+    """Option-A shortcuts have none, and VGG's convolutions have no bias."""
+    assert sum(p.numel() for p in cifar.build(name).parameters()) == parameters
+
+
+@pytest.mark.parametrize("plan", ["li2017-vgg16-a", "li2017-resnet56-b"])
+def test_the_pruned_network_is_the_masked_one(plan: str) -> None:
+    """The outputs agree to 1e-6 of their size; those of the unpruned network, the control, do not."""
+    found = read_plan(plan, FOLDER)
+    model, images = _network(found.network), torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    pruned = prune_filters(model, found.layer_rates())
+    with torch.inference_mode():
+        actual, masked, control = (
+            network(images) for network in (pruned, _masked(model, found.layer_rates()), model)
+        )
+
+    size = masked.abs().max()
+    assert (actual - masked).abs().max() < 1e-6 * size
+    assert (control - masked).abs().max() > 1e-3 * size
+
+
+def test_largest_cuts_the_other_end() -> None:
+    """The control of the paper: filters with the largest norm are cut."""
+    model, rates = _network("resnet20"), {2: 0.5, 16: 0.25}
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        actual = prune_filters(model, rates, ranking="largest")(images)
+        expected = _masked(model, rates, largest=True)(images)
+        smallest = prune_filters(model, rates)(images)
+
+    assert torch.allclose(actual, expected, atol=1e-5)
+    assert not torch.allclose(actual, smallest, atol=1e-3)
+
+
+def test_random_depends_on_the_seed_alone() -> None:
+    """Two equal seeds keep the same filters, another seed does not."""
+    model = _network("resnet20")
+    first, again, other = (
+        prune_filters(model, {18: 0.5}, ranking="random", seed=seed).state_dict()["layer3.2.conv1.weight"]
+        for seed in (0, 0, 1)
+    )
+
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_given_network_stays() -> None:
+    """Pruning makes a new network."""
+    model = _network("resnet20")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    prune_filters(model, {2: 0.5})
+
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_rate_in_binary_keeps_as_many_as_in_decimal() -> None:
+    """50 * (1 - 0.9) is 4.999… in binary floating point, and 5."""
+    model = cifar.build("resnet20", widths=[50] * 9)
+
+    assert cifar.widths(prune_filters(model, {2: 0.9}))[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [
+        ({2: 0.95}, r"the rate of layer 2 must leave one of its 16 filters \(got 0.95\)"),
+        ({2: 1.0}, r"the rate of layer 2 must be a share in \[0, 1\) \(got 1.0\)"),
+        ({3: 0.5}, r"'rates' must name layers that can be pruned \(got 3\); choose among 2, 4, 6"),
+    ],
+)
+def test_a_rate_that_cannot_be_is_one_line(rates: dict[int, float], message: str) -> None:
+    """The layer and the rule are named."""
+    with pytest.raises(UserError, match=message):
+        prune_filters(cifar.build("resnet20"), rates)
+
+
+def test_weights_that_are_not_finite_are_not_ranked() -> None:
+    """A diverged network is refused."""
+    model = cifar.build("resnet20")
+    model.layer1[0].conv1.weight.data[0, 0, 0, 0] = float("nan")
+
+    with pytest.raises(UserError, match="the weights must be finite to be ranked"):
+        prune_filters(model, {2: 0.5})
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: cifar.build("resnet20", widths=[16] * 8), "'hidden_widths' must be 9 positive numbers"),
+        (lambda: cifar.build("vgg16", widths=[16] * 8), "'widths' must be 13, one per convolution"),
+        (lambda: read_plan("li2017-resnet56-c", FOLDER), "did you mean 'li2017-resnet56-"),
+    ],
+)
+def test_wrong_widths_and_plans_are_one_line(call: object, message: str) -> None:
+    """The rule and the remedy are named."""
+    assert callable(call)
+    with pytest.raises(UserError, match=message):
+        call()
