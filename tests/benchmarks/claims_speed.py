@@ -1,4 +1,4 @@
-"""`make bench`: seconds and peak memory of a claims run beside the floor, interleaved, and where the time goes."""
+"""`make bench`: compares a claims run with the floor, in seconds per step and in peak memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORDER = ("claims", "floor", "floor", "claims")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished process: wall seconds, peak resident memory in GB (1e9 bytes), seconds by step."""
+    """The wall seconds of a process, its peak resident memory in GB (1e9 bytes), and its seconds by step."""
 
     wall: float
     peak: float
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def claims(models: tuple[str, ...]) -> Outcome:
-    """Run `pytest -m claims` restricted to some models, without those of the edge: the floor times nothing."""
+    """Run the claims about some models, without those about edge devices: the floor times nothing."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "claims.json"
         options = [
@@ -55,7 +55,7 @@ def claims(models: tuple[str, ...]) -> Outcome:
 
 
 def floor(models: tuple[str, ...]) -> Outcome:
-    """Run the bare steps for the same models."""
+    """Run only the steps, for the same models."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         wall, peak = measured([sys.executable, "-m", "tests.benchmarks.floor", *models], log)
@@ -76,7 +76,7 @@ def measured(command: list[str], log: Path) -> tuple[float, float]:
 
 
 def table(title: str, outcomes: dict[str, list[Outcome]]) -> Table:
-    """Return one run's table: the median of both kinds, step by step, and their ratio."""
+    """Return a table of both kinds: medians by step, their ratio, and peak memory."""
     result = Table("step", "claims", "floor", title=f"{title}: seconds, medians of {ORDER.count('claims')}")
     for column in result.columns[1:]:
         column.justify = "right"

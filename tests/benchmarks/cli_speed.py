@@ -1,4 +1,4 @@
-"""`make bench`: seconds of the commands that a person waits for, beside what they may take."""
+"""`make bench`: the seconds of commands that a person waits for, with their bounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMES = 3
 
 
 def main() -> None:
-    """Print a row for each command: the median of its wall seconds, and the bound."""
+    """Print a table of the commands: the median of the wall seconds, and the bound."""
     with tempfile.TemporaryDirectory() as folder:
         commands: list[tuple[list[str], float]] = [
             (["--help"], 0.3),
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def seconds(arguments: list[str]) -> float:
-    """Run the command line once. Raises CalledProcessError if it fails."""
+    """Return the seconds of one run of the command line. Raises CalledProcessError if it fails."""
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", RUN, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start

@@ -1,7 +1,7 @@
-"""`make bench`: one image of ConvNeXt-Small in eager mode, in ONNX Runtime and in OpenVINO, in one interleaved run.
+"""`make bench`: times one image of ConvNeXt-Small in eager mode, ONNX Runtime and OpenVINO, in one interleaved run.
 
-OpenVINO is a peer here and nowhere else: it runs the bundle's pruned model in fp32, in bf16 and quantized
-statically (weights and activations, by ONNX Runtime's tool), and is timed in the same turns.
+OpenVINO is only used for this comparison. It runs the bundle's pruned model in fp32, in bf16, and with statically
+quantized weights and activations (by ONNX Runtime's tool).
 """
 
 from __future__ import annotations
@@ -40,48 +40,48 @@ from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 ROOT = Path(__file__).parents[2]
 TARGET = 0.8
 DEPLOYED = "pruned-int8-onnxruntime"
-# What the bundle must be against, and by how much it must be faster.
-ASKED = {"pruned-int8-eager": 4.0, "fp32-eager": 10.0, "openvino": 1.0}
+# How many times faster than each of these the bundle's deployed model must be.
+REQUIRED = {"pruned-int8-eager": 4.0, "fp32-eager": 10.0, "openvino": 1.0}
 RUNS = 200
 STARTS = 5
 
 
 def main() -> None:
-    """Print what takes how long, what each operator takes of it, and what a start costs."""
+    """Print the latency of each contender, the share of each operator, and the cost of a start."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, help="of convnext_small (default: one is written)")
+    parser.add_argument("--bundle", type=Path, help="a bundle of convnext_small (default: write one)")
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
+    options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 110)
     with tempfile.TemporaryDirectory() as folder:
-        found = bundle.load(given.bundle) if given.bundle else written(Path(folder))
-        lab = DeployedModels(found, threads=given.threads)
-        peers = openvino_calls(found, Path(folder), given.threads)
-        with torch_threads(given.threads):
-            timings = time_interleaved({**lab.runners(), **peers})
-        console.print(latencies(timings, given.threads))
-        for name in ASKED.keys() - {"openvino"} - timings.keys():
-            console.print(f"{name} wasn't timed, so nothing is told beside it: is OMP_WAIT_POLICY passive?")
-        console.print(operators(found.path("pruned-int8"), lab))
-        console.print(starts(found, Path(folder)))
+        edge_bundle = bundle.load(options.bundle) if options.bundle else written(Path(folder))
+        models = DeployedModels(edge_bundle, threads=options.threads)
+        peers = openvino_calls(edge_bundle, Path(folder), options.threads)
+        with torch_threads(options.threads):
+            timings = time_interleaved({**models.runners(), **peers})
+        console.print(latencies(timings, options.threads))
+        for name in REQUIRED.keys() - {"openvino"} - timings.keys():
+            console.print(f"{name} wasn't timed and can't be compared; set OMP_WAIT_POLICY=passive")
+        console.print(operators(edge_bundle.path("pruned-int8"), models))
+        console.print(starts(edge_bundle, Path(folder)))
 
 
 def written(folder: Path) -> bundle.Bundle:
-    """Write the bundle that is timed."""
+    """Write the bundle to time, and return it."""
     source = build.read_source("convnext_small")
     return build.build(source, folder / "bundle", target=TARGET, test_split=False)
 
 
 def latencies(timings: dict[str, Timing], threads: int) -> Table:
-    """Return a row for each contender, with how many times slower it is than the deployed model."""
+    """Return a table of the contenders, with how many times slower each is than the deployed model."""
     title = f"ConvNeXt-Small, one image of 32 × 32, {threads} threads, {len(timings)} contenders in turns"
     table = Table(
-        "", "median and quartiles", "p90", "A/A control", "slower than the bundle's", "asked", title=title
+        "", "median and quartiles", "p90", "A/A control", "slower than the bundle's", "required", title=title
     )
     peers = [name for name in timings if name.startswith("openvino")]
     best = min(peers, key=lambda name: timings[name].median.value, default=None)
     for name, timing in timings.items():
-        asked = ASKED.get("openvino" if name == best else name)
+        required = REQUIRED.get("openvino" if name == best else name)
         control = timing.control
         table.add_row(
             name,
@@ -89,7 +89,7 @@ def latencies(timings: dict[str, Timing], threads: int) -> Table:
             f"{timing.p90:.2f} ms",
             f"{control.low:.2f} … {control.high:.2f}{'' if aa_control_passes(control) else ', too noisy'}",
             format_interval(ratio(timing, timings[DEPLOYED]), "×"),
-            "" if asked is None else f"≥ {asked:g} ×",
+            "" if required is None else f"≥ {required:g} ×",
         )
     for device in load_devices(ROOT / "claims").values():
         if device.kind == "cloud":
@@ -98,19 +98,19 @@ def latencies(timings: dict[str, Timing], threads: int) -> Table:
     return table
 
 
-def openvino_calls(found: bundle.Bundle, folder: Path, threads: int) -> dict[str, Callable[[], object]]:
-    """Return OpenVINO's answers to one image by the pruned model, by precision; none where it isn't installed."""
+def openvino_calls(edge_bundle: bundle.Bundle, folder: Path, threads: int) -> dict[str, Callable[[], object]]:
+    """Return functions that run the pruned model on one image in OpenVINO, by name; none if it isn't installed."""
     try:
         import openvino
     except ModuleNotFoundError:
-        print("OpenVINO isn't installed, so no peer is timed: pip install '.[bench]'")
+        print("OpenVINO isn't installed and can't be compared; pip install '.[bench]'")
         return {}
-    static = static_int8(found, folder / "static.onnx")
-    image = prepare(found.probes()[:1], found.manifest.input)
+    static = static_int8(edge_bundle, folder / "static.onnx")
+    image = prepare(edge_bundle.probes()[:1], edge_bundle.manifest.input)
     core, calls = openvino.Core(), {}
     for name, path, hint in (
-        ("fp32", found.path("pruned"), "f32"),
-        ("bf16", found.path("pruned"), "bf16"),
+        ("fp32", edge_bundle.path("pruned"), "f32"),
+        ("bf16", edge_bundle.path("pruned"), "bf16"),
         ("int8", static, "f32"),
     ):
         options = {
@@ -124,25 +124,25 @@ def openvino_calls(found: bundle.Bundle, folder: Path, threads: int) -> dict[str
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """The probes of a bundle, one at a time, for static quantization; its speed doesn't depend on them."""
+    """The probes of a bundle, one at a time, for static quantization. The speed doesn't depend on the images."""
 
-    def __init__(self, found: bundle.Bundle) -> None:
-        images = prepare(found.probes(), found.manifest.input)
+    def __init__(self, edge_bundle: bundle.Bundle) -> None:
+        images = prepare(edge_bundle.probes(), edge_bundle.manifest.input)
         self.rest: Iterator[NDArray[np.float32]] = iter(np.split(images, len(images)))
-        self.name = found.manifest.input.name
+        self.name = edge_bundle.manifest.input.name
 
     def get_next(self) -> dict[str, Any] | None:
-        """Return the next image by the input's name, None after the last."""
+        """Return the next image by the name of the input, None after the last."""
         image = next(self.rest, None)
         return None if image is None else {self.name: image}
 
 
-def static_int8(found: bundle.Bundle, path: Path) -> Path:
-    """Write the pruned model with int8 weights and activations in its products and convolutions."""
+def static_int8(edge_bundle: bundle.Bundle, path: Path) -> Path:
+    """Write the pruned model with int8 weights and activations, and return the path."""
     quantize_static(
-        onnx.load(found.path("pruned")),
+        onnx.load(edge_bundle.path("pruned")),
         path,
-        Calibration(found),
+        Calibration(edge_bundle),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         weight_type=QuantType.QInt8,
@@ -151,39 +151,39 @@ def static_int8(found: bundle.Bundle, path: Path) -> Path:
     return path
 
 
-def operators(path: Path, lab: DeployedModels) -> Table:
-    """Return each operator's share of one image on one thread, by ONNX Runtime's profiler, which lengthens all."""
+def operators(path: Path, models: DeployedModels) -> Table:
+    """Return a table of each operator's share of the time on one thread.
+
+    The shares come from ONNX Runtime's profiler, which slows every operator down.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     with tempfile.TemporaryDirectory() as folder:
         options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        assert lab.bundle is not None
-        image = prepare(lab.bundle.probes()[:1], lab.bundle.manifest.input)
+        image = prepare(models.bundle.probes()[:1], models.bundle.manifest.input)
         for _ in range(RUNS):
-            session.run(None, {lab.bundle.manifest.input.name: image})
+            session.run(None, {models.bundle.manifest.input.name: image})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    took, nodes = Counter[str](), Counter[str]()
+    durations, nodes = Counter[str](), Counter[str]()
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("kernel_time"):
-            took[event["args"]["op_name"]] += event["dur"]
+            durations[event["args"]["op_name"]] += event["dur"]
             nodes[event["args"]["op_name"]] += 1
-    whole = took.total()
-    table = Table(
-        "operator", "nodes", "share of the time", title="pruned + int8 in ONNX Runtime, where the time goes"
-    )
-    for name, microseconds in took.most_common():
-        table.add_row(name, str(nodes[name] // RUNS), f"{microseconds / whole:.0%}")
+    total = durations.total()
+    table = Table("operator", "nodes", "share of the time", title="pruned + int8 in ONNX Runtime: time by operator")
+    for name, microseconds in durations.most_common():
+        table.add_row(name, str(nodes[name] // RUNS), f"{microseconds / total:.0%}")
     return table
 
 
-def starts(found: bundle.Bundle, folder: Path) -> Table:
-    """Return seconds and memory from the start of a process to the class of one image, beside what is allowed."""
+def starts(edge_bundle: bundle.Bundle, folder: Path) -> Table:
+    """Return a table of the seconds and memory of `classify`, a new process for one image, with their bounds."""
     image = folder / "image.png"
     Image.new("RGB", (32, 32), "red").save(image)
     program = (
         "import sys; from edgeai_repro.cli.main import main\n"
-        f"sys.argv = ['edgeai-repro', 'classify', {str(found.folder)!r}, {str(image)!r}]\n"
+        f"sys.argv = ['edgeai-repro', 'classify', {str(edge_bundle.folder)!r}, {str(image)!r}]\n"
         "try: main()\n"
         "finally: print(next(line for line in open('/proc/self/status') if 'VmHWM' in line), file=sys.stderr)\n"
     )

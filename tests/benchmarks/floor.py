@@ -1,7 +1,7 @@
-"""The floor: the steps of a claims run, each done once, without claims, pytest or verdicts.
+"""The floor: each step of a claims run, done once, without claims, pytest or verdicts.
 
-`python -m tests.benchmarks.floor MODEL …` prints the seconds of each step as JSON. A claims run has to do these;
-what it takes beyond them is overhead.
+`python -m tests.benchmarks.floor MODEL …` prints the seconds of each step as JSON. A claims run can't avoid these
+steps; all other time is overhead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-SWEPT = ("convnext_tiny", "convnext_small")  # these try all targets, the others the recipe's alone
+SWEPT = ("convnext_tiny", "convnext_small")  # these are pruned at all targets, the others only at the recipe's
 TARGETS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
 SPARSITIES = tuple(tenths / 10 for tenths in range(1, 10))
 seconds: defaultdict[str, float] = defaultdict(float)
@@ -25,7 +25,7 @@ seconds: defaultdict[str, float] = defaultdict(float)
 
 @contextmanager
 def timed(step: str) -> Iterator[None]:
-    """Add the seconds of a block to a step."""
+    """Add the seconds that the block takes to a step."""
     start = time.perf_counter()
     yield
     seconds[step] += time.perf_counter() - start
@@ -69,7 +69,7 @@ def main(names: list[str]) -> None:
 
 
 def sweep(model: nn.Module, *, deflate: bool) -> None:
-    """Prune single weights: at all sparsities where bytes are deflated, else at the two that are counted."""
+    """Set weights to zero: at all sparsities if bytes are deflated, else at the two that claims count."""
     sparsities = SPARSITIES if deflate else (0.5, 0.9)
     pruned = unstructured.sweep(model, sparsities)
     for _ in sparsities:
@@ -82,7 +82,7 @@ def sweep(model: nn.Module, *, deflate: bool) -> None:
 
 
 def measure(model: nn.Module) -> None:
-    """Count and save a model."""
+    """Count a model and measure its saved size."""
     with timed("count"):
         counts.reported(model)
         counts.actual(model)

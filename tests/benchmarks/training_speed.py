@@ -1,4 +1,4 @@
-"""`make bench`: a training step and an evaluation beside plain loops, in one run, on the data of EDGEAI_DATA."""
+"""`make bench`: compares a training step and an evaluation with plain loops, on the data in EDGEAI_DATA."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CROP = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()]
 
 
 class Plain(Dataset[tuple[Tensor, int]]):
-    """A split as torchvision serves it: one PIL image after the other, through its transforms."""
+    """A split that is read with torchvision: one PIL image after the other, through its transforms."""
 
     def __init__(self, split: Split, augmented: bool) -> None:
         self.arrays, self.labels = split.images.permute(0, 2, 3, 1).numpy(), split.labels.tolist()
@@ -50,25 +50,25 @@ class Plain(Dataset[tuple[Tensor, int]]):
 
 
 def main() -> None:
-    """Print a table of both."""
+    """Print one table of training and evaluation."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="convnext_tiny", help="trained")
-    parser.add_argument("--evaluated", default="convnext_small")
-    parser.add_argument("--steps", type=int, default=5, help="of each block; there are four blocks")
-    parser.add_argument("--images", type=int, default=10_000, help="to evaluate")
-    given = parser.parse_args()
+    parser.add_argument("--model", default="convnext_tiny", help="the model to train")
+    parser.add_argument("--evaluated", default="convnext_small", help="the model to evaluate")
+    parser.add_argument("--steps", type=int, default=5, help="steps per block; there are six blocks")
+    parser.add_argument("--images", type=int, default=10_000, help="number of images to evaluate")
+    options = parser.parse_args()
     try:
         folder = data_folder()
     except MissingRequirement as missing:
         sys.exit(missing.remedy)
     table = Table("", "plain", "ours", "ratio", "remark", title="training and evaluation")
-    training(table, folder, given.model, given.steps)
-    evaluation(table, folder, given.evaluated, given.images)
+    training(table, folder, options.model, options.steps)
+    evaluation(table, folder, options.evaluated, options.images)
     Console(width=None if sys.stdout.isatty() else 110).print(table)
 
 
 def training(table: Table, folder: Path, name: str, steps: int) -> None:
-    """Time steps of the plain loop and of ours, dense and pruned, in blocks A B C C B A."""
+    """Time steps of the plain loop and of ours, dense and pruned, in blocks in the order A B C C B A."""
     with tempfile.TemporaryDirectory() as out:
         ours = Trainer(Recipe(name, epochs=10), folder, Path(out))
         pruned = Trainer(Recipe(name, epochs=10, structured=0.8), folder, Path(out))
@@ -81,20 +81,27 @@ def training(table: Table, folder: Path, name: str, steps: int) -> None:
         for block in ("plain", "ours", "pruned", "pruned", "ours", "plain"):
             steppers[block]()
             times[block] += [seconds(steppers[block]) for _ in range(steps)]
-    was, now, with_pruning = (median(times[block]) for block in ("plain", "ours", "pruned"))
-    row(table, f"step of {name}, batch {BATCH}", was, now, "ms", ours.precision)
-    row(table, "the same while OTOv3 prunes", was, with_pruning, "ms", f"HESSO {median(optimizer.seconds):.3f} s")
+    plain_step, our_step, pruned_step = (median(times[block]) for block in ("plain", "ours", "pruned"))
+    row(table, f"step of {name}, batch {BATCH}", plain_step, our_step, "ms", ours.precision)
+    row(
+        table,
+        "the same while OTOv3 prunes",
+        plain_step,
+        pruned_step,
+        "ms",
+        f"HESSO {median(optimizer.seconds):.3f} s",
+    )
     chosen = torch.arange(BATCH)
     generator = torch.Generator().manual_seed(0)
     split = ours.train_split
     crop = median(seconds(lambda: normalise(augment(split.images[chosen], generator))) for _ in range(20))
-    table.add_row("augmentation", "", f"{crop * 1e3:.2f} ms", f"{100 * crop / now:.2f} %", "of a step")
+    table.add_row("augmentation", "", f"{crop * 1e3:.2f} ms", f"{100 * crop / our_step:.2f} %", "of a step")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     table.add_row("peak memory", "", f"{peak:.1f} GB", "", "three models, 50,000 images, and torch")
 
 
 def plain_steps(name: str, split: Split) -> Iterator[None]:
-    """Train as a first script would: fp32, NCHW, AdamW, a DataLoader over transformed PIL images."""
+    """Yield after each step of a simple training loop: fp32, NCHW, AdamW, a DataLoader over PIL images."""
     model = convnext.build(name).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for images, labels in DataLoader(Plain(split, augmented=True), BATCH, shuffle=True):
@@ -106,34 +113,39 @@ def plain_steps(name: str, split: Split) -> Iterator[None]:
 
 
 def evaluation(table: Table, folder: Path, name: str, count: int) -> None:
-    """Time the evaluation of `count` test images, and count the answers that differ."""
+    """Time the evaluation of `count` test images, and count the predictions that differ."""
     whole = load_split(folder, "test")
     split = Split(whole.images[:count], whole.labels[:count], whole.classes, "")
     model = spread(convnext.build(name))
     ours = convnext.build(name, seed=None)
     ours.load_state_dict(model.state_dict())
     ours.to(memory_format=torch.channels_last)
-    answers: list[Tensor] = []
+    predictions: list[Tensor] = []
 
     def plain() -> None:
         with torch.no_grad():
             loader = DataLoader(Plain(split, augmented=False), BATCH)
-            answers[:] = [torch.cat([model(images).argmax(1) for images, _ in loader])]
+            predictions[:] = [torch.cat([model(images).argmax(1) for images, _ in loader])]
 
     evaluate(ours, Split(split.images[:BATCH], split.labels[:BATCH], 10, ""))
-    was = seconds(plain)
+    plain_seconds = seconds(plain)
     start = time.perf_counter()
     predicted = evaluate(ours, split)
-    now = time.perf_counter() - start
-    differing = int((answers[0].numpy() != predicted.classes).sum())
-    classes = len(answers[0].unique())
+    our_seconds = time.perf_counter() - start
+    differing = int((predictions[0].numpy() != predicted.classes).sum())
+    classes = len(predictions[0].unique())
     row(
-        table, f"{count:,} images, {name}", was, now, "s", f"{differing} answers differ, {classes} classes answered"
+        table,
+        f"{count:,} images, {name}",
+        plain_seconds,
+        our_seconds,
+        "s",
+        f"{differing} predictions differ, {classes} classes predicted",
     )
 
 
 def spread(model: nn.Module) -> nn.Module:
-    """Return `model` with layer scales that let every block count, so that answers depend on the image."""
+    """Return `model` with layer scales so large that every block counts and predictions depend on the image."""
     for parameter_name, parameter in model.named_parameters():
         if parameter_name.endswith("layer_scale"):
             nn.init.constant_(parameter, 0.5)
@@ -141,13 +153,13 @@ def spread(model: nn.Module) -> nn.Module:
 
 
 class Timed:
-    """Calls a function and keeps the seconds of each call."""
+    """A function that keeps the seconds of each of its calls."""
 
     def __init__(self, function: Callable[[], object]) -> None:
         self.function, self.seconds = function, list[float]()
 
     def __call__(self) -> object:
-        """Call it."""
+        """Call the function and return its result."""
         start = time.perf_counter()
         result = self.function()
         self.seconds.append(time.perf_counter() - start)
@@ -161,10 +173,12 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def row(table: Table, what: str, was: float, now: float, unit: str, remark: str) -> None:
-    """Add a row in milliseconds or seconds."""
+def row(table: Table, name: str, plain: float, ours: float, unit: str, remark: str) -> None:
+    """Add a row in milliseconds or seconds to the table."""
     factor = 1e3 if unit == "ms" else 1
-    table.add_row(what, f"{was * factor:.1f} {unit}", f"{now * factor:.1f} {unit}", f"{was / now:.2f} ×", remark)
+    table.add_row(
+        name, f"{plain * factor:.1f} {unit}", f"{ours * factor:.1f} {unit}", f"{plain / ours:.2f} ×", remark
+    )
 
 
 if __name__ == "__main__":
