@@ -82,12 +82,17 @@ def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
 def _in_one_line() -> Iterator[None]:
     """Show errors that users can fix in one line, without a traceback; skip if a requirement is missing."""
     __tracebackhide__ = True
+    failure = skip = None
     try:
         yield
     except (UserError, TooNoisyError) as error:
-        pytest.fail(str(error), pytrace=False)
+        failure = str(error)
     except MissingRequirement as missing:
-        pytest.skip(missing.remedy)
+        skip = missing.remedy
+    if failure is not None:  # after the handler, or pytest would also show the error that it handled
+        pytest.fail(failure, pytrace=False)
+    if skip is not None:
+        pytest.skip(skip)
 
 
 @pytest.fixture
