@@ -116,13 +116,13 @@ def _no_weights(case: ClaimCase) -> Obstacle:
         return Obstacle(
             "weights",
             f"no {model} that was retrained for {full.epochs} epochs after {plans[0]} is here, and none for fewer "
-            f"epochs that supports the claim; train it with `edgeai-repro train {model} --recipe li2017-train`, "
-            f"then `edgeai-repro train {model} --recipe li2017-retrain --plan {plans[0]} --init FILE`",
+            f"epochs that supports the claim; train it with `edgeai-repro train {model} --recipe=li2017-train`, "
+            f"then `edgeai-repro train {model} --recipe=li2017-retrain --plan={plans[0]} --init=FILE`",
         )
     targets = " or ".join(map(str, claim.settings.get("target", [])))
-    both = f", without and with --structured {targets}" if targets else ""
+    both = f", without and with --structured={targets}" if targets else ""
     sweep = " --sweep" if "sparsity" in claim.settings else ""
-    scale = f" --init {full.init} --epochs {full.epochs}" if full else ""
+    scale = f" --init={full.init} --epochs={full.epochs}" if full else ""
     return Obstacle(
         "weights",
         f"no {model} trained at full scale is here; run `edgeai-repro train {model}{scale}{sweep}`{both}",

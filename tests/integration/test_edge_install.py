@@ -124,7 +124,7 @@ def test_bundle_with_random_weights_fails_the_job(installed: Path, atto_bundle: 
     run = script(installed, "edge.sh", folder.name, "required", "-k", "accuracy", EDGEAI_DEVICE="this")
 
     assert run.returncode == 1, run.stdout + run.stderr
-    assert "'accuracy' must be testable, --claims-require=weights: " in run.stdout
+    assert "'accuracy' must be testable with --claims-require=weights: " in run.stdout
     assert (installed / "required" / "report.md").exists(), "the summary must have what there is"
 
 

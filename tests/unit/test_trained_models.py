@@ -379,8 +379,8 @@ class TestTrainedModels:
     @pytest.mark.parametrize(
         ("claim", "options"),
         [
-            (_change(), ["--structured 0.8", "--init imagenet", "--epochs 30"]),
-            (TREND, ["--init imagenet", "--epochs 30", "--sweep"]),
+            (_change(), ["--structured=0.8", "--init=imagenet", "--epochs=30"]),
+            (TREND, ["--init=imagenet", "--epochs=30", "--sweep"]),
         ],
         ids=["change", "trend"],
     )
