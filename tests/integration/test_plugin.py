@@ -76,7 +76,7 @@ PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyi
 def planted(
     reported: float | str, actual: float | str | None = None, *, expected: str = "reproduced", **fields: Any
 ) -> dict[str, Any]:
-    """Return the file entry of a claim of 10 ± 1, and plant what its measurement gives: a number or an interval."""
+    """Return the file entry of a claim of 10 ± 1. Its conditions hold the numbers or intervals to measure."""
     conditions: dict[str, list[float | str]] = {"reported": [reported]}
     if actual is not None:
         conditions["actual"] = [actual]
@@ -239,7 +239,7 @@ class TestOutcomes:
 class TestRestrictions:
     """Options that restrict a run, or make it stricter."""
 
-    def test_required_condition_fails_if_it_is_missing(self, repository: Repository) -> None:
+    def test_require_option_fails_a_claim_that_lacks_a_requirement(self, repository: Repository) -> None:
         """A claim that lacks another requirement, or is inconclusive, is still skipped."""
         claims = planted("without data", id="of-data"), planted("8.5 9.5", id="open")
 
@@ -547,7 +547,7 @@ class TestElsewhere:
         pytester.runpytest_inprocess(*PLUGINS).assert_outcomes(passed=1)
 
     def test_claim_is_measured_once_for_all_parameters_of_its_test(self, repository: Repository) -> None:
-        """The claim also has only one row in the table and one entry in the file."""
+        """The claim also has only one line in the table."""
         counting = CONFTEST.replace("    for settings", "    print('measured:', claim.id)\n    for settings")
         repository.pytester.makeconftest(counting)
         mark = "@pytest.mark.parametrize('more', [1, 2])"
@@ -557,6 +557,7 @@ class TestElsewhere:
 
         result.assert_outcomes(passed=2)
         assert result.stdout.str().count("measured: a-claim") == 1
+        assert len(re.findall(r"^ a-claim ", result.stdout.str(), re.MULTILINE)) == 1
         assert repository.verdicts() == {"a-claim": "reproduced"}
 
 

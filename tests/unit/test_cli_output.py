@@ -40,10 +40,10 @@ def on_terminal(*arguments: str, **variables: str) -> str:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, 200))
     environment = {"PYTHONPATH": str(ROOT), "TERM": "xterm", **variables}
-    kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    shown = b""
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    output = b""
     with subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments], stdout=theirs, stderr=theirs, env={**kept, **environment}
+        [sys.executable, "-c", RUN, *arguments], stdout=theirs, stderr=theirs, env={**inherited, **environment}
     ):
         os.close(theirs)
         while True:
@@ -53,9 +53,9 @@ def on_terminal(*arguments: str, **variables: str) -> str:
                 break
             if not chunk:
                 break
-            shown += chunk
+            output += chunk
     os.close(ours)
-    return shown.decode()
+    return output.decode()
 
 
 @pytest.mark.parametrize("words", list(leaves(get_command(cli.app))), ids=" ".join)
@@ -78,7 +78,7 @@ def test_help_without_a_command_has_examples_and_exit_statuses(command: Command)
 
 @pytest.mark.parametrize("group", ["claims", "data", "evidence"])
 def test_help_of_a_group_lists_its_commands(command: Command, group: str) -> None:
-    """--help is no error."""
+    """The exit status is 0."""
     status, out, err = command(group, "--help")
 
     assert (status, err) == (0, "")
