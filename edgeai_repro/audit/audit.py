@@ -84,13 +84,18 @@ def audit(
         )
 
 
+def techniques_of(settings: Mapping[str, Sequence[Settings]] = SETTINGS) -> list[str]:
+    """Return the techniques that an audit can apply: those that need no settings, and those that have some."""
+    return [name for name, technique in TECHNIQUES.items() if name in settings or not technique.settings]
+
+
 def _counted(
     model: nn.Module, resolution: int, settings: Mapping[str, Sequence[Settings]]
 ) -> Iterator[tuple[Row, nn.Module | None]]:
     """Yield a row for the model and for each technique, with the compressed model (None if that failed)."""
     yield _count(model, resolution, UNCOMPRESSED, {}, time.perf_counter()), model
     cache: dict[Variant, nn.Module] = {}
-    for name in TECHNIQUES:
+    for name in techniques_of(settings):
         for setting in settings.get(name, [{}]):
             start = time.perf_counter()
             try:

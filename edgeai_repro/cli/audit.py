@@ -43,10 +43,10 @@ def audit(
 
     from edgeai_repro.audit import table
     from edgeai_repro.audit.audit import audit as run_audit
-    from edgeai_repro.claims.registry import TECHNIQUES
+    from edgeai_repro.audit.audit import techniques_of
     from edgeai_repro.report import console
 
-    steps = 1 + len(TECHNIQUES) + latency
+    steps = 1 + len(techniques_of()) + latency
     with tqdm(total=steps, desc=model, leave=False, disable=None) as bar:  # None: no bar unless on a terminal
         result = run_audit(
             model,

@@ -1,4 +1,4 @@
-"""What devices contribute: kept only where it can be believed, and shown beside the roofline."""
+"""Results that devices contribute: they are kept if they can be true, and shown next to the roofline."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import describe
 from edgeai_repro.evidence.measurement import Interval, Measurement
-from edgeai_repro.files import write_text
+from edgeai_repro.files import read_yaml, write_text
 from edgeai_repro.report import document, html, markdown
 from edgeai_repro.report.device_results import add_result, load_results
 from edgeai_repro.report.document import Document
@@ -70,13 +71,15 @@ def result(*latencies: Measurement, accuracy: Measurement | None = None, **envir
     return Document(environment=here, papers=[entry])
 
 
-def run_of(folder: Path) -> Session:
-    """Return a run of a claims folder with this claim and this repository's devices."""
+def run_of(folder: Path, *, without: str | None = None) -> Session:
+    """Return a run of a claims folder with this claim and this repository's devices, except `without`."""
     claims = folder / "claims"
     claims.mkdir()
     text = paper_yaml(claim_entry(**LATENCY), implications=[IMPLIED])
     (claims / "paper.yaml").write_text(text, encoding="utf-8")
-    (claims / "devices.yaml").write_text((CLAIMS / "devices.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    devices = read_yaml(CLAIMS / "devices.yaml")
+    devices["devices"] = [device for device in devices["devices"] if device["key"] != without]
+    (claims / "devices.yaml").write_text(yaml.safe_dump(devices), encoding="utf-8")
     return Session(claims)
 
 
@@ -87,7 +90,7 @@ def write(folder: Path, found: Document) -> Path:
     return path
 
 
-def test_kept(tmp_path: Path) -> None:
+def test_result_of_a_device_is_kept_with_its_sha256(tmp_path: Path) -> None:
     """A device's result is kept whole, with its sha256, and comes back with what was measured."""
     kept = add_result(write(tmp_path, result(timed(), accuracy=timed(92.0))), tmp_path / "evidence", DEVICES)
     (found,) = load_results(tmp_path / "evidence", DEVICES)
@@ -100,12 +103,12 @@ def test_kept(tmp_path: Path) -> None:
     assert found.accuracy.reported.value == 92
 
 
-def test_nothing(tmp_path: Path) -> None:
+def test_folder_without_results_has_none(tmp_path: Path) -> None:
     """Where no device contributed anything, there is nothing."""
     assert load_results(tmp_path, DEVICES) == []
 
 
-def test_shown(tmp_path: Path) -> None:
+def test_result_is_shown_next_to_the_roofline(tmp_path: Path) -> None:
     """The table of latencies by device grows by a row, in Markdown and on the page."""
     before = run_of(tmp_path)
     add_result(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
@@ -142,7 +145,7 @@ def test_shown(tmp_path: Path) -> None:
         (result(timed(), accuracy=timed(92.0, evidence="b" * 64)), r"must evaluate the file that it times, aaaaaa"),
     ],
 )
-def test_refused(tmp_path: Path, found: Document, complaint: str) -> None:
+def test_result_that_can_not_be_true_is_refused(tmp_path: Path, found: Document, complaint: str) -> None:
     """What can't be believed is refused in one line, and nothing is kept."""
     path = write(tmp_path, found)
 
@@ -152,7 +155,7 @@ def test_refused(tmp_path: Path, found: Document, complaint: str) -> None:
     assert not (tmp_path / "evidence").exists()
 
 
-def test_altered(tmp_path: Path) -> None:
+def test_changed_result_is_refused(tmp_path: Path) -> None:
     """A result that was altered after it was kept is refused."""
     kept = add_result(write(tmp_path, result(timed())), tmp_path / "evidence", DEVICES)
     kept.write_text(kept.read_text(encoding="utf-8").replace("15.0", "12.0"), encoding="utf-8")
@@ -161,7 +164,7 @@ def test_altered(tmp_path: Path) -> None:
         load_results(tmp_path / "evidence", DEVICES)
 
 
-def test_command(
+def test_evidence_add_keeps_the_run_of_a_device(
     tmp_path: Path, command: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`edgeai-repro evidence add` takes a device's JSON."""
@@ -174,7 +177,7 @@ def test_command(
 
 
 class TestReport:
-    """`edgeai-repro report` shows what devices contributed since the run that it reports on."""
+    """`edgeai-repro report` shows the results that devices contributed after the run."""
 
     @pytest.fixture(autouse=True)
     def _run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +188,7 @@ class TestReport:
         add_result(write(tmp_path, result(timed(17.25), accuracy=timed(92.0))), tmp_path / "evidence", DEVICES)
         monkeypatch.chdir(tmp_path)
 
-    def test_grows_by_a_row(self, command: Callable[..., tuple[int, str, str]]) -> None:
+    def test_report_grows_by_a_row(self, command: Callable[..., tuple[int, str, str]]) -> None:
         """The evidence beside the claims is read by itself; both files name the device with its latency."""
         Path("none").mkdir()
         assert command("report", "before.json", "-o", "without", "--evidence", "none")[0] == 0
@@ -197,7 +200,7 @@ class TestReport:
         (row,) = [line for line in Path("with/report.md").read_text("utf-8").splitlines() if "17.25" in line]
         assert row.startswith("| Raspberry Pi 5")
 
-    def test_same_bytes(self, command: Callable[..., tuple[int, str, str]]) -> None:
+    def test_same_json_and_evidence_give_the_same_bytes(self, command: Callable[..., tuple[int, str, str]]) -> None:
         """The same JSON and evidence give the same bytes, also where the run knew the result already."""
         after = Session(Path("claims"))
         after.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
@@ -209,7 +212,7 @@ class TestReport:
             texts = {Path(folder, name).read_bytes() for folder in ("first", "second", "third")}
             assert len(texts) == 1, name
 
-    def test_without_torch(self) -> None:
+    def test_report_needs_no_torch(self) -> None:
         """It needs no torch."""
         program = (
             "import sys; sys.modules['torch'] = None; "
@@ -222,9 +225,11 @@ class TestReport:
 
     @pytest.mark.parametrize(
         ("wrong", "complaint"),
-        [("nowhere", r"--evidence must be a folder (got 'nowhere'"), ("evidence", "must have the sha256")],
+        [("nowhere", "nowhere: must be the evidence folder"), ("evidence", "must have the sha256")],
     )
-    def test_refused(self, wrong: str, complaint: str, command: Callable[..., tuple[int, str, str]]) -> None:
+    def test_missing_or_changed_evidence_is_refused_in_one_line(
+        self, wrong: str, complaint: str, command: Callable[..., tuple[int, str, str]]
+    ) -> None:
         """A folder that isn't there, or evidence that was altered: one line, status 2, and nothing is written."""
         for kept in Path("evidence/devices").glob("*.json"):
             kept.write_text(kept.read_text("utf-8").replace("17.25", "12.25"), encoding="utf-8")
@@ -236,10 +241,9 @@ class TestReport:
         assert not Path("claims-report").exists()
 
 
-def test_device_that_the_run_did_not_know(tmp_path: Path) -> None:
+def test_device_that_the_run_did_not_know_is_shown_by_its_key(tmp_path: Path) -> None:
     """A result of a device that came after the run is shown by its key."""
-    run = run_of(tmp_path)
-    run.devices = [device for device in run.devices if device.key != "raspberry-pi-5"]
+    run = run_of(tmp_path, without="raspberry-pi-5")
     run.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
     add_result(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
 
@@ -259,7 +263,9 @@ def test_device_that_the_run_did_not_know(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, name: str) -> None:
+def test_cpu_has_the_name_of_its_kernel_or_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, name: str
+) -> None:
     """A CPU has the name that its kernel gives, on ARM the board's and the core's numbers: boards differ by it."""
     (tmp_path / "cpuinfo").write_text(lines, encoding="utf-8")
     monkeypatch.setattr("edgeai_repro.evidence.environment.CPUINFO", tmp_path / "cpuinfo")
