@@ -45,7 +45,7 @@ class RateEntry(Frozen):
 
 
 class Plan(Frozen):
-    """How much of each layer of a network is cut: the rates of ranges of layers, and the layers that are left."""
+    """A pruning plan: the rates of ranges of layers, and the layers that are skipped."""
 
     network: str
     rates: list[RateEntry] = Field(min_length=1)

@@ -1,10 +1,9 @@
 """Filter pruning that keeps the weights (Li et al. 2017, *Pruning Filters for Efficient ConvNets*, section 3).
 
-Filters are ranked within a layer by the l1 norm of their weights, over all input channels ("independent"), and the
-smallest are cut out: with their feature maps, the following BatchNorm's entries and the next layer's matching
-inputs. In residual networks only the first convolution of a block is pruned, so that nothing is cut across a
-shortcut. `random` and `largest` are the paper's controls. Layers have the paper's numbers: 1 is the first
-convolution.
+Filters are ranked within a layer by the l1 norm of their weights, over all input channels ("independent"). The
+smallest are removed, with their feature maps, their entries of the following BatchNorm and the matching inputs of
+the next layer. In residual networks only the first convolution of a block is pruned, so that no shortcut changes.
+`random` and `largest` are the paper's controls. Layers have the paper's numbers: 1 is the first convolution.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def prune_filters(model: Prunable, rates: Rates, *, ranking: Ranking = "l1", see
     """Return a smaller network without the share of filters that `rates` gives for each layer.
 
     int(n * (1 - rate)) filters of n are kept, in their order. `random` draws them under `seed`. The given
-    model stays as it is. Raises UserError for a layer that cannot be pruned, a rate out of [0, 1) or one that
+    network is not changed. Raises UserError for a layer that cannot be pruned, a rate out of [0, 1) or one that
     empties a layer, an unknown ranking, and weights that are not finite.
     """
     if ranking not in get_args(Ranking):

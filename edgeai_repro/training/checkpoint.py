@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, and of the run that asks for them."""
+"""Checkpoints of training runs. A file is either complete or missing, and belongs to one run."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ Checkpoint = dict[str, Any]  # tensors and plain values only, so that torch's we
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint. Raises UserError where it can't be written; the one before it is kept."""
+    """Write a checkpoint. Raises UserError if it can't be written; the earlier one is kept then."""
     with atomic_write(path) as file:
         try:
             torch.save(checkpoint, file)
-        except RuntimeError as error:  # torch's zip writer reports a full disk as one of its own
+        except RuntimeError as error:  # torch's zip writer raises it for a full disk
             raise OSError(errno.ENOSPC, "no space left, or the file can't be written") from error
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
-    """Load the checkpoint of the run that `identity` describes, on the CPU.
+    """Return the checkpoint of the run that `identity` describes, on the CPU.
 
-    Raises UserError where the file is damaged or belongs to another run, and names what differs.
+    Raises UserError if the file is damaged or belongs to another run; the message names the difference.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        found = dict(checkpoint["identity"])
+        stored = dict(checkpoint["identity"])
     except Exception as error:
         raise UserError(
-            f"{str(path)!r} must be a whole checkpoint (got {type(error).__name__}); delete it to start anew"
+            f"{str(path)!r} must be a whole checkpoint (got {type(error).__name__}); delete it to start again"
         ) from error
-    for name in sorted(identity.keys() | found.keys()):
-        if identity.get(name) != found.get(name):
+    for name in sorted(identity.keys() | stored.keys()):
+        if identity.get(name) != stored.get(name):
             raise UserError(
-                f"{str(path)!r} must be a checkpoint of {name} {identity.get(name)!r} (got {found.get(name)!r}); "
+                f"{str(path)!r} must be a checkpoint of {name} {identity.get(name)!r} (got {stored.get(name)!r}); "
                 "choose another folder, or resume with the recipe that it was made with"
             )
     return dict(checkpoint)

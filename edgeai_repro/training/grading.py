@@ -66,7 +66,7 @@ def _compressed(run: TrainedRun, technique: str, settings: Settings) -> nn.Modul
 
 
 def _filter_pruned(run: TrainedRun, technique: str, settings: Settings) -> nn.Module | None:
-    """Return the retrained network; None for its other forms, which only its record tells."""
+    """Return the retrained network; None for the network before retraining, which only the record has."""
     recipe = run.record.recipe
     retraining = "scratch" if recipe["init"] == "scratch" else "finetuned"
     cut = {"plan": recipe["plan"] or recipe["filters"], "ranking": recipe["ranking"], "retraining": retraining}

@@ -1,4 +1,4 @@
-"""The weights that a training run starts from."""
+"""The network that a training run starts with, and its weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COUNTER = "num_batches_tracked"  # BatchNorm's, which many published files leave
 
 @dataclass(frozen=True)
 class Start:
-    """The network that a run trains, and the one that it was cut out of, if filters of trained weights were cut."""
+    """The network that a run trains, and the unpruned one if filters of trained weights were removed."""
 
     model: nn.Module
     unpruned: nn.Module | None
@@ -36,8 +36,8 @@ class Start:
 def start(recipe: Recipe, classes: int) -> Start:
     """Return the network that `recipe` trains, with its starting weights.
 
-    A head of other classes is drawn anew. Raises UserError if the file of `init` is damaged, not what its record
-    says or of another network, and if a rate of filters would empty a layer.
+    A classifier with another number of classes gets random weights. Raises UserError if the file of `init` is
+    damaged, differs from its record or belongs to another network, and if a rate of filters would empty a layer.
     """
     digest = None
     model = _network(recipe, classes, seed=recipe.seed)
@@ -48,7 +48,7 @@ def start(recipe: Recipe, classes: int) -> Start:
         return Start(model, None, digest)
     assert isinstance(model, ResNetCifar | VggCifar), "checked by the recipe"
     rates = parse_rates(recipe.filters)
-    if recipe.init == "scratch":  # weights that nothing was learnt by: which filters are kept makes no difference
+    if recipe.init == "scratch":  # random weights: it makes no difference which filters are kept
         return Start(resized(model, kept_counts(model, rates), seed=recipe.seed), None, None)
     ranking = cast(Ranking, recipe.ranking)
     return Start(prune_filters(model, rates, ranking=ranking, seed=recipe.seed), model, digest)
@@ -90,9 +90,9 @@ def _checked(state: dict[str, Tensor], model: nn.Module, recipe: Recipe) -> dict
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return a safetensors `state_dict` and its sha256, held against the manifest beside it if there is one."""
+    """Return a safetensors `state_dict` and its sha256, which a record next to the file must confirm."""
     try:
-        content = path.read_bytes()  # once: what is hashed is what is loaded
+        content = path.read_bytes()  # read once: the bytes that are hashed are those that are loaded
         digest, state = hashlib.sha256(content).hexdigest(), load(content)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{str(path)!r} must be a safetensors file ({error}); fetch it again") from None

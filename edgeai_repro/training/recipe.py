@@ -1,4 +1,4 @@
-"""What a training run is made from: a recipe, its schedule, and the starting weights that it names."""
+"""The recipe of a training run, and its schedules of learning rate and pruning. No torch."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ RANKINGS = ("l1", "random", "largest")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A training run: two runs of equal recipes on equal data and the same machine give the same weights.
+    """The recipe of a training run. Equal recipes and data give equal weights on the same machine.
 
-    `warmup`, `prune_from` and `prune_until` are shares of the run's steps. `structured` is OTOv3's target, the
-    share of the hidden MLP groups that is pruned while training; `unstructured` the share of the convolutions' and
-    Linear layers' weights, the smallest of `init`, that is zero from the start and stays zero; with neither the
-    model is trained dense. `init` is `scratch`, `imagenet` (torchvision's weights) or the path of a safetensors
-    `state_dict` of the unpruned model.
+    `init` is `scratch`, `imagenet` (torchvision's weights) or the path of a safetensors `state_dict` of the
+    unpruned network. `warmup`, `prune_from`, `prune_until` and `milestones` are fractions of the steps of the run.
 
-    `momentum` is SGD's. `milestones` are the shares of the run after which the schedule "steps" multiplies the rate
-    by `decay`. `widths` are those of a smaller CIFAR network, as numbers with commas. `filters` are the rates at
-    which filters of a CIFAR network are cut before the training, as `parse_rates` reads them, by the `ranking` of
-    the weights of `init`; from scratch the smaller network is drawn anew. `plan` is the name of these rates.
+    `structured` is OTOv3's target: the fraction of hidden MLP groups that is pruned during training. `unstructured`
+    is the fraction of weights of convolutions and Linear layers that is zero from the start and stays zero: the
+    smallest weights of `init`. Without both, the network is trained dense.
+
+    `momentum` belongs to SGD. The schedule "steps" multiplies the learning rate by `decay` at each of
+    `milestones`. `widths` are the widths of a smaller CIFAR network, separated by commas. `filters` are the rates
+    at which filters of a CIFAR network are removed before training, in the form of `parse_rates`; `ranking` selects
+    them by the weights of `init`. From scratch, the smaller network gets new random weights. `plan` is the name of
+    these rates.
     """
 
     model: str
@@ -90,8 +92,8 @@ class Recipe:
             _must("prune_from", ordered, f"a share below 'prune_until', {self.prune_until}", self.prune_from)
         if self.unstructured is not None:
             _must("unstructured", 0 < self.unstructured < 1, "a share in (0, 1)", self.unstructured)
-            _must("unstructured", self.structured is None, "unset where 'structured' is set", self.unstructured)
-            _must("init", self.init != "scratch", "trained weights where 'unstructured' is set", self.init)
+            _must("unstructured", self.structured is None, "unset if 'structured' is set", self.unstructured)
+            _must("init", self.init != "scratch", "trained weights if 'unstructured' is set", self.init)
         if self.init == "imagenet":
             _must("init", self.is_convnext, "scratch or a safetensors file for a CIFAR network", self.init)
             _must("stem_stride", self.stem_stride == 4, "4 with the weights of ImageNet", self.stem_stride)
@@ -173,9 +175,9 @@ def format_rates(rates: Mapping[int, float]) -> str:
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """Return the rate of step 0 … steps - 1: a linear warm-up, then by the recipe's schedule.
+    """Return the learning rate of a step, 0 … steps - 1: a linear warm-up, followed by the schedule of the recipe.
 
-    "cosine" falls in half a cosine to almost 0, "steps" falls at each milestone, "constant" stays.
+    "cosine" falls along half a cosine to almost 0, "steps" falls at each milestone, "constant" does not change.
     """
     warmup = max(1, round(recipe.warmup * steps))
     if step < warmup:
@@ -188,7 +190,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 @dataclass(frozen=True)
 class PruningSchedule:
-    """When OTOv3 prunes: from `start` for `steps` optimizer steps, in `periods` equal portions."""
+    """The part of a run in which OTOv3 prunes: `steps` optimizer steps from `start`, in `periods` portions."""
 
     start: int
     steps: int
@@ -196,7 +198,7 @@ class PruningSchedule:
 
 
 def pruning_schedule(recipe: Recipe, steps: int) -> PruningSchedule:
-    """Return the pruning schedule of a run of `steps` steps. Raises UserError where a portion has no step."""
+    """Return the pruning schedule of a run of `steps` steps. Raises UserError if a portion has no step."""
     start, end = (round(share * steps) for share in (recipe.prune_from, recipe.prune_until))
     enough = f"at most the {end - start} steps between 'prune_from' and 'prune_until'"
     _must("prune_periods", end - start >= recipe.prune_periods, enough, recipe.prune_periods)

@@ -1,4 +1,4 @@
-"""Train a model, evaluate it in every form that its recipe allows, and leave weights and a record behind."""
+"""Trains a network, evaluates it with every technique that its recipe allows, and writes its weights and record."""
 
 from __future__ import annotations
 
@@ -27,15 +27,14 @@ FILTER_PRUNING = "filter_pruning"
 def train(
     recipe: Recipe, folder: Path, out: Path, *, command: str, sparsities: Sequence[float] = ()
 ) -> TrainingRecord:
-    """Train by `recipe` on the data under `folder`, or go on where the run in `out` stopped; return its record.
+    """Train a network by `recipe` on the data under `folder`, or resume the run in `out`, and return its record.
 
-    Leaves `weights.safetensors` (the compressed model's, where it was pruned), `result.json` and the last
-    checkpoint in `out`. A dense model is evaluated at the unstructured `sparsities` too. `command` is recorded as
-    what makes the run. Raises UserError where the loss does not stay
-    finite, the checkpoint is of another run or damaged, or `out` can't be written; ConditionMissing where the data
-    is missing.
+    Writes `weights.safetensors` (of the smaller network, if it was pruned), `result.json` and the last checkpoint
+    to `out`. A dense network is also evaluated at the unstructured `sparsities`. `command` is recorded as the command
+    that repeats the run. Raises UserError if the loss is not finite, if the checkpoint is damaged or belongs to
+    another run, and if `out` can't be written. Raises MissingRequirement if the data are missing.
     """
-    made_by = commit()  # of the code that trains, whatever is changed meanwhile
+    made_by = commit()  # at the start: files may change while training runs
     trainer = Trainer(recipe, folder, out)
     trainer.run()
     model = trainer.result().cpu()
@@ -64,10 +63,10 @@ def train(
 def evaluations(
     model: nn.Module, recipe: Recipe, split: Split | None, sparsities: Sequence[float] = ()
 ) -> tuple[Evaluation, ...]:
-    """Evaluate a trained model on `split` as it is and dynamically quantized, under the techniques' names.
+    """Return the evaluations of a trained network on `split`: unchanged, and dynamically quantized.
 
-    A dense one is evaluated at each of the unstructured `sparsities` too, without fine-tuning. A network whose
-    filters were cut is evaluated before the cut and before the retraining, too.
+    A dense network is also evaluated at each of the unstructured `sparsities`, without fine-tuning. A network whose
+    filters were removed is also evaluated before the removal and before the retraining.
     """
     if split is None:
         return ()
@@ -80,7 +79,7 @@ def evaluations(
 def _forms(
     model: nn.Module, recipe: Recipe, classes: int, sparsities: Sequence[float]
 ) -> Iterator[tuple[str, dict[str, float | str], nn.Module]]:
-    """Yield each form of a trained model with its technique and that one's settings."""
+    """Yield the name of a technique, its settings, and the trained network compressed by it."""
     if recipe.filters is not None:
         yield from _filter_forms(model, recipe, classes)
     elif recipe.structured is not None:
@@ -99,7 +98,7 @@ def _forms(
 def _filter_forms(
     model: nn.Module, recipe: Recipe, classes: int
 ) -> Iterator[tuple[str, dict[str, float | str], nn.Module]]:
-    """Yield the network before the cut, right after it and retrained; from scratch only the last exists."""
+    """Yield the network before filter pruning, after it, and retrained; from scratch only the last one exists."""
     cut: dict[str, float | str] = {"plan": recipe.plan or str(recipe.filters), "ranking": recipe.ranking}
     initial = start(recipe, classes)
     if initial.unpruned is None:
@@ -111,12 +110,12 @@ def _filter_forms(
 
 
 def commit() -> str:
-    """Return the commit of the package's repository, with `+` where files were changed since; or `unknown`."""
-    found = subprocess.run(
+    """Return the commit of the repository, with `+` if files were changed since; `unknown` without a repository."""
+    result = subprocess.run(
         ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--match="],
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
         check=False,
     )
-    return found.stdout.strip() or "unknown"
+    return result.stdout.strip() or "unknown"

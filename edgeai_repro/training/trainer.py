@@ -1,7 +1,8 @@
-"""Train a network; a run that was killed resumes bit for bit. OTOv3 can prune a ConvNeXt while it trains.
+"""Trains a network. A killed run resumes bit for bit. OTOv3 can prune a ConvNeXt while it trains.
 
-Nothing random depends on what happened before: the order of an epoch's images, and each step's crops, flips and
-stochastic depth, come from seeds of (recipe's seed, purpose, index). So a checkpoint needs no state of a generator.
+No random number depends on earlier ones: the order of the images of an epoch, and the crops, flips and stochastic
+depth of a step, come from seeds made of (the recipe's seed, purpose, index). So a checkpoint needs no state of a
+generator.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """One training run: `step()` after `step()`, `save()` at any time, and the trained `result()`.
+    """A training run. `run()` takes all steps; `result()` returns the trained network.
 
-    `out` is the folder of the run's files. A checkpoint in it is resumed.
+    `folder` has the data, `out` the files of the run. A run with a checkpoint in `out` is resumed.
     """
 
     def __init__(self, recipe: Recipe, folder: Path, out: Path) -> None:
@@ -101,17 +102,17 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run's checkpoint is."""
+        """The path of the checkpoint."""
         return self.out / CHECKPOINT
 
     @property
     def precision(self) -> str:
-        """The precision that the run trains in: bf16 (autocast) or fp32."""
+        """The precision of the training: bf16 (autocast) or fp32."""
         return "bf16" if self.bf16 else "fp32"
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be equal for a run to be resumed: the recipe, its data, its starting weights, its precision."""
+        """The values that must be equal to resume a run: recipe, data, starting weights, precision."""
         start = {"data_sha256": self.train_split.sha256, "init": self.started.init_sha256 or self.recipe.init}
         return self.recipe.as_dict() | start | {"precision": self.precision}
 
@@ -124,7 +125,7 @@ class Trainer:
         log.info("resumed at step %d of %d", self.done, self.steps)
 
     def save(self) -> None:
-        """Write the checkpoint. Raises UserError where the weights are not finite or the file can't be written."""
+        """Write the checkpoint. Raises UserError if the weights are not finite or the file can't be written."""
         if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
             raise self._diverged("weights")
         checkpoint: Checkpoint = {
@@ -140,7 +141,7 @@ class Trainer:
         save_checkpoint(self.checkpoint, checkpoint)
 
     def run(self) -> None:
-        """Train to the end, with a progress bar on a terminal and a checkpoint at least every 5 minutes."""
+        """Take all remaining steps, with a progress bar on a terminal and a checkpoint at least every 5 minutes."""
         saved = time.monotonic()
         bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=None, desc=self.recipe.model)
         with bar, fast_depthwise(self.model), fast_small_maps(self.model), torch.random.fork_rng():
@@ -158,13 +159,12 @@ class Trainer:
         self.model.eval()
 
     def step(self) -> float:
-        """Take one optimizer step and return its loss. Raises UserError where the loss is not finite."""
+        """Take one optimizer step and return its loss. Raises UserError if the loss is not finite."""
         recipe = self.recipe
         epoch, index = divmod(self.done, self.epoch_steps)
         generator = torch.Generator().manual_seed(derived_seed(recipe.seed, "step", self.done))
-        torch.manual_seed(
-            derived_seed(recipe.seed, "step", self.done)
-        )  # stochastic depth draws from the global one
+        # Stochastic depth draws from torch's global generator.
+        torch.manual_seed(derived_seed(recipe.seed, "step", self.done))
         chosen = self._order(epoch)[index * recipe.batch_size : (index + 1) * recipe.batch_size]
         images = augment(self.train_split.images[chosen].to(self.device), generator)
         labels = self.train_split.labels[chosen].to(self.device)
@@ -210,13 +210,13 @@ class Trainer:
         log.info("epoch %(epoch)d: loss %(loss).4f, train %(train_top1).2f %%, test %(test_top1)s", point)
 
     def test_top1(self, split: Split) -> float:
-        """Return the model's accuracy on `split`, in percent, in the precision of the training."""
+        """Return top-1 accuracy on `split` in percent, in the precision of the training."""
         return evaluate(self.model, split, resolution=self.recipe.resolution, bf16=self.bf16).top1
 
     def result(self) -> nn.Module:
-        """Return the trained model in eval mode; with the pruned groups cut out, where it was pruned."""
+        """Return the trained network in eval mode, without the groups that were pruned."""
         if self.done < self.steps:
-            raise ValueError(f"'result' must be asked for after the last step (got {self.done} of {self.steps})")
+            raise ValueError(f"'result' must be called after the last step (got {self.done} of {self.steps})")
         return self.model.eval() if self.pruner is None else self.pruner.compressed().eval()
 
     def _diverged(self, what: str) -> UserError:
@@ -235,10 +235,10 @@ def derived_seed(seed: int, purpose: str, index: int) -> int:
 
 
 def bf16_is_faster(device: torch.device) -> bool:
-    """Say whether bf16 autocast pays on `device`: on GPUs that have it, and on CPUs with AVX512-BF16 or AMX.
+    """Return whether bf16 autocast is faster than fp32: on GPUs with bf16, and on CPUs with AVX512-BF16 or AMX.
 
-    Observed on two Zen 5 cores: 1.8 times fp32's speed.
-    Without such instructions torch emulates it, slower than fp32.
+    Observed on two Zen 5 cores: 1.8 times the speed of fp32. Without such instructions torch emulates bf16, which
+    is slower than fp32.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())

@@ -160,7 +160,7 @@ class TestTrain:
             (["alexnet"], "'model' must be a known one (got 'alexnet'); known are convnext_atto, "),
             (["convnext_atto", "--structured", "80"], "'structured' must be a share in (0, 1) (got 80.0); "),
             (["convnext_atto", "--structured", "0"], "'structured' must be a share in (0, 1) (got 0.0); "),
-            (["convnext_atto", "--unstructured", "0.5"], "'init' must be trained weights where 'unstructured' is "),
+            (["convnext_atto", "--unstructured", "0.5"], "'init' must be trained weights if 'unstructured' is "),
             (["convnext_atto", "--epochs", "0"], "'epochs' must be at least 1 (got 0); "),
             (
                 ["convnext_atto", "--init", "nowhere"],

@@ -312,7 +312,7 @@ def test_a_bitmap_gives_each_image_back() -> None:
         ({"model": "convnext_smal"}, "did you mean 'convnext_small'"),
         ({"epochs": 0}, r"'epochs' must be at least 1 \(got 0\)"),
         ({"structured": 1.2}, r"'structured' must be a share in \(0, 1\) \(got 1.2\)"),
-        ({"unstructured": 0.5}, "'init' must be trained weights where 'unstructured' is set"),
+        ({"unstructured": 0.5}, "'init' must be trained weights if 'unstructured' is set"),
         ({"resolution": 33}, "'resolution' must be a multiple of 32"),
         ({"lr": float("nan")}, "'lr' must be a positive number"),
         ({"init": "nowhere.safetensors"}, "'init' must be scratch, imagenet or a safetensors file"),

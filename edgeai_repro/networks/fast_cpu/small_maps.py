@@ -1,9 +1,9 @@
-"""The same 3 × 3 convolutions, faster in fp32 where VGG's feature maps are 8 × 8 pixels or smaller.
+"""Faster fp32 training of 3 × 3 convolutions on feature maps of 8 × 8 pixels or fewer, as in VGG.
 
-Two things are slow there on a CPU (observed with torch 2.15 and oneDNN on two Zen 3 cores, batch 128): the gradient
+Two things are slow on a CPU (observed with torch 2.15 and oneDNN on two Zen 3 cores, batch 128): the gradient
 of the weights (512 channels on 4 × 4 pixels take 159 ms, nine matrix products 95 ms), and taps that only meet
-padding (on 2 × 2 pixels more than half of them: 145 ms for all three passes). Both go without a change to the
-model's weights or names. Results differ by rounding only.
+padding (on 2 × 2 pixels more than half of them: 145 ms for all three passes). Both are avoided here. The
+weights and names of the model do not change. Results differ by rounding only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KERNEL = 3
 
 @contextmanager
 def fast_small_maps(model: nn.Module) -> Iterator[None]:
-    """Run `model`'s 3 × 3 convolutions the fast way inside the block; the model itself stays as it was."""
+    """Run the 3 × 3 convolutions of `model` the fast way inside the block, and restore the model afterwards."""
     chosen = [module for module in model.modules() if type(module) is nn.Conv2d and _is_plain(module)]
     for module in chosen:
         module.__class__ = _FastConv
