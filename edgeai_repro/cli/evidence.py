@@ -32,7 +32,7 @@ def add(
 
     Example: edgeai-repro evidence add runs/atto-dense-s0 --name=atto-dense
     """
-    from edgeai_repro.evidence.plausibility import check_plausible
+    from edgeai_repro.evidence.plausibility import check_plausible, cifar10_test_labels
     from edgeai_repro.evidence.store import add_training_record
     from edgeai_repro.evidence.training_record import RESULT, load_record
     from edgeai_repro.files import read_json
@@ -45,7 +45,7 @@ def add(
 
         typer.echo(add_result(path, folder, load_devices(claims)))
         return
-    check_plausible(load_record(path))
+    check_plausible(load_record(path), cifar10_test_labels())
     typer.echo(add_training_record(path, folder, name or path.absolute().parent.name))
     if model:
         from edgeai_repro.training.grading import save_quantized

@@ -30,8 +30,8 @@ def train(
     """Train a network by `recipe` on the data under `folder`, or resume the run in `out`, and return its record.
 
     Writes `weights.safetensors` (of the smaller network, if it was pruned), `result.json` and the last checkpoint
-    to `out`. A dense network is also evaluated at the unstructured `sparsities`. `command` is recorded as the command
-    that repeats the run. Raises UserError if the loss is not finite, if the checkpoint is damaged or belongs to
+    to `out`. A dense network is also evaluated at the unstructured `sparsities`. `command` is recorded: it repeats
+    the run. Raises UserError if the loss is not finite, if the checkpoint is damaged or belongs to
     another run, and if `out` can't be written. Raises MissingRequirement if the data are missing.
     """
     made_by = commit()  # at the start: files may change while training runs
