@@ -85,8 +85,12 @@ def audit(
 
 
 def techniques_of(settings: Mapping[str, Sequence[Settings]] = SETTINGS) -> list[str]:
-    """Return the techniques that an audit can apply: those that need no settings, and those that have some."""
-    return [name for name, technique in TECHNIQUES.items() if name in settings or not technique.settings]
+    """Return the techniques that an audit can apply: installed ones that need no settings, or that have some."""
+    return [
+        name
+        for name, technique in TECHNIQUES.items()
+        if technique.installed and (name in settings or not technique.settings)
+    ]
 
 
 def _counted(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from edgeai_repro.evidence.measurement import Measured, Measurement, Settings
@@ -64,7 +65,7 @@ class Technique:
     """A technique: `apply` yields one new network per entry of a list of settings, in its order.
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
-    claim must give.
+    claim must give. `package` is the optional package that it needs, empty if it needs none.
     """
 
     name: str
@@ -72,6 +73,12 @@ class Technique:
     settings: tuple[str, ...]
     apply: Apply
     description: str
+    package: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package that it needs is installed."""
+        return not self.package or find_spec(self.package) is not None
 
 
 METRICS: dict[str, Metric] = {}
@@ -116,11 +123,12 @@ def metric(
 
 
 def technique(
-    name: str, *, base: str = UNCOMPRESSED, settings: Sequence[str] = ()
+    name: str, *, base: str = UNCOMPRESSED, settings: Sequence[str] = (), package: str = ""
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
-    It must not change the network that it is given. The first line of its docstring describes it. Example::
+    It must not change the network that it is given. If it needs an optional package, `package` names that. The first
+    line of its docstring describes it. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -129,7 +137,7 @@ def technique(
     """
 
     def register(apply: AnyApply) -> AnyApply:
-        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply))
+        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply), package)
         return apply
 
     return register

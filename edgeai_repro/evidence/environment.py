@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 from edgeai_repro.evidence.measurement import Environment
 
@@ -48,11 +49,16 @@ def describe() -> Environment:
         cpu=_cpu(),
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads() if torch else None,
-        engine=torch.backends.quantized.engine if torch else None,
+        engine=_engine(torch) if torch else None,
         device=os.environ.get("EDGEAI_DEVICE"),
         emulated=emulated(),
         versions=versions(*PACKAGES),
     )
+
+
+def _engine(torch: ModuleType) -> str | None:
+    """Return torch's quantization engine, None if this torch has none."""
+    return getattr(getattr(torch.backends, "quantized", None), "engine", None)
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -113,7 +113,7 @@ class CompressedModels:
         plans = [plan] + [
             {claim.technique: [settings for settings, _ in claim.variants_for(model)]}
             for claim in self._claims
-            if model in self._selected(claim)
+            if model in self._selected(claim) and (claim.technique == UNCOMPRESSED or TECHNIQUES[claim.technique].installed)
         ]
         missing = {
             technique: [one for one in grid if Variant.of(model, technique, one) not in self._profiles]
