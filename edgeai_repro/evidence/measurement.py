@@ -68,8 +68,8 @@ class Measurement(Frozen):
     the two can't differ. Both are in the metric's unit. `settings` were given to the technique, `conditions` to the
     metric; `notes` are what the row adds for the reader. `n` is the number of observations behind the value
     (images, samples; 1 for a count). `scale` is "full" if the model and its training budget are the paper's.
-    `control` is the ratio of the A/A control that was timed in the same run. `uncounted` names the operators that the
-    actual count does not know: the count that the actual value is made from is then only a lower bound.
+    `control` is the ratio of the A/A control that was timed in the same run. `uncounted` names the operators
+    that the actual count does not know: the count that the actual value is made from is then only a lower bound.
     """
 
     model: str
