@@ -18,7 +18,8 @@ Settings = Mapping[str, Setting]
 class Frozen(BaseModel):
     """The base of all data that travels between packages: frozen, and strict about its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A validator is built when it is first used: the command line imports many schemas and uses few.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Interval(Frozen):
