@@ -127,8 +127,8 @@ def technique(
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
-    It must not change the network that it is given. If it needs an optional package, `package` names that. The first
-    line of its docstring describes it. Example::
+    It must not change the network that it is given. `package` is the optional package that it needs, if any. The
+    first line of its docstring describes it. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):

@@ -80,4 +80,3 @@ def from_tensors(weight: Tensor, scale: Tensor, zero_point: Tensor, bias: Tensor
     if zero_point.any():
         raise ValueError("'zero_point' must be 0: weights are symmetric")
     return Int8Linear(weight, scale.float(), bias)
-

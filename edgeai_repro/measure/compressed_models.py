@@ -133,7 +133,7 @@ class CompressedModels:
         plans = [plan] + [
             {claim.technique: [settings for settings, _ in claim.variants_for(model)]}
             for claim in self._claims
-            if model in self._selected(claim) and (claim.technique == UNCOMPRESSED or TECHNIQUES[claim.technique].installed)
+            if model in self._selected(claim) and _installed(claim.technique)
         ]
         missing = {
             technique: [one for one in grid if Variant.of(model, technique, one) not in self._profiles]
@@ -193,6 +193,10 @@ def models_left_out(claim: Claim) -> Obstacle:
 
 def _classes(model: str) -> int:
     return CIFAR10_CLASSES if model in CONVNEXT_VARIANTS else IMAGENET_CLASSES
+
+
+def _installed(technique: str) -> bool:
+    return technique == UNCOMPRESSED or TECHNIQUES[technique].installed
 
 
 def _union_with_bases(plans: Sequence[Plan]) -> dict[str, list[Settings]]:

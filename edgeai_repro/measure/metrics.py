@@ -38,6 +38,12 @@ def params_reduction(models: CompressedModels, claim: Claim, model: str) -> Iter
     )
 
 
+@metric("reported_params_reduction", unit="%")
+def reported_params_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Parameters saved as parameters() reports it, for claims about that report and not about the network."""
+    return _reductions(models, claim, model, reported=lambda profile: profile.reported.parameters)
+
+
 @metric("macs_reduction", unit="%", has_actual=True)
 def macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""

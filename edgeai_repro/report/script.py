@@ -17,7 +17,15 @@ from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM_PREFIX
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
-INSTALLED = ("onnxruntime.quantization", "thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
+INSTALLED = (
+    "onnxruntime.quantization",
+    "thop",
+    "timm",
+    "torch",
+    "torch.nn.utils.prune",
+    "torchao.quantization",
+    "torchvision",
+)
 HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
 BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
 TORCHVISIONS = CONVNEXT_VARIANTS.keys() - {"convnext_atto", "convnext_xlarge"}

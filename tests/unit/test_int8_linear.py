@@ -1,4 +1,4 @@
-"""Our int8 linear layer judges the paper's claims with the numbers of `torch.ao`, and takes over if that is gone."""
+"""Our int8 linear layer gives the paper's claims the numbers of `torch.ao`, and takes over if that is gone."""
 
 from __future__ import annotations
 
