@@ -12,7 +12,8 @@ MANY = 2 * LEVELS  # weights of a channel that take at most 256 values don't do 
 FEWEST = 8  # weights of a channel; fewer may lie on a grid by chance
 STEPS = 4  # a channel's two nearest values are at most so many steps of its grid apart
 TOLERANCE = 0.02  # of a step: fp32 rounds 255 steps by 255 × 255 × 6e-8 of a step
-SAMPLE = 1024  # weights of a channel that are looked at first
+SAMPLE = 64  # channels that are judged first; if none of them has few levels, no other is expected to
+HALF_SAMPLE = 1024  # values
 Array = npt.NDArray[Any]
 
 
@@ -31,11 +32,23 @@ class Levels(NamedTuple):
 
 def find_levels(weight: Array) -> Levels:
     """Judge a tensor of floats with two or more dimensions, by channels along its first or its second axis."""
-    values = np.ascontiguousarray(weight, np.float32)
-    first = _by_channel(values.reshape(len(values), -1))
-    second = _by_channel(np.moveaxis(values, 1, 0).reshape(values.shape[1], -1)) if not first.quantized else first
-    best = max(first, second, key=lambda levels: levels.quantized)
-    return best if best.quantized else best._replace(half=_half(values) if weight.dtype == np.float32 else "")
+    if not weight.size:
+        return Levels(0, 0, 0, "")
+    values = np.asarray(weight, np.float32)
+    levels = _along(values)
+    if not levels.quantized:
+        levels = _along(np.moveaxis(values, 1, 0))
+    return levels if levels.quantized or weight.dtype != np.float32 else levels._replace(half=_half(values))
+
+
+def _along(values: Array) -> Levels:
+    """Judge a tensor by channels along its first axis."""
+    chosen = values[:: -(-len(values) // SAMPLE)]
+    levels = _by_channel(chosen.reshape(len(chosen), -1))
+    if not levels.quantized:
+        judged = np.count_nonzero(values) if levels.judged else 0
+        return levels._replace(judged=int(judged))
+    return _by_channel(values.reshape(len(values), -1))
 
 
 def _by_channel(channels: Array) -> Levels:
@@ -45,18 +58,15 @@ def _by_channel(channels: Array) -> Levels:
     many = nonzero >= MANY
     if many.any():
         judged += int(nonzero[many].sum())
-        suspects = channels[many]
-        if suspects.shape[1] > SAMPLE:  # sorting whole channels takes seconds; most are acquitted by a part
-            suspects = suspects[_distinct(suspects[:, :SAMPLE]) <= LEVELS]
-        distinct = _distinct(suspects)
+        distinct = _distinct(channels[many])
         few = (distinct <= LEVELS) & (distinct > 2)  # a constant, also with zeros, is initialized so
-        quantized += int(np.count_nonzero(suspects[few]))
+        quantized += int(nonzero[many][few].sum())
         most = int(distinct[few].max(initial=0))
     some = (nonzero >= FEWEST) & ~many
     if some.any():
         judged += int(nonzero[some].sum())
         on_grid, steps = _on_grid(channels[some])
-        quantized += int(np.count_nonzero(channels[some][on_grid]))
+        quantized += int(nonzero[some][on_grid].sum())
         most = max(most, int(steps[on_grid].max(initial=0)))
     return Levels(quantized, judged, int(most - 1).bit_length() if most else 0, "")
 
@@ -91,11 +101,11 @@ def _on_grid(channels: Array) -> tuple[Array, Array]:
 
 def _half(values: Array) -> str:
     """Return the 16-bit type that holds every value exactly, if the values differ enough to tell."""
-    sample = values.reshape(-1)[:SAMPLE]
+    sample = values.reshape(-1)[:HALF_SAMPLE]
     if len(np.unique(sample)) < FEWEST:
         return ""
     for part in (sample, values.reshape(-1)):
-        bfloat16 = not (part.view(np.uint32) & 0xFFFF).any()
+        bfloat16 = not (np.ascontiguousarray(part).view(np.uint32) & 0xFFFF).any()
         with np.errstate(over="ignore"):
             float16 = bool((part.astype(np.float16) == part).all())
         if not (bfloat16 or float16):
