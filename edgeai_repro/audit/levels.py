@@ -20,8 +20,8 @@ Array = npt.NDArray[Any]
 class Levels(NamedTuple):
     """How many weights of a tensor lie on at most 256 levels per channel, and how many of them could be judged.
 
-    `bits` number the levels of the channel that has most; 0 if no weight lies on few levels. `half` is "bfloat16" or
-    "float16" if all the weights have values of that type, though they are stored in fp32.
+    `bits` number the levels of the channel that has most; 0 if no weight lies on few levels. `half` is "bfloat16"
+    or "float16" if all the weights have values of that type, though they are stored in fp32.
     """
 
     quantized: int
@@ -74,7 +74,8 @@ def _by_channel(channels: Array) -> Levels:
 def _distinct(channels: Array) -> Array:
     """Return the number of different values in each channel."""
     ordered = np.sort(channels, axis=1)
-    return 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
+    distinct: Array = 1 + np.count_nonzero(ordered[:, 1:] != ordered[:, :-1], axis=1)
+    return distinct
 
 
 def _on_grid(channels: Array) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,15 +16,21 @@ from edgeai_repro.errors import UserError, did_you_mean, one_line
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM_PREFIX
 
+EXAMPLE_INPUTS = "example_inputs"  # the function of a file that returns the arguments of its models
+
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model in eval mode, its name, its source in words, and the height and width of its images in pixels."""
+    """A model in eval mode, its name, its source in words, and the height and width of its images in pixels.
+
+    `inputs` are the arguments of a model that doesn't take an RGB image, None for all others.
+    """
 
     name: str
     source: str
     model: nn.Module
     resolution: int
+    inputs: tuple[Any, ...] | None = None
 
 
 def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedModel:
@@ -34,7 +41,8 @@ def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedMode
     """
     path, _, function = text.rpartition(":")
     if path.endswith(".py"):
-        return ResolvedModel(text, "a function", _call_factory(Path(path), function), IMAGENET_RESOLUTION)
+        model, inputs = _from_file(Path(path), function)
+        return ResolvedModel(text, "a function", model, IMAGENET_RESOLUTION, inputs)
     if Path(text).is_dir():
         folder = Path(text).resolve()
         model, resolution = saved_models.load(folder), saved_models.read(folder).resolution
@@ -68,22 +76,33 @@ def _from_timm(text: str, torchvision_names: list[str], classes: int) -> Resolve
     return ResolvedModel(name, "timm, random weights", model, int(model.default_cfg["input_size"][-1]))
 
 
-def _call_factory(path: Path, function: str) -> nn.Module:
-    """Import a file and return the model that one of its functions makes."""
+def _from_file(path: Path, function: str) -> tuple[nn.Module, tuple[Any, ...] | None]:
+    """Import a file and return the model that one of its functions makes, and its inputs.
+
+    The inputs are the result of the file's function `example_inputs`, a tensor or a tuple; None if it has none.
+    """
     module = import_file(path)
     make = getattr(module, function, None)
     if not callable(make):
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         hint = did_you_mean(function, known) if known else "add a function that returns the model"
         raise UserError(f"{path}: function {function!r} is missing; {hint}")
-    try:
-        model = make()
-    except Exception as error:  # the user's code may raise anything
-        raise UserError(
-            f"{path}:{function} must return a model when called without arguments (got {one_line(error)}); fix it"
-        ) from error
+    model = _call(path, function, make, "a model")
     if not isinstance(model, nn.Module):
         raise UserError(
             f"{path}:{function} must return an nn.Module (got {type(model).__name__}); return the model itself"
         )
-    return model.eval()
+    make_inputs = getattr(module, EXAMPLE_INPUTS, None)
+    if make_inputs is None:
+        return model.eval(), None
+    inputs = _call(path, EXAMPLE_INPUTS, make_inputs, "the inputs of the model")
+    return model.eval(), inputs if isinstance(inputs, tuple) else (inputs,)
+
+
+def _call(path: Path, name: str, function: Callable[[], Any], result: str) -> Any:
+    try:
+        return function()
+    except Exception as error:  # the user's code may raise anything
+        raise UserError(
+            f"{path}:{name} must return {result} when called without arguments (got {one_line(error)}); fix it"
+        ) from error

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from edgeai_repro.audit.answers import answer_all
 from edgeai_repro.audit.latency import Call, time_models
+from edgeai_repro.audit.levels import find_levels
+from edgeai_repro.audit.onnx_graph import FP32_BITS, Graph, bits_of
 from edgeai_repro.audit.onnx_reader import fix_input_shapes, random_feed, read, to_graph
 from edgeai_repro.audit.onnx_work import Work, count_work, names
-from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
+from edgeai_repro.audit.schema import Audit, Operators, ReportedAndActual, Row, Weights
+from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.edge.runtime import open_session
 from edgeai_repro.errors import one_line
@@ -44,19 +49,52 @@ def audit_file(path: Path, *, latency: bool = True, threads: int | None = None) 
         nonzero_parameters=sum(graph.count_nonzero(name) for name in weights),
         macs=ReportedAndActual(reported=None, actual=work.macs),
         nonzero_macs=work.nonzero_macs,
+        activation_macs=work.activation_macs,
         bit_operations=work.bit_operations,
+        fp32_macs=work.fp32_macs,
+        operators=Operators(count=work.operators),
         bytes=_total_bytes(path, model.graph),
         latency=measured,
         problem="; ".join(problems) or None,
     )
+    storage, instructions = describe_weights(graph), environment.int8_instructions()
     return Audit(
         model=path.name,
         source="an ONNX file",
         resolution=resolution,
         shares={},
         rows=[row],
-        warnings=[],
+        warnings=find_warnings([row], {}, storage),
+        answers=answer_all([row], storage, None, instructions, threads),
+        weights=storage,
+        int8_instructions=instructions,
         environment=environment.describe().model_copy(update={"threads": threads}),
+    )
+
+
+def describe_weights(graph: Graph) -> Weights:
+    """Return how a graph stores its weights."""
+    by_bits: Counter[int] = Counter()
+    judged = on_few = bits = half = later = 0
+    quantized_later = {node.input[0] for node in graph.nodes if node.op_type == "QuantizeLinear"}
+    for name, array in graph.weights().items():
+        if array.ndim < 2:
+            continue
+        by_bits[bits_of(array)] += array.size
+        later += array.size if name in quantized_later else 0
+        if array.dtype.kind == "f":
+            levels = find_levels(array)
+            judged += levels.judged
+            on_few += levels.quantized
+            bits = max(bits, levels.bits)
+            half += array.size if levels.half and bits_of(array) == FP32_BITS else 0
+    return Weights(
+        by_bits=dict(sorted(by_bits.items())),
+        judged=judged,
+        on_few_levels=on_few,
+        level_bits=bits,
+        half_values=half,
+        quantized_later=later,
     )
 
 

@@ -113,7 +113,7 @@ class Graph:
         if node is not None and node.op_type == "DequantizeLinear":
             source = node.input[0]
         if source in self.arrays:
-            return _bits(self.arrays[source])
+            return bits_of(self.arrays[source])
         return self.values[source].bits if source in self.values else FP32_BITS
 
     def shape(self, name: str) -> tuple[int, ...] | None:
@@ -154,7 +154,7 @@ def _is_learned(array: Array, *, is_bias: bool) -> bool:
     return array.dtype.kind in INTEGERS and array.dtype.itemsize < 8 and (is_bias or array.ndim > 1)
 
 
-def _bits(array: Array) -> int:
-    """Return the bits of a value; types below a byte have their bits in their names."""
+def bits_of(array: Array) -> int:
+    """Return the bits of a value of a tensor; types below a byte have their bits in their names."""
     name = array.dtype.name
     return int(name.removeprefix("uint").removeprefix("int")) if name.endswith("int4") else array.itemsize * 8

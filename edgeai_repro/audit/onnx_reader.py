@@ -120,7 +120,9 @@ def _observed(model: Any) -> Mapping[str, Value]:
     try:
         session = onnxruntime.InferenceSession(shown.SerializeToString(), options, ["CPUExecutionProvider"])
         outputs = session.run(None, random_feed(model.graph))
-    except Exception:  # the only base class that onnxruntime's errors share; the shapes stay unknown, and are reported
+    except (
+        Exception
+    ):  # the only base class that onnxruntime's errors share; the shapes stay unknown, and are reported
         return {}
     arrays = zip((value.name for value in session.get_outputs()), outputs, strict=True)
     return {name: Value(array.shape, array.itemsize * 8) for name, array in arrays if isinstance(array, np.ndarray)}

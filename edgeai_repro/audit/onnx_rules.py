@@ -15,7 +15,9 @@ Shape = tuple[int, ...]
 INT8 = 8
 # Operators of ONNX itself that multiply or may, and have no rule. All others that have none don't multiply.
 UNCOUNTED = frozenset(
-    "AffineGrid CausalConvWithState DFT Det If LinearAttention Loop Scan STFT SequenceMap".split()
+    """
+    AffineGrid CausalConvWithState DFT Det If LinearAttention Loop STFT Scan SequenceMap
+    """.split()  # noqa: SIM905
 )
 # Operators of ONNX Runtime that don't multiply and accumulate. All others that have no rule are unknown.
 WITHOUT_PRODUCTS = frozenset(
@@ -24,10 +26,10 @@ WITHOUT_PRODUCTS = frozenset(
     DequantizeLinear EmbedLayerNormalization ExpandDims FastGelu GatedAdd GatedRMSNorm GatherBlockQuantized GatherND
     Gelu GemmaRotaryEmbedding GridSample GroupNorm IsAllFinite MRotaryEmbedding MaxpoolWithMask MulInteger
     NhwcMaxPool Pad QEmbedLayerNormalization QLinearAdd QLinearAveragePool QLinearConcat QLinearGlobalAveragePool
-    QLinearLeakyRelu QLinearMul QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu
-    Range ReduceSumInteger RemovePadding RestorePadding RotaryEmbedding ScaledSiLU SkipGroupNorm
+    QLinearLeakyRelu QLinearMul QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear
+    QuickGelu Range ReduceSumInteger RemovePadding RestorePadding RotaryEmbedding ScaledSiLU SkipGroupNorm
     SkipLayerNormalization SkipSimplifiedLayerNormalization TorchEmbedding Trilu Unique
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 

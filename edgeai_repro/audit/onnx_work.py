@@ -56,7 +56,12 @@ def _work_of(graph: Graph, node: Any) -> Work:
         return Work(operators=1, uncounted=(name,))
     try:
         return sum((_work(graph, product) for product in rule(Call(graph, node))), Work(operators=1))
-    except (UnknownShapeError, KeyError, IndexError, ValueError):  # a shape or an attribute that a rule doesn't know
+    except (
+        UnknownShapeError,
+        KeyError,
+        IndexError,
+        ValueError,
+    ):  # a shape or an attribute that a rule doesn't know
         return Work(operators=1, shapeless=(name,))
 
 

@@ -29,6 +29,17 @@ VARIABLES = {
     "EDGEAI_DEVICE": "the key of this edge device in devices.yaml",
 }
 
+# Instructions that add up products of int8 values in 32 bits, by their names in /proc/cpuinfo.
+INT8_INSTRUCTIONS = {
+    "amx_int8": "AMX",
+    "avx512_vnni": "VNNI",
+    "avx_vnni": "VNNI",
+    "avx_vnni_int8": "VNNI",
+    "asimddp": "dotprod",
+    "i8mm": "i8mm",
+    "svei8mm": "i8mm",
+}
+
 CPUINFO = Path("/proc/cpuinfo")
 EMULATED = "this processor is emulated, so its times say nothing about any device"
 # The program that the kernel runs in this thread. qemu hides itself under /proc/self, and since 8.2 it also invents
@@ -79,6 +90,15 @@ def emulated() -> bool:
     machine = platform.machine().lower()
     family = FAMILIES.get(machine, machine)
     return any(other not in (None, family) for other in (_program_family(), _processor_family()))
+
+
+def int8_instructions() -> list[str] | None:
+    """Return the names of the instructions for int8 products that this processor has, None if unknown."""
+    cpuinfo = _cpuinfo()
+    features = cpuinfo.get("flags", cpuinfo.get("Features"))
+    if features is None:
+        return None
+    return sorted({name for flag, name in INT8_INSTRUCTIONS.items() if flag in features.split()})
 
 
 def variables() -> dict[str, tuple[str, bool]]:
