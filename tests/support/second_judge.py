@@ -1,8 +1,8 @@
 """A second judge, written from DESIGN section 5 without a look at `judge/`. It enumerates instead of reasoning.
 
-Whatever is uncertain (an interval, a count with unknown operators, a row that is missing) is replaced by every place
-that it may have: below the band, inside, or above. Each combination is a world in which all values are known and
-DESIGN's table gives one verdict. The claim has a verdict if all worlds agree.
+Whatever is uncertain (an interval, a count with unknown operators, a row that is missing) is replaced by every
+place that it may have: below the band, inside, or above. Each combination is a world in which all values are known
+and DESIGN's table gives one verdict. The claim has a verdict if all worlds agree.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measured, Measurement, Setting
 
 BELOW, INSIDE, ABOVE = -1, 0, 1
-EVERYWHERE = frozenset({BELOW, INSIDE, ABOVE})
 Places = frozenset[int]
 QUIET = (0.95, 1.05)  # DESIGN, section 7
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the second judge must be told of a metric: which end is better, and whether its actual value is a count."""
+    """What the judge is told of a metric: which end is better, and whether its actual value is a count."""
 
     better: Literal["higher", "lower"] | None
     is_count: bool
@@ -86,8 +85,8 @@ def _value(claim: Claim, counted: Sequence[Measurement], rules: Rules, value: Se
             rows = [row for row in counted if row.model == model and _matches(row, variant)]
             if not rows:
                 missing = True
-                actual.append(EVERYWHERE)
-                reported.append(EVERYWHERE)
+                actual.append(_places(claim, -math.inf, math.inf))
+                reported.append(_places(claim, -math.inf, math.inf))
             for row in rows:
                 has_actual |= row.actual is not None
                 actual.append(_deciding_places(claim, row, rules))
@@ -135,7 +134,7 @@ def _places(claim: Claim, low: float, high: float) -> Places:
 def _accuracy(
     claim: Claim, accuracy: tuple[Claim, Sequence[Measurement]] | None, tried: Sequence[Setting | None]
 ) -> tuple[set[Setting], set[Setting]]:
-    """Return the values of the choice at which trained models of full scale surely keep, or surely lose, accuracy."""
+    """Return the values of the choice at which models trained at full scale surely keep, or lose, accuracy."""
     kept: set[Setting] = set()
     lost: set[Setting] = set()
     if accuracy is None or claim.choice is None:
@@ -148,7 +147,9 @@ def _accuracy(
         for model in claim.models:
             same = [row for row in rows if row.model == model and row.scale == "full"]
             found = [_interval(row) for row in same if row.value_of(claim.choice.name) == value]
-            places += [_places(limit, interval.low, interval.high) for interval in found] or [EVERYWHERE]
+            places += [_places(limit, interval.low, interval.high) for interval in found] or [
+                _places(limit, -math.inf, math.inf)
+            ]
         outcomes = {all(place == INSIDE for place in world) for world in product(*places)}
         if outcomes == {True}:
             kept.add(value)
