@@ -93,7 +93,9 @@ def reported_value(claim: ClaimEntry) -> str:
 def actual_value(claim: ClaimEntry) -> str:
     """Return the actual value of the deciding row; empty if it has none."""
     row = deciding_row(claim)
-    return "" if row is None or row.actual is None else format_number(row.actual.value, claim.unit)
+    if row is None or row.actual is None:
+        return ""
+    return format_number(row.actual.value, claim.unit) + _uncounted(row)
 
 
 def band_edges(claim: ClaimEntry) -> str:
@@ -110,6 +112,15 @@ def flip_text(claim: ClaimEntry) -> str:
 def format_optional(interval: Interval | None, unit: str = "") -> str:
     """Return a value with its interval; empty if there is none."""
     return "" if interval is None else format_interval(interval, unit)
+
+
+def format_actual(row: Measurement, unit: str = "") -> str:
+    """Return the actual value of a row with its interval and what it does not count; empty if it has none."""
+    return "" if row.actual is None else format_interval(row.actual, unit) + _uncounted(row)
+
+
+def _uncounted(row: Measurement) -> str:
+    return f" (not counted: {', '.join(row.uncounted)})" if row.uncounted else ""
 
 
 def explanation(claim: ClaimEntry) -> str:
