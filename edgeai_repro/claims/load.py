@@ -13,6 +13,7 @@ from edgeai_repro.claims.implications import spec_problems
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import SCHEMA_VERSION, Claim, Paper
 from edgeai_repro.claims.user_code import register_conftests
+from edgeai_repro.claims.uses import use_problems
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import LONGEST, UserError, did_you_mean
 from edgeai_repro.files import parse_as, read_yaml
@@ -123,6 +124,7 @@ def _claim_problems(claim: Claim, paper: Paper) -> Iterator[str]:
         yield from _unknown("assumes", name, [unstated.id for unstated in paper.unstated])
     if claim.metric in METRICS:
         yield from _metric_problems(claim, paper)
+        yield from use_problems(claim)
     if claim.technique in TECHNIQUES or claim.technique == UNCOMPRESSED:
         yield from _setting_problems(claim)
     if claim.choice and claim.choice.accuracy_claim is not None:

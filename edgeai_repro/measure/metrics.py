@@ -60,7 +60,7 @@ def executed_macs_reduction(models: CompressedModels, claim: Claim, model: str) 
         yield row.model_copy(update={"notes": {**row.notes, "macs_on_zero_weights": on_zeros}})
 
 
-@metric("added_size_reduction", unit="points", better="higher")
+@metric("added_size_reduction", unit="points", better="higher", techniques=["combined"])
 def added_size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Points of bytes that pruning and quantizing together save beyond the better of the two."""
     dense = models.profile(model)
@@ -75,7 +75,7 @@ def added_size_reduction(models: CompressedModels, claim: Claim, model: str) -> 
         yield _row(claim, model, added, settings=settings, seconds=both.seconds)
 
 
-@metric("compression_trend", unit="τ", better="higher", deflated=True)
+@metric("compression_trend", unit="τ", better="higher", deflated=True, over="sparsity")
 def compression_trend(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
     from edgeai_repro.evidence.statistics import kendall_trend
@@ -105,7 +105,7 @@ def compression_trend(models: CompressedModels, claim: Claim, model: str) -> Ite
         )
 
 
-@metric("imbalance", unit="%")
+@metric("imbalance", unit="%", techniques=[registry.UNCOMPRESSED])
 def imbalance(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """The share of the MACs in convolutions, and the share of the parameters in fully connected layers."""
     by_kind = models.by_kind(model)
@@ -160,14 +160,14 @@ def _counted(
         yield settings, conditions, counts
 
 
-@metric("linear_share_params", unit="points", better="lower")
+@metric("linear_share_params", unit="points", better="lower", techniques=["dynamic_quantization"])
 def linear_share_params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
     savings = _linear_savings(models, claim, model)
     yield _distance(claim, model, savings, abs(savings["reported_parameters_saved"] - savings["share_of_linear"]))
 
 
-@metric("linear_share_bytes", unit="points", better="lower")
+@metric("linear_share_bytes", unit="points", better="lower", techniques=["dynamic_quantization"])
 def linear_share_bytes(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
     savings = _linear_savings(models, claim, model)
