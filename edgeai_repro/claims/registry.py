@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 UNCOMPRESSED = "none"
 SourceName = Literal["compressed", "trained", "deployed"]
+Compares = Literal["never", "sometimes", "always"]
 S = TypeVar("S")
 # A metric: (source, claim, model name) -> the rows of that model.
 Measure = Callable[[S, "Claim", str], Iterable[Measurement]]
@@ -34,9 +35,13 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class MetricGroup(Generic[S]):
-    """The metrics that are measured on one kind of source; `S` is what their functions may ask of it."""
+    """The metrics that are measured on one kind of source; `S` is what their functions may ask of it.
+
+    A claim may give the `conditions` to every metric of the group.
+    """
 
     source: SourceName
+    conditions: tuple[str, ...] = ()
     functions: dict[str, Measure[S]] = field(default_factory=dict)
 
 
@@ -46,7 +51,7 @@ class Metric:
 
     `has_actual` is true if the actual quantity can differ from the reported one. `deflated` asks for deflated bytes
     in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
-    and may give those of `optional`.
+    and may give those of `optional`. `compares` is whether a claim names the other network, `against`.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Metric:
     deflated: bool
     conditions: tuple[str, ...]
     optional: tuple[str, ...]
+    compares: Compares
     description: str
 
 
@@ -87,6 +93,7 @@ def metric(
     deflated: bool = False,
     conditions: Sequence[str] = (),
     optional: Sequence[str] = (),
+    compares: Compares = "never",
 ) -> Callable[[Measure[S]], Measure[S]]:
     """Register a metric: a function (source, claim, model name) that yields the rows of the model.
 
@@ -107,7 +114,8 @@ def metric(
             has_actual,
             deflated,
             tuple(conditions),
-            tuple(optional),
+            (*optional, *(name for name in group.conditions if name not in (*conditions, *optional))),
+            compares,
             _summary(measure),
         )
         return measure
