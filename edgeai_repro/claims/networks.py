@@ -31,9 +31,9 @@ def definition_problems(paper: Paper) -> Iterator[str]:
         if isinstance(spec, Alternatives):
             for value, other in spec.of.items():
                 if problem := _problem(other, paper):
-                    yield f"networks[{name}].of: {value!r} must be a known network (got {other!r}); {problem}"
+                    yield f"networks.{name}.of: {value!r} must be a known network (got {other!r}); {problem}"
                 elif isinstance(paper.networks[other], Alternatives):
-                    yield f"networks[{name}].of: {value!r} must be one network (got {other!r}); name one of its own"
+                    yield f"networks.{name}.of: {value!r} must be one network (got {other!r}); name one of its own"
 
 
 def conditions_of(claim: Claim, paper: Paper) -> tuple[str, ...]:
@@ -92,7 +92,7 @@ def _missing_conditions(claim: Claim, paper: Paper) -> Iterator[str]:
             for spec in _chosen(network, paper)
             if not isinstance(spec, Function) and getattr(spec, name) is None
         ]
-        if needing and name not in claim.conditions:
+        if needing and name not in claim.conditions and name not in claim.settings:
             yield (
                 f"'conditions.{name}' is missing: {needing[0]!r} is built and counted with it; add it, or "
                 f"'defaults.{name}' for all claims of the file"

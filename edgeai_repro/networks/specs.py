@@ -148,12 +148,12 @@ class ResNetCifar(Spec):
         for name, widths in (("hidden", self.hidden), ("outputs", self.outputs)):
             if widths is not None:
                 yield from _width_problems(name, widths, len(full), f"block of the {self.depth} layers")
-        for block, (width, most) in enumerate(zip(self.outputs or (), full, strict=False), 1):
-            if width > most:
-                yield (
-                    f"'outputs' must be at most the width of the shortcut (got {width} in entry {block}, whose "
-                    f"block has {most}); correct that entry"
-                )
+        pairs = enumerate(zip(self.outputs or (), full, strict=False), 1)
+        for block, (width, most) in [entry for entry in pairs if entry[1][0] > entry[1][1]][:1]:
+            yield (
+                f"'outputs' must be at most the width of the shortcut (got {width} for block {block}, whose "
+                f"shortcut has {most}); correct that entry"
+            )
         if self.first > full[0]:
             yield f"'first' must be at most {full[0]}, the shortcut's width (got {self.first}); correct it"
 
