@@ -14,7 +14,7 @@ from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.compress.techniques import Variant, apply
+from edgeai_repro.compress.techniques import Variant, apply, notes_on
 from edgeai_repro.errors import one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
@@ -117,6 +117,7 @@ def _count(model: nn.Module, resolution: int, technique: str, setting: Settings,
     return Row(
         technique=technique,
         settings=dict(setting),
+        notes=dict(notes_on(model, technique)),
         parameters=ReportedAndActual(
             reported=sum(parameter.numel() for parameter in model.parameters()), actual=stored.parameters
         ),
