@@ -72,10 +72,10 @@ class Technique:
     name: str
     base: str
     settings: tuple[str, ...]
-    optional: tuple[str, ...]
     apply: Apply
-    notes: Describe
     description: str
+    optional: tuple[str, ...] = ()
+    notes: Describe = lambda _: {}
 
 
 METRICS: dict[str, Metric] = {}
@@ -140,7 +140,7 @@ def technique(
 
     def register(apply: AnyApply) -> AnyApply:
         TECHNIQUES[name] = Technique(
-            name, base, tuple(settings), tuple(optional), apply, notes, _summary(apply)
+            name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes
         )
         return apply
 
