@@ -94,9 +94,11 @@ def techniques_of(settings: Mapping[str, Sequence[Settings]] = SETTINGS) -> list
 
 
 def _with_pixels(settings: Mapping[str, Sequence[Settings]], side: int) -> dict[str, Sequence[Settings]]:
-    """Return settings in which the images of calibration have the side of the audit's, unless they have their own."""
+    """Return settings that have the side of the audit's image where a technique takes one and none is given."""
     return {
-        name: [{**one, "pixels": one.get("pixels", side)} for one in grid] if "pixels" in TECHNIQUES[name].optional else grid
+        name: [{**one, "pixels": one.get("pixels", side)} for one in grid]
+        if name in TECHNIQUES and "pixels" in TECHNIQUES[name].optional
+        else grid
         for name, grid in settings.items()
     }
 

@@ -1,4 +1,4 @@
-"""How a paper codes the layers of a network, as data: the YAML files of a folder, `claims/coding` in this repository."""
+"""How a paper codes the layers of a network, as data: the YAML files of a folder, here `claims/coding`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ class CodingTable(Frozen):
 
     def size_ratio(self, stage: Stage) -> float:
         """Return how many times smaller than fp32 the rows add up to."""
-        return 100 * self.weights / sum(row.weights * getattr(row, stage) for row in self.layers)
+        percent = [row.quantized if stage == "quantized" else row.huffman for row in self.layers]
+        return (
+            100 * self.weights / sum(row.weights * share for row, share in zip(self.layers, percent, strict=True))
+        )
 
     @property
     def mean_bits(self) -> float:

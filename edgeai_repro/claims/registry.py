@@ -139,9 +139,7 @@ def technique(
     """
 
     def register(apply: AnyApply) -> AnyApply:
-        TECHNIQUES[name] = Technique(
-            name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes
-        )
+        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes)
         return apply
 
     return register

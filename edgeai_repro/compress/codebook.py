@@ -85,9 +85,7 @@ class CodedLayer:
         header = HEADER.pack(self.size, len(self.codes), self.coding.bits, self.coding.index_bits)
         (code_lengths, _), (gap_lengths, _) = self._streams()
         codes, gaps = huffman.encode(self.codes, code_lengths), huffman.encode(self.gaps, gap_lengths)
-        return b"".join(
-            (header, self.values.tobytes(), code_lengths.tobytes(), codes, gap_lengths.tobytes(), gaps)
-        )
+        return b"".join((header, self.values.tobytes(), code_lengths.tobytes(), codes, gap_lengths.tobytes(), gaps))
 
 
 def encode(weights: Floats, coding: LayerCoding) -> CodedLayer:
@@ -165,8 +163,9 @@ def _weights(size: int, values: Floats, codes: Bytes, gaps: Bytes) -> Floats:
 class CodedSize:
     """The size of a coded network. All other values than the coded weights are fp32 and count in every size.
 
-    `dense` are the bytes of all values in fp32; `quantized` and `huffman` those of the code before and after Huffman
-    coding. `weights` are those of the coded layers, `kept` those that are not 0, `symbols` these with the fillers.
+    `dense` are the bytes of all values in fp32; `quantized` and `huffman` are those of the code before and after
+    Huffman coding. `weights` are those of the coded layers, `kept` those that are not 0, `symbols` these with the
+    fillers.
     """
 
     dense: int

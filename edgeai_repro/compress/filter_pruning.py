@@ -63,9 +63,7 @@ def prune_to_widths(model: Prunable, widths: Sequence[int], *, ranking: Ranking 
     return keep_filters(model, counts, ranking=ranking, seed=seed)
 
 
-def keep_filters(
-    model: Prunable, counts: Mapping[int, int], *, ranking: Ranking = "l1", seed: int = 0
-) -> Prunable:
+def keep_filters(model: Prunable, counts: Mapping[int, int], *, ranking: Ranking = "l1", seed: int = 0) -> Prunable:
     """Return a smaller network with `counts` filters in the layers of these numbers, as `prune_filters` does."""
     if ranking not in get_args(Ranking):
         raise UserError(f"'ranking' must be known (got {ranking!r}); {did_you_mean(ranking, get_args(Ranking))}")

@@ -46,7 +46,8 @@ def encode(symbols: Symbols, lengths: Lengths) -> bytes:
 def decode(stream: bytes, lengths: Lengths, length: int) -> Symbols:
     """Return the first `length` symbols of a stream of `encode`. Raises ValueError if it ends before."""
     symbols = {(int(bits), int(code)): symbol for symbol, (bits, code) in _table(lengths).items()}
-    decoded, code, bits = [], 0, 0
+    decoded: list[int] = []
+    code = bits = 0
     stream_bits = iter(np.unpackbits(np.frombuffer(stream, np.uint8)).tolist())
     while len(decoded) < length:
         bit = next(stream_bits, None)

@@ -7,7 +7,6 @@ convolution. The merging is timm's.
 from __future__ import annotations
 
 import copy
-from typing import cast
 
 import torch
 from torch import nn
@@ -25,7 +24,7 @@ def reparameterize(model: nn.Module) -> nn.Module:
     from timm.utils.model import reparameterize_model  # not at the top, because timm's import takes seconds
 
     with torch.no_grad():
-        deployed = cast(nn.Module, reparameterize_model(copy.deepcopy(model).eval(), inplace=True))
+        deployed: nn.Module = reparameterize_model(copy.deepcopy(model).eval(), inplace=True)
     if deployed.state_dict().keys() == model.state_dict().keys():
         raise UserError(
             f"'reparameterize' must be applied to a network with branches that timm can merge "

@@ -1,8 +1,9 @@
 """Post-training static quantization: int8 weights and activations, whose ranges are observed beforehand.
 
-A network of torchvision that has a quantizable twin is given to that twin (`fuse_model`, prepare, convert). Any other
-is quantized in FX graph mode. Weights are symmetric with one scale per output channel, activations have one scale per
-tensor. The ranges of activations are observed on random images, so outputs mean nothing; bytes, counts and times do.
+A network of torchvision that has a quantizable twin gives its weights to that twin (`fuse_model`, prepare,
+convert). Any other is quantized in FX graph mode. Weights are symmetric with one scale per output channel;
+activations have one scale per tensor. Their ranges are observed on random images, so accuracy means nothing; bytes,
+counts and times do.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ FLOAT_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
 def quantize(model: nn.Module, *, images: int = 8, pixels: int = 224) -> nn.Module:
     """Return `model` in int8, calibrated on `images` random images of `pixels` × `pixels`, in eval mode.
 
-    The engine is torch's current one. Layers that the network does not run in eval mode, such as GoogLeNet's auxiliary
-    classifiers, stay as they are; FX graph mode drops them. `model` does not change. Raises UserError for a network
-    that FX cannot trace or torch cannot quantize.
+    The engine is torch's current one. Layers that the network does not run in eval mode, such as GoogLeNet's
+    auxiliary classifiers, stay as they are; FX graph mode drops them. `model` does not change. Raises UserError for
+    a network that FX cannot trace or torch cannot quantize.
     """
     batches = [random_images(min(BATCH, images - start), pixels, seed=start) for start in range(0, images, BATCH)]
     twin = _twin(model)
@@ -84,11 +85,11 @@ def _twin(model: nn.Module) -> nn.Module | None:
     """Return torchvision's quantizable network with the tensors of `model`, None if there is none."""
     state = model.state_dict()
     shapes = {name: tensor.shape for name, tensor in state.items()}
-    head = next((layer for layer in reversed(list(model.modules())) if isinstance(layer, nn.Linear)), None)
-    for build in TWINS.get(type(model), ()) if head is not None else ():
+    heads = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    for build in TWINS.get(type(model), ()) if heads else ():
         with torch.device("meta"), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The default weight initialization of", FutureWarning)
-            twin = build(weights=None, num_classes=head.out_features)
+            twin = build(weights=None, num_classes=heads[-1].out_features)
         if {name: tensor.shape for name, tensor in twin.state_dict().items()} == shapes:
             twin.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)
             return twin.eval()
@@ -97,13 +98,13 @@ def _twin(model: nn.Module) -> nn.Module | None:
 
 def _in_eager_mode(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
     cast(Any, model).fuse_model(is_qat=False)
-    model.qconfig = _qconfig()
+    model.qconfig = _qconfig()  # type: ignore[assignment]  # how torch.ao is configured
     for layer in _layers_not_run(model, batches[0]):
-        layer.qconfig = None
-    prepare(model, inplace=True)
+        layer.qconfig = None  # type: ignore[assignment]
+    prepare(model, inplace=True)  # type: ignore[no-untyped-call]
     for batch in batches:
         model(batch)
-    return cast(nn.Module, convert(model, inplace=True))
+    return cast(nn.Module, convert(model, inplace=True))  # type: ignore[no-untyped-call]
 
 
 def _in_graph_mode(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
@@ -122,7 +123,9 @@ def _qconfig() -> QConfig:
     torch's default for activations, a histogram, which takes longer.
     """
     activation = MinMaxObserver.with_args(reduce_range=engine() in ("x86", "fbgemm"))
-    return QConfig(activation=activation, weight=default_per_channel_weight_observer)
+    return QConfig(  # type: ignore[no-untyped-call]
+        activation=activation, weight=default_per_channel_weight_observer
+    )
 
 
 def _layers_not_run(model: nn.Module, images: Tensor) -> list[nn.Module]:

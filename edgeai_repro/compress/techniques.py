@@ -121,7 +121,7 @@ def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterat
 
 @technique("filter_pruning", optional=("plan", "widths", "rate", "ranking", "retraining"))
 def filter_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """Filters of a CIFAR network cut by a plan, to widths or at a rate, ranked within a layer; not retrained here."""
+    """Filters of a CIFAR network cut by a plan, to widths or at a rate, ranked by layer; not retrained here."""
     from edgeai_repro.claims.recipe_files import read_plan
     from edgeai_repro.compress.filter_pruning import prune_filters, prune_to_widths, sites
     from edgeai_repro.networks.resnet_cifar import ResNetCifar
@@ -179,11 +179,9 @@ def _code_sizes(model: nn.Module) -> Settings:
     return {"code_bytes": size.huffman, "code_bytes_before_Huffman": size.quantized}
 
 
-@technique(
-    "codebook", optional=("table", "density", "conv_bits", "linear_bits", "index_bits"), notes=_code_sizes
-)
+@technique("codebook", optional=("table", "density", "conv_bits", "linear_bits", "index_bits"), notes=_code_sizes)
 def codebook(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """Deep Compression: each layer pruned, its weights shared by k-means, positions relative; both Huffman-coded."""
+    """Deep Compression: each layer pruned, its values shared by k-means, positions relative, all Huffman-coded."""
     from edgeai_repro.claims.coding_tables import read_table
     from edgeai_repro.compress.codebook import compress, from_table, uniform
 
