@@ -166,7 +166,9 @@ def _comparison_problems(claim: Claim) -> Iterator[str]:
 
 
 def _setting_problems(claim: Claim, paper: Paper) -> Iterator[str]:
-    known = TECHNIQUES[claim.technique].settings if claim.technique in TECHNIQUES else ()
+    technique = TECHNIQUES.get(claim.technique)
+    required, optional = (technique.settings, technique.optional) if technique else ((), ())
+    known = (*required, *optional)
     for name in claim.settings:
         if name in conditions_of(claim, paper):
             yield f"'settings.{name}' is a condition of {claim.metric!r}; move it to 'conditions'"
@@ -174,7 +176,7 @@ def _setting_problems(claim: Claim, paper: Paper) -> Iterator[str]:
             takes = f"it takes {_listed(known)}"
             yield f"'settings.{name}' must be a setting of {claim.technique!r} ({takes}); remove it"
     deployed = claim.metric in METRICS and METRICS[claim.metric].source == "deployed"  # the bundle has settings
-    for name in known:
+    for name in required:
         if name not in claim.settings and not deployed:
             yield f"'settings.{name}' is missing: {claim.technique!r} needs it; add it"
 

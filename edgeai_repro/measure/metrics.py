@@ -217,6 +217,7 @@ def _comparisons(
             None if actual is None else compare(actual(other), actual(own)),
             settings=settings,
             conditions=networks.conditions(model, conditions),
+            notes=own.notes,
             seconds=own.seconds,
         )
 
@@ -234,6 +235,7 @@ def _amounts(
             None if actual is None else actual(profile) / unit,
             settings=settings,
             conditions=networks.conditions(model, conditions),
+            notes=profile.notes,
             seconds=profile.seconds,
         )
 
