@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 UNCOMPRESSED = "none"
 RUNTIME = "runtime"  # the condition that a claim on a deployed model gives
 SourceName = Literal["compressed", "trained", "deployed"]
+Compares = Literal["never", "sometimes", "always"]
 Better = Literal["higher", "lower"]
 S = TypeVar("S")
 # A metric: (source, claim, model name) -> the rows of that model.
@@ -24,6 +25,8 @@ Measure = Callable[[S, "Claim", str], Iterable[Measurement]]
 # A technique: (network, list of settings) -> one new network per entry of the list. Networks are torch modules,
 # which this package does not import.
 Apply = Callable[[Any, Sequence[Settings]], Iterator[Any]]
+# What a row adds for the reader about a compressed network, for example the share of its layers that stayed fp32.
+Describe = Callable[[Any], Settings]
 AnyApply = TypeVar("AnyApply", bound=Apply)
 
 
@@ -38,10 +41,11 @@ class Source(Protocol):
 class MetricGroup(Generic[S]):
     """The metrics that are measured on one kind of source; `S` is what their functions may ask of it.
 
-    A claim on any of them may list `needs`.
+    A claim may give the `conditions` to every metric of the group, and list the `needs`.
     """
 
     source: SourceName
+    conditions: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     functions: dict[str, Measure[S]] = field(default_factory=dict)
 
@@ -54,9 +58,9 @@ class Metric:
     `is_count` is true if the actual value itself is a count, so that what is not counted can only add to it.
     `better` says which end is better, for claims with "up to". `deflated` asks for deflated bytes
     in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
-    and may give those of `optional`; `values` are those that a condition may have. `techniques` are those that the
-    metric can measure, all if it names none. `over` is the setting whose values make one row, a trend. A claim may
-    list `needs`: what must be here.
+    and may give those of `optional`; `values` are those that a condition may have. `compares` is whether a claim
+    names the other network, `against`. `techniques` are those that the metric can measure, all if it names none.
+    `over` is the setting whose values make one row, a trend. A claim may list `needs`: what must be here.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Metric:
     deflated: bool
     conditions: tuple[str, ...]
     optional: tuple[str, ...]
+    compares: Compares
     description: str
     better: Better | None
     counter: str
@@ -81,7 +86,7 @@ class Technique:
     """A technique: `apply` yields one new network per entry of a list of settings, in its order.
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
-    claim must give.
+    claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
     """
 
     name: str
@@ -89,6 +94,8 @@ class Technique:
     settings: tuple[str, ...]
     apply: Apply
     description: str
+    optional: tuple[str, ...] = ()
+    notes: Describe = lambda _: {}
 
 
 METRICS: dict[str, Metric] = {}
@@ -104,6 +111,7 @@ def metric(
     deflated: bool = False,
     conditions: Sequence[str] = (),
     optional: Sequence[str] = (),
+    compares: Compares = "never",
     better: Better | None = None,
     counter: str = "",
     is_count: bool = False,
@@ -131,7 +139,8 @@ def metric(
             has_actual,
             deflated,
             tuple(conditions),
-            tuple(optional),
+            (*optional, *(name for name in group.conditions if name not in (*conditions, *optional))),
+            compares,
             _summary(measure),
             better,
             counter,
@@ -147,11 +156,17 @@ def metric(
 
 
 def technique(
-    name: str, *, base: str = UNCOMPRESSED, settings: Sequence[str] = ()
+    name: str,
+    *,
+    base: str = UNCOMPRESSED,
+    settings: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    notes: Describe = lambda _: {},
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
-    It must not change the network that it is given. The first line of its docstring describes it. Example::
+    It must not change the network that it is given. The first line of its docstring describes it. `settings` must
+    be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -160,7 +175,7 @@ def technique(
     """
 
     def register(apply: AnyApply) -> AnyApply:
-        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply))
+        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes)
         return apply
 
     return register
