@@ -22,11 +22,15 @@ from edgeai_repro.measure.counting.run import example_inputs
 from edgeai_repro.measure.latency.threads import torch_threads, usable_cores
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
-# One setting per technique, to show its effect. Callers of `audit` can pass others.
+# One setting per technique, to show its effect. Callers of `audit` can pass others. The densities and bits of
+# `codebook` are those of AlexNet's and VGG-16's large layers (Han et al. 2016, Tables 4 and 5).
 SETTINGS: Mapping[str, Sequence[Settings]] = {
     "unstructured_pruning": ({"sparsity": 0.8},),
     "structured_pruning": ({"target": 0.8},),
     "combined": ({"target": 0.8},),
+    "filter_pruning": ({"rate": 0.5, "ranking": "l1"},),
+    "static_quantization": ({"random_images": 8},),
+    "codebook": ({"density": 0.1, "conv_bits": 8, "linear_bits": 5, "index_bits": 4},),
 }
 
 
@@ -63,7 +67,7 @@ def audit(
     side = resolution or source.resolution
     inputs = source.inputs or example_inputs(source.model, side)
     report = on_progress or (lambda _: None)
-    grid = {**SETTINGS, **(settings or {})}
+    grid = _with_pixels({**SETTINGS, **(settings or {})}, side)
     with torch_threads(threads or usable_cores()):
         rows: list[Row] = []
         models: list[nn.Module | None] = []
@@ -110,3 +114,13 @@ def techniques_of(settings: Mapping[str, Sequence[Settings]] = SETTINGS) -> list
         for name, technique in TECHNIQUES.items()
         if technique.installed and (name in settings or not technique.settings)
     ]
+
+
+def _with_pixels(settings: Mapping[str, Sequence[Settings]], side: int) -> dict[str, Sequence[Settings]]:
+    """Return settings that have the side of the audit's image where a technique takes one and none is given."""
+    return {
+        name: [{**one, "pixels": one.get("pixels", side)} for one in grid]
+        if name in TECHNIQUES and "pixels" in TECHNIQUES[name].optional
+        else grid
+        for name, grid in settings.items()
+    }

@@ -13,7 +13,7 @@ from edgeai_repro.audit.latency import Call, time_models
 from edgeai_repro.audit.operators import describe_operators
 from edgeai_repro.audit.schema import ReportedAndActual, Row
 from edgeai_repro.claims.registry import UNCOMPRESSED
-from edgeai_repro.compress.techniques import Variant, apply
+from edgeai_repro.compress.techniques import Variant, apply, notes_on
 from edgeai_repro.errors import one_line
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
@@ -65,6 +65,7 @@ def count_row(model: nn.Module, inputs: Inputs, technique: str, setting: Setting
     return Row(
         technique=technique,
         settings=dict(setting),
+        notes=dict(attempt("notes", lambda: notes_on(model, technique)) or {}),
         parameters=ReportedAndActual(
             reported=sum(parameter.numel() for parameter in model.parameters()),
             actual=None if stored is None else stored.parameters,

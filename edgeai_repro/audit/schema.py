@@ -92,11 +92,12 @@ class Row(Frozen):
     `activation_macs` are products of two activations. `bit_operations` are MACs × bits of a weight × bits of an
     activation; `fp32_macs` are those of 32 × 32 bits. `bytes` are the size of the saved state_dict or of the file,
     `deflated_bytes` of its tensors after deflate. `seconds` is the time that compressing and counting took.
-    `problem` says what couldn't be compressed, counted or timed.
+    `notes` are the technique's about its result. `problem` says what couldn't be compressed, counted or timed.
     """
 
     technique: str
     settings: dict[str, Setting] = Field(default_factory=dict)
+    notes: dict[str, Setting] = Field(default_factory=dict)
     parameters: ReportedAndActual | None = None
     nonzero_parameters: NonNegativeInt | None = None
     macs: ReportedAndActual | None = None

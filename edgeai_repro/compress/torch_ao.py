@@ -19,7 +19,7 @@ PREFERENCE = ("x86", "onednn", "qnnpack", "fbgemm")  # used if torch has set no 
 
 def quantize(model: nn.Module, engine_name: str | None = None) -> nn.Module:
     """Replace each nn.Linear in `model` by a layer packed for an engine (None: the current one), in place."""
-    with _engine_set(engine_name), quiet_deprecations():
+    with engine_set(engine_name), quiet_deprecations():
         quantized: nn.Module = quantize_dynamic(  # type: ignore[no-untyped-call]
             model, {nn.Linear}, dtype=torch.qint8, inplace=True
         )
@@ -39,7 +39,7 @@ def to_tensors(layer: DynamicLinear) -> dict[str, Tensor]:
 
 def from_tensors(weight: Tensor, scale: Tensor, zero_point: Tensor, bias: Tensor | None = None) -> DynamicLinear:
     """Return the layer of the tensors of `to_tensors`, packed for the current engine."""
-    with _engine_set(None), quiet_deprecations():
+    with engine_set(None), quiet_deprecations():
         if scale.ndim:
             quantized = torch._make_per_channel_quantized_tensor(weight, scale, zero_point, 0)
         else:
@@ -67,7 +67,7 @@ def quiet_deprecations() -> Iterator[None]:
 
 
 @contextmanager
-def _engine_set(name: str | None) -> Iterator[None]:
+def engine_set(name: str | None) -> Iterator[None]:
     """Set torch's quantization engine inside the block and restore it afterwards; None sets the current one."""
     supported = [known for known in torch.backends.quantized.supported_engines if known != NO_ENGINE]
     name = engine() if name is None else name
