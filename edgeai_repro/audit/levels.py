@@ -87,7 +87,7 @@ def _on_grid(channels: Array) -> tuple[Array, Array]:
     gaps = np.diff(ordered, axis=1)
     extent = ordered[:, -1] - ordered[:, 0]
     real = gaps > extent[:, None] * 1e-6  # equal values, rounded
-    varied = np.count_nonzero(real, axis=1) > 1  # a constant lies on any grid
+    varied = _distinct(channels) > 2  # a constant lies on any grid, also with zeros
     nearest = np.where(real, gaps, np.inf).min(axis=1)
     on_grid, levels = np.zeros(len(channels), bool), np.zeros(len(channels), np.int64)
     for divisor in range(1, STEPS + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,12 @@ def describe_weights(graph: Graph) -> Weights:
     )
 
 
-def _left_out(work: Work) -> list[str]:
-    """Return what the count lacks, in words."""
-    reasons = {"have no rule": work.uncounted, "have an unknown shape": work.shapeless}
-    return [
-        f"{', '.join(names(operators))} {reason}; the MACs are a lower bound"
-        for reason, operators in reasons.items()
-        if operators
-    ]
+def _left_out(work: Work) -> Iterator[str]:
+    """Yield what the count lacks, in words."""
+    reasons = {"has no rule": work.uncounted, "has an unknown shape": work.shapeless}
+    texts = [f"{', '.join(names(operators))} {reason}" for reason, operators in reasons.items() if operators]
+    if texts:
+        yield f"{'; '.join(texts)}; the MACs are a lower bound"
 
 
 def _total_bytes(path: Path, graph: Any) -> int:

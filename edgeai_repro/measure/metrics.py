@@ -19,6 +19,7 @@ Pair = tuple[Quantity, Quantity | None]
 PARAMETERS: Pair = (lambda profile: profile.reported.parameters, lambda profile: profile.actual.parameters)
 MACS: Pair = (lambda profile: profile.reported.macs, lambda profile: profile.actual.macs)
 BYTES: Pair = (lambda profile: profile.state_dict_bytes, None)
+QUANTIZED_LINEARS = ("dynamic_quantization", "torchao_int8_dynamic")
 metric = partial(registry.metric, group=COMPRESSED)
 
 
@@ -152,14 +153,14 @@ def size_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Me
     return _ratios(networks, claim, model, BYTES)
 
 
-@metric("linear_share_params", unit="points", better="lower", techniques=["dynamic_quantization"])
+@metric("linear_share_params", unit="points", better="lower", techniques=QUANTIZED_LINEARS)
 def linear_share_params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
     savings = _linear_savings(networks, claim, model)
     yield _distance(claim, model, savings, abs(savings["reported_parameters_saved"] - savings["share_of_linear"]))
 
 
-@metric("linear_share_bytes", unit="points", better="lower", techniques=["dynamic_quantization"])
+@metric("linear_share_bytes", unit="points", better="lower", techniques=QUANTIZED_LINEARS)
 def linear_share_bytes(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
     savings = _linear_savings(networks, claim, model)
