@@ -1,0 +1,1 @@
+"""What other counters say of a network, and what each of them misses."""
