@@ -9,16 +9,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgeai_repro.audit.counters import counter_rows
 from edgeai_repro.audit.latency import Call, time_models
 from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
-from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
+from edgeai_repro.audit.schema import Audit, CounterRow, ReportedAndActual, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress.techniques import Variant, apply
-from edgeai_repro.errors import one_line
+from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
+from edgeai_repro.measure.counters.adapters import COUNTERS
+from edgeai_repro.measure.counting.inputs import example_inputs
 from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
 from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
@@ -30,6 +33,8 @@ SETTINGS: Mapping[str, Sequence[Settings]] = {
     "combined": ({"target": 0.8},),
 }
 
+COUNTED_BY_OTHERS = (UNCOMPRESSED, "dynamic_quantization")  # most counters see no other difference
+
 
 def audit(
     model: nn.Module | str,
@@ -39,6 +44,7 @@ def audit(
     settings: Mapping[str, Sequence[Settings]] | None = None,
     latency: bool = True,
     threads: int | None = None,
+    counters: bool = False,
     on_progress: Callable[[str], object] | None = None,
 ) -> Audit:
     """Return the effect of every known technique on a model, and warnings where common counters mislead.
@@ -47,12 +53,15 @@ def audit(
     accepts, or the path of an ONNX file, which is counted but not compressed. The module is not changed.
     `resolution` is in pixels (None: the model's own, else 224); `classes` are those of a model built by name.
     `settings` replaces `SETTINGS` by technique; an empty list leaves a technique out. Without `latency` nothing is
-    timed. `threads` is the number of threads per image (None: one per usable core).
+    timed. `threads` is the number of threads per image (None: one per usable core). With `counters` other counters
+    count the uncompressed and the quantized model, too, and it is found out what each of them misses.
     `on_progress` is called after each step with its name: a technique, or "latency" once all are timed. All
     compressed models stay in memory until then. A model that can't be compressed, counted or timed has a row with
     the reason. Raises UserError if there is no such model.
     """
     if isinstance(model, str) and Path(model).suffix == ".onnx":
+        if counters:
+            raise UserError(f"'counters' need a network of torch (got {model}); leave out --counters")
         from edgeai_repro.audit.onnx_file import audit_file
 
         return audit_file(Path(model), latency=latency, threads=threads)
@@ -72,6 +81,7 @@ def audit(
         if latency:
             rows = _with_latency(rows, models, random_images(1, side))
             report("latency")
+        counted = list(_counted_by_others(rows, models, side, report)) if counters else []
         shares = _parameter_shares(source.model)
         return Audit(
             model=source.name,
@@ -80,6 +90,7 @@ def audit(
             shares=shares,
             rows=rows,
             warnings=find_warnings(rows, shares),
+            counters=counted,
             environment=environment.describe(),
         )
 
@@ -87,6 +98,21 @@ def audit(
 def techniques_of(settings: Mapping[str, Sequence[Settings]] = SETTINGS) -> list[str]:
     """Return the techniques that an audit can apply: those that need no settings, and those that have some."""
     return [name for name, technique in TECHNIQUES.items() if name in settings or not technique.settings]
+
+
+def counter_steps() -> int:
+    """Return how often an audit with counters reports progress for them."""
+    return len(COUNTERS) * len(COUNTED_BY_OTHERS)
+
+
+def _counted_by_others(
+    rows: Sequence[Row], models: Sequence[nn.Module | None], resolution: int, report: Callable[[str], object]
+) -> Iterator[CounterRow]:
+    """Yield what other counters say before and after quantization."""
+    for row, model in zip(rows, models, strict=True):
+        if model is not None and row.technique in COUNTED_BY_OTHERS:
+            actual = row.macs.actual if row.macs else None
+            yield from counter_rows(model, row.technique, example_inputs(model, resolution), actual, report)
 
 
 def _counted(
