@@ -21,7 +21,7 @@ from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
 from edgeai_repro.measure.counters.adapters import COUNTERS
-from edgeai_repro.measure.counting.inputs import example_inputs
+from edgeai_repro.measure.counting.run import example_inputs
 from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
 from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION

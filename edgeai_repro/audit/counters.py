@@ -11,7 +11,7 @@ from edgeai_repro.audit.schema import CounterRow
 from edgeai_repro.errors import MissingRequirement, one_line
 from edgeai_repro.measure.counters.adapters import COUNTERS, Counter, CounterError
 from edgeai_repro.measure.counters.attribution import counted_calls, explain
-from edgeai_repro.measure.counting.inputs import Inputs
+from edgeai_repro.measure.counting.run import Inputs
 
 Explain = Callable[[Counter, int], list[str]]
 

@@ -71,7 +71,11 @@ def _counters(audit: Audit) -> Iterator[RenderableType]:
         table.add_column("what differs from the actual MACs")
         for row in audit.counters:
             if row.technique == counted.technique:
-                numbers = _number(row.macs), "" if row.ratio is None else f"{row.ratio:.1%}", _number(row.parameters)
+                numbers = (
+                    _number(row.macs),
+                    "" if row.ratio is None else f"{row.ratio:.1%}",
+                    _number(row.parameters),
+                )
                 table.add_row(f"{row.counter}\n{row.provider}", *numbers, row.problem or "\n".join(row.differences))
         yield table
 

@@ -37,10 +37,16 @@ COUNTER = ("counts.py", "counting/*.py")  # below edgeai_repro/measure
 
 
 def main(
-    only: Annotated[list[str] | None, typer.Option(help="Only networks whose id or family matches, 'timm:vit*'.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only networks whose id or family matches, 'timm:vit*'.")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Networks counted at the same time.")] = 2,
-    results: Annotated[Path, typer.Option(help="File of the results, JSON lines.")] = ROOT / "runs" / "count-sweep.jsonl",
-    write: Annotated[bool, typer.Option("--write/--no-write", help="Write docs/counters.md if all are counted.")] = True,
+    results: Annotated[Path, typer.Option(help="File of the results, JSON lines.")] = ROOT
+    / "runs"
+    / "count-sweep.jsonl",
+    write: Annotated[
+        bool, typer.Option("--write/--no-write", help="Write docs/counters.md if all are counted.")
+    ] = True,
 ) -> None:
     """Count every network of torchvision and timm, compare the counts with torch's, and write docs/counters.md."""
     every = networks()
@@ -51,7 +57,9 @@ def main(
     with tqdm(total=len(chosen), initial=len(chosen) - len(left), unit="network", disable=None) as bar:
         for comparison in compare_all(left, processes):
             known[comparison.id] = comparison
-            write_text(results, "".join(f"{json.dumps({'code': code, **one.model_dump()})}\n" for one in known.values()))
+            write_text(
+                results, "".join(f"{json.dumps({'code': code, **one.model_dump()})}\n" for one in known.values())
+            )
             bar.update()
     found = [known[network.id] for network in chosen]
     print("\n".join(count_sweep_page.summary(found)))

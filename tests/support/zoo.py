@@ -53,10 +53,16 @@ def networks() -> list[Network]:
 
     return [
         *(
-            Network("torchvision", name, models.get_model_builder(name).__module__.removeprefix("torchvision.models."))
+            Network(
+                "torchvision", name, models.get_model_builder(name).__module__.removeprefix("torchvision.models.")
+            )
             for name in models.list_models()
         ),
-        *(Network("timm", name, family) for family in timm.list_modules() for name in timm.list_models(module=family)),
+        *(
+            Network("timm", name, family)
+            for family in timm.list_modules()
+            for name in timm.list_models(module=family)
+        ),
     ]
 
 

@@ -19,9 +19,10 @@ from torch import nn
 
 from edgeai_repro.errors import MissingRequirement, one_line, require_known
 from edgeai_repro.measure.counters.providers import providers
+from edgeai_repro.measure.counting.run import Inputs
 from edgeai_repro.networks.convnext import clone_sharing_tensors
 
-Inputs = tuple[Any, ...]
+
 Numbers = tuple[float, float | None]  # MACs, and parameters if the counter counts them
 EXTRA = "edgeai-repro[counters]"
 

@@ -11,7 +11,7 @@ from torch import nn
 from edgeai_repro.measure import counts
 from edgeai_repro.measure.counters.adapters import Counter, CounterError
 from edgeai_repro.measure.counters.calls import Call, calls_of
-from edgeai_repro.measure.counting.inputs import Inputs
+from edgeai_repro.measure.counting.run import Inputs
 
 ROUNDING = 0.001  # of the actual count; the parts must add up to the whole as closely as that
 SHOWN = 0.0005  # of the actual count; smaller parts are added up in one sentence
@@ -54,7 +54,12 @@ def counted_calls(model: nn.Module, inputs: Inputs) -> list[CountedCall]:
     """Return the calls of a network with the actual MACs of each."""
     return [
         CountedCall(
-            call, {work.operator: work.macs for work in counts.by_operator(call.network, inputs=call.inputs) if work.macs}
+            call,
+            {
+                work.operator: work.macs
+                for work in counts.by_operator(call.network, inputs=call.inputs)
+                if work.macs
+            },
         )
         for call in calls_of(model, inputs)
     ]
@@ -103,7 +108,11 @@ def _words(one: CountedCall, macs: int) -> str:
     if one.macs and extra == elements:
         return f"counts an operation per output of {name}, as for a bias"
     per_element = extra / elements if elements else 0.0
-    much = f"{per_element:.0f} operation{'s'[: round(per_element) != 1]} per output" if per_element >= 1 else "operations"
+    much = (
+        f"{per_element:.0f} operation{'s'[: round(per_element) != 1]} per output"
+        if per_element >= 1
+        else "operations"
+    )
     return f"counts {much} of {name}" + (" beyond the products" if one.macs else "")
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from edgeai_repro.measure.counting.inputs import Inputs, runnable_clone
+from edgeai_repro.measure.counting.run import Inputs, runnable_clone
 
 CONTAINERS = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict)
 # Layers of torch that run as one operator instead of calling their children, if torch's fast path is on.
