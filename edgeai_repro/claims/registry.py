@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 UNCOMPRESSED = "none"
 SourceName = Literal["compressed", "trained", "deployed"]
+Better = Literal["higher", "lower"]
 S = TypeVar("S")
 # A metric: (source, claim, model name) -> the rows of that model.
 Measure = Callable[[S, "Claim", str], Iterable[Measurement]]
@@ -44,7 +45,9 @@ class MetricGroup(Generic[S]):
 class Metric:
     """A metric: its unit, the source that measures it, and the conditions that a claim gives it.
 
-    `has_actual` is true if the actual quantity can differ from the reported one. `deflated` asks for deflated bytes
+    `has_actual` is true if the actual quantity can differ from the reported one, which is that of `counter`.
+    `is_count` is true if the actual value itself is a count, so that what is not counted can only add to it.
+    `better` says which end is better, for claims with "up to". `deflated` asks for deflated bytes
     in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
     and may give those of `optional`.
     """
@@ -57,6 +60,9 @@ class Metric:
     conditions: tuple[str, ...]
     optional: tuple[str, ...]
     description: str
+    better: Better | None
+    counter: str
+    is_count: bool
 
 
 @dataclass(frozen=True)
@@ -87,13 +93,16 @@ def metric(
     deflated: bool = False,
     conditions: Sequence[str] = (),
     optional: Sequence[str] = (),
+    better: Better | None = None,
+    counter: str = "",
+    is_count: bool = False,
 ) -> Callable[[Measure[S]], Measure[S]]:
     """Register a metric: a function (source, claim, model name) that yields the rows of the model.
 
     The first line of its docstring describes it. `edgeai_repro.metric` is this function for freshly compressed
     models. Example::
 
-        @metric("bits_reduction", unit="%")
+        @metric("bits_reduction", unit="%", better="higher")
         def bits_reduction(models, claim, model):
             ...
     """
@@ -109,6 +118,9 @@ def metric(
             tuple(conditions),
             tuple(optional),
             _summary(measure),
+            better,
+            counter,
+            is_count,
         )
         return measure
 

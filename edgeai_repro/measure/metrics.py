@@ -20,13 +20,13 @@ Quantity = Callable[[Profile], float]
 metric = partial(registry.metric, group=COMPRESSED)
 
 
-@metric("size_reduction", unit="%")
+@metric("size_reduction", unit="%", better="higher")
 def size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Bytes saved in the file of the state_dict, compared with the uncompressed model."""
     return _reductions(models, claim, model, reported=lambda profile: profile.state_dict_bytes)
 
 
-@metric("params_reduction", unit="%", has_actual=True)
+@metric("params_reduction", unit="%", better="higher", counter="parameters()", has_actual=True)
 def params_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters saved: reported by parameters(), actual by the weights that are stored."""
     return _reductions(
@@ -38,7 +38,7 @@ def params_reduction(models: CompressedModels, claim: Claim, model: str) -> Iter
     )
 
 
-@metric("macs_reduction", unit="%", has_actual=True)
+@metric("macs_reduction", unit="%", better="higher", counter="thop", has_actual=True)
 def macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
     return _reductions(
@@ -50,7 +50,7 @@ def macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterat
     )
 
 
-@metric("executed_macs_reduction", unit="%", has_actual=True)
+@metric("executed_macs_reduction", unit="%", better="higher", counter="thop", has_actual=True)
 def executed_macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved, with a note of the share on zero weights, which most runtimes do not skip."""
     dense = models.profile(model).actual
@@ -60,7 +60,7 @@ def executed_macs_reduction(models: CompressedModels, claim: Claim, model: str) 
         yield row.model_copy(update={"notes": {**row.notes, "macs_on_zero_weights": on_zeros}})
 
 
-@metric("added_size_reduction", unit="points")
+@metric("added_size_reduction", unit="points", better="higher")
 def added_size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Points of bytes that pruning and quantizing together save beyond the better of the two."""
     dense = models.profile(model)
@@ -75,7 +75,7 @@ def added_size_reduction(models: CompressedModels, claim: Claim, model: str) -> 
         yield _row(claim, model, added, settings=settings, seconds=both.seconds)
 
 
-@metric("compression_trend", unit="τ", deflated=True)
+@metric("compression_trend", unit="τ", better="higher", deflated=True)
 def compression_trend(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
     from edgeai_repro.evidence.statistics import kendall_trend
@@ -118,7 +118,15 @@ def imbalance(models: CompressedModels, claim: Claim, model: str) -> Iterator[Me
         yield _row(claim, model, 100 * share, notes={"share": name})
 
 
-@metric("params", unit="M", has_actual=True, conditions=("resolution", "classes"))
+@metric(
+    "params",
+    unit="M",
+    better="lower",
+    counter="parameters()",
+    is_count=True,
+    has_actual=True,
+    conditions=("resolution", "classes"),
+)
 def params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Millions of parameters: reported by parameters(), actual by the weights that are stored."""
     for settings, conditions, (reported, actual) in _counted(models, claim, model):
@@ -126,7 +134,15 @@ def params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measu
         yield _row(claim, model, *millions, settings=settings, conditions=conditions)
 
 
-@metric("macs", unit="G", has_actual=True, conditions=("resolution", "classes"))
+@metric(
+    "macs",
+    unit="G",
+    better="lower",
+    counter="thop",
+    is_count=True,
+    has_actual=True,
+    conditions=("resolution", "classes"),
+)
 def macs(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Billions of multiply-accumulates for one image: reported by thop, actual by the products computed."""
     for settings, conditions, (reported, actual) in _counted(models, claim, model):
@@ -144,14 +160,14 @@ def _counted(
         yield settings, conditions, counts
 
 
-@metric("linear_share_params", unit="points")
+@metric("linear_share_params", unit="points", better="lower")
 def linear_share_params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
     savings = _linear_savings(models, claim, model)
     yield _distance(claim, model, savings, abs(savings["reported_parameters_saved"] - savings["share_of_linear"]))
 
 
-@metric("linear_share_bytes", unit="points")
+@metric("linear_share_bytes", unit="points", better="lower")
 def linear_share_bytes(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
     savings = _linear_savings(models, claim, model)
