@@ -62,6 +62,9 @@ def main(
             )
             bar.update()
     found = [known[network.id] for network in chosen]
+    for one in found:
+        if one.outcome not in ("agrees", "explained"):
+            print(f"{one.id}: {one.outcome}, {count_sweep_page.reason(one)}")
     print("\n".join(count_sweep_page.summary(found)))
     if write and len(chosen) == len(every):
         write_text(PAGE, count_sweep_page.page(found))

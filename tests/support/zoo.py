@@ -86,7 +86,7 @@ def candidates(network: Network) -> Iterator[Built]:
 
 
 def first_that_runs(network: Network) -> tuple[Built, Reference]:
-    """Return the first of the candidates that torch can count, and its count. Raises whatever the last one raises."""
+    """Return the first candidate that torch can count, and its count. Raises whatever the last one raises."""
     problem: Exception = ValueError("can't be built on the meta device")
     for built in candidates(network):
         try:
@@ -154,7 +154,7 @@ def _on_meta(network: Network) -> Built:
 
 
 def _moved_to_meta(network: Network) -> Built:
-    """Build with values for all but the parameters, for constructors that compute with them; then drop the values."""
+    """Build with values for all but the parameters, for constructors that compute; then drop all values."""
     with _parameters_stay_on_meta():
         model = _create(network)
         inputs = _inputs(network, model)

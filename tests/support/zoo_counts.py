@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -36,12 +37,12 @@ class Comparison(Frozen):
     device: str = ""
     macs: int = 0
     torch_macs: int = 0
-    missing: dict[str, int] = {}
+    missing: dict[str, int] = Field(default_factory=dict)
     parameters: int = 0
     torch_parameters: int = 0
     quantized: bool = False
     int8: bool = False
-    uncounted: list[str] = []
+    uncounted: list[str] = Field(default_factory=list)
     refused: str = ""
     fails: str = ""
     seconds: float = 0.0
@@ -106,7 +107,7 @@ def compare(network: Network, actual: CountActual = count_actual) -> Comparison:
 
 
 def missing_macs(built: Built) -> dict[str, int]:
-    """Return the MACs of operators that FlopCounterMode has no formula for, by operator, counted by closed forms."""
+    """Return the MACs of operators that FlopCounterMode has no formula for, by operator, in closed form."""
     with torch.no_grad(), _Missing() as observer:
         built.model(*built.inputs)
     return dict(observer.macs)

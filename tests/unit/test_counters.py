@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from edgeai_repro.measure.counting.run import Inputs
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,7 +20,6 @@ from edgeai_repro.measure.counters import adapters
 from edgeai_repro.measure.counters.adapters import COUNTERS, Counter, CounterError
 from edgeai_repro.measure.counters.attribution import counted_calls, explain
 from edgeai_repro.measure.counters.providers import providers
-from edgeai_repro.measure.counting.run import Inputs
 
 TOKENS, WIDTH, HEADS = 50, 64, 4
 LINEAR = WIDTH * WIDTH * TOKENS
@@ -37,20 +37,24 @@ class Attention(nn.Module):
         self.out = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return the tokens, mixed."""
         parts = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2) for part in self.into(tokens).chunk(3, -1))
         mixed: Tensor = functional.scaled_dot_product_attention(*parts)
         return self.out(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
 
 def tokens() -> Inputs:
+    """Return one sequence of tokens."""
     return (torch.zeros(1, TOKENS, WIDTH),)
 
 
 def image() -> Inputs:
+    """Return one small image."""
     return (torch.zeros(1, 8, 16, 16),)
 
 
 def convolution() -> nn.Module:
+    """Return a network of one convolution without biases."""
     return nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, bias=False))
 
 
@@ -64,11 +68,13 @@ def differences(name: str | Counter, network: nn.Module, inputs: Inputs) -> list
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_every_counter_gives_the_products_of_a_convolution_and_finds_nothing_missing(name: str) -> None:
+    """Return a network of one convolution without biases."""
     assert COUNTERS[name].count(convolution(), image()).macs == CONVOLUTION
     assert differences(name, convolution(), image()) == []
 
 
 def test_torchinfo_counts_a_linear_layer_once_however_many_tokens_pass_it() -> None:
+    """Return one sequence of tokens."""
     network = nn.Sequential(nn.Linear(WIDTH, WIDTH, bias=False))
 
     assert COUNTERS["torchinfo"].count(network, tokens()).macs == LINEAR / TOKENS
@@ -77,6 +83,7 @@ def test_torchinfo_counts_a_linear_layer_once_however_many_tokens_pass_it() -> N
 
 @pytest.mark.parametrize("name", ["thop", "fvcore", "torch-pruning"])
 def test_a_counter_without_a_rule_for_attention_is_found_out(name: str) -> None:
+    """The share is that of the products of two activations."""
     share = 100 * PRODUCTS / (4 * LINEAR + PRODUCTS)
 
     expected = f"no rule for scaled_dot_product_attention: 1 call, {share:.1f} %"
@@ -85,19 +92,24 @@ def test_a_counter_without_a_rule_for_attention_is_found_out(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["torchprofile", "FlopCounterMode"])
 def test_a_counter_with_a_rule_for_attention_misses_nothing(name: str) -> None:
+    """Nothing is put down to a missing rule."""
     assert not [words for words in differences(name, Attention(), tokens()) if "no rule" in words]
 
 
 def test_an_operator_that_is_missed_within_a_layer_is_named() -> None:
+    """fvcore sees the projections of nn.MultiheadAttention, thop sees nothing of it."""
     share = 100 * PRODUCTS / (4 * LINEAR + PRODUCTS)
     layer = nn.MultiheadAttention(WIDTH, HEADS, bias=False, batch_first=True)
 
     class SelfAttention(nn.Module):
+        """Calls the layer with one tensor three times."""
+
         def __init__(self) -> None:
             super().__init__()
             self.layer = layer
 
         def forward(self, sequence: Tensor) -> Any:
+            """Return the layer's output."""
             return self.layer(sequence, sequence, sequence, need_weights=False)
 
     expected = f"no rule for scaled_dot_product_attention in MultiheadAttention: 1 call, {share:.1f} %"
@@ -106,6 +118,7 @@ def test_an_operator_that_is_missed_within_a_layer_is_named() -> None:
 
 
 def test_what_a_counter_adds_for_norms_is_found() -> None:
+    """thop counts four operations per element."""
     network = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH))
     share = 100 * 4 * TOKENS * WIDTH / LINEAR
 
@@ -115,6 +128,7 @@ def test_what_a_counter_adds_for_norms_is_found() -> None:
 
 
 def test_a_bias_that_a_counter_adds_is_told_from_products() -> None:
+    """One operation per output is a bias."""
     network = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1))
 
     assert differences("torch-pruning", network, image()) == [
@@ -123,18 +137,25 @@ def test_a_bias_that_a_counter_adds_is_told_from_products() -> None:
 
 
 def test_products_in_the_code_of_a_layer_are_found() -> None:
+    """A function on a parameter is a call of its own."""
+
     class Scores(nn.Module):
+        """Multiplies by a parameter of its own."""
+
         def __init__(self) -> None:
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(WIDTH, WIDTH))
 
         def forward(self, sequence: Tensor) -> Tensor:
+            """Return the products."""
             return functional.linear(sequence, self.weight)
 
     assert differences("thop", Scores(), tokens()) == ["no rule for linear: 1 call, 100.0 %"]
 
 
 def test_a_difference_that_the_calls_do_not_explain_is_not_explained() -> None:
+    """A planted counter adds to whole networks what no call has."""
+
     def too_much_for_whole_networks(model: nn.Module, inputs: Inputs) -> adapters.Numbers:
         known = COUNTERS["FlopCounterMode"].count(model, inputs).macs
         return known + (CONVOLUTION if len(list(model.children())) > 1 else 0), None
@@ -149,6 +170,7 @@ def test_a_difference_that_the_calls_do_not_explain_is_not_explained() -> None:
 
 
 def test_calls_that_are_alike_are_counted_together() -> None:
+    """Three layers of one shape are one entry."""
     network = nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(3)))
 
     (only,) = counted_calls(network, tokens())
@@ -156,6 +178,8 @@ def test_calls_that_are_alike_are_counted_together() -> None:
 
 
 def test_a_counter_that_prints_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a counter prints does not reach the terminal."""
+
     def chatty(model: nn.Module, inputs: Inputs) -> adapters.Numbers:
         print("200 warnings")
         return 1, None
@@ -166,6 +190,7 @@ def test_a_counter_that_prints_prints_nothing(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_counter_that_fails_leaves_torch_and_the_network_as_they_were() -> None:
+    """Functions that it replaced and buffers that it added are gone."""
     network, before = convolution(), functional.linear
 
     def breaks(model: nn.Module, inputs: Inputs) -> adapters.Numbers:
@@ -174,7 +199,7 @@ def test_a_counter_that_fails_leaves_torch_and_the_network_as_they_were() -> Non
         model.register_buffer("planted", torch.zeros(1))
         raise RuntimeError("first line\nsecond line")
 
-    with pytest.raises(CounterError, match="^RuntimeError: first line$"):
+    with pytest.raises(CounterError, match=r"^RuntimeError: first line$"):
         Counter("breaks", "torch", breaks).count(network, image())
     assert functional.linear is before
     assert not hasattr(torch.Tensor, "planted")
@@ -182,16 +207,19 @@ def test_a_counter_that_fails_leaves_torch_and_the_network_as_they_were() -> Non
 
 
 def test_a_counter_that_is_not_installed_says_how_to_install_it() -> None:
+    """The message is one line with the command."""
     with pytest.raises(MissingRequirement, match=r"pip install 'edgeai-repro\[counters\]'"):
         Counter("absent", "no_such_module", lambda model, inputs: (0, None)).count(convolution(), image())
 
 
 def test_an_unknown_counter_gives_the_closest_name() -> None:
+    """A misspelled name is a mistake of the user."""
     with pytest.raises(UserError, match="did you mean 'fvcore'"):
         adapters.counter("fvcor")
 
 
 def test_a_counter_that_fails_has_one_line_in_its_row_and_the_other_rows_stand() -> None:
+    """fvcore can't trace a quantized layer; thop counts it as nothing."""
     quantized = apply(nn.Sequential(nn.Linear(WIDTH, WIDTH)), "dynamic_quantization", {})
 
     rows = {row.counter: row for row in counter_rows(quantized, "dynamic_quantization", tokens(), LINEAR, print)}
@@ -205,6 +233,7 @@ def test_a_counter_that_fails_has_one_line_in_its_row_and_the_other_rows_stand()
 def test_the_distribution_that_provides_a_shared_module_is_the_one_whose_files_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two distributions list the module; the second has overwritten the first."""
     for name, code in (("first", b"ONE = 1\n"), ("second", b"TWO = 2\n")):
         install(tmp_path, name, code)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -21,7 +21,6 @@ from edgeai_repro.errors import MissingRequirement, one_line, require_known
 from edgeai_repro.measure.counters.providers import providers
 from edgeai_repro.measure.counting.run import Inputs
 from edgeai_repro.networks.convnext import clone_sharing_tensors
-
 
 Numbers = tuple[float, float | None]  # MACs, and parameters if the counter counts them
 EXTRA = "edgeai-repro[counters]"
@@ -177,7 +176,7 @@ def _calflops(model: nn.Module, inputs: Inputs) -> Numbers:
 def _torchprofile(model: nn.Module, inputs: Inputs) -> Numbers:
     import torchprofile
 
-    return torchprofile.profile_macs(model, inputs), None
+    return cast(int, torchprofile.profile_macs(model, inputs)), None
 
 
 def _torch_pruning(model: nn.Module, inputs: Inputs) -> Numbers:

@@ -72,7 +72,7 @@ def explain(counter: Counter, total: int, actual: int, calls: Sequence[CountedCa
     network, the difference is not explained, and that is said instead.
     """
     # Most functions multiply nothing, and most counters leave them out: the others are tried first.
-    likely = [one for one in calls if one.macs or isinstance(getattr(one.call.network, "layer", None), nn.Module)]
+    likely = [one for one in calls if one.macs or one.call.is_layer]
     for tried in (likely, calls):
         try:
             counted = [(one, counter.count(one.call.network, one.call.inputs).macs) for one in tried]

@@ -35,6 +35,11 @@ class Call:
     elements: int
     times: int
 
+    @property
+    def is_layer(self) -> bool:
+        """Whether a layer is called, not a function."""
+        return hasattr(self.network, "layer")
+
 
 def calls_of(model: nn.Module, inputs: Inputs) -> list[Call]:
     """Run a network, and return its calls of torch's layers, and of torch's functions outside of these.
@@ -89,14 +94,14 @@ class _Alone(nn.Module):
     def __init__(self, target: nn.Module | str, arguments: Any) -> None:
         super().__init__()
         self.arguments = arguments
-        if isinstance(target, str):
-            self.path = target
-        else:
+        self.path = target if isinstance(target, str) else None
+        if isinstance(target, nn.Module):
             self.layer = target
 
     def forward(self, *tensors: Tensor) -> Any:
         # A counter may have replaced the function, so it is looked up now.
-        function = self.layer if hasattr(self, "layer") else reduce(getattr, self.path.split(".")[1:], torch)
+        names = self.path.split(".")[1:] if self.path else []
+        function: Any = reduce(getattr, names, torch) if names else self.layer
         positional, named = _filled(self.arguments, tensors)
         return function(*positional, **named)
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from functools import cache
 from importlib.metadata import Distribution, distribution, packages_distributions
+from pathlib import Path
 
 
 @cache
@@ -24,7 +25,7 @@ def _intact(provider: Distribution, module: str) -> bool:
     """Return whether all files of a module are as the distribution recorded them."""
     recorded = [file for file in provider.files or () if file.parts[0] == module and file.hash]
     return bool(recorded) and all(
-        file.locate().exists() and _digest(file.read_binary(), file.hash.mode) == file.hash.value
+        Path(file.locate()).exists() and _digest(file.read_binary(), file.hash.mode) == file.hash.value
         for file in recorded
         if file.hash
     )
