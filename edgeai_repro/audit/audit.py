@@ -9,31 +9,31 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.audit.counters import counter_rows
+from edgeai_repro.audit.counters import counted_by_others
 from edgeai_repro.audit.latency import Call, time_models
 from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
-from edgeai_repro.audit.schema import Audit, CounterRow, ReportedAndActual, Row
+from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.compress.techniques import Variant, apply
+from edgeai_repro.compress.techniques import Variant, apply, notes_on
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
-from edgeai_repro.measure.counters.adapters import COUNTERS
-from edgeai_repro.measure.counting.run import example_inputs
 from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
 from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
-# One setting per technique, to show its effect. Callers of `audit` can pass others.
+# One setting per technique, to show its effect. Callers of `audit` can pass others. The densities and bits of
+# `codebook` are those of AlexNet's and VGG-16's large layers (Han et al. 2016, Tables 4 and 5).
 SETTINGS: Mapping[str, Sequence[Settings]] = {
     "unstructured_pruning": ({"sparsity": 0.8},),
     "structured_pruning": ({"target": 0.8},),
     "combined": ({"target": 0.8},),
+    "filter_pruning": ({"rate": 0.5, "ranking": "l1"},),
+    "static_quantization": ({"random_images": 8},),
+    "codebook": ({"density": 0.1, "conv_bits": 8, "linear_bits": 5, "index_bits": 4},),
 }
-
-COUNTED_BY_OTHERS = (UNCOMPRESSED, "dynamic_quantization")  # most counters see no other difference
 
 
 def audit(
@@ -74,14 +74,14 @@ def audit(
     with torch_threads(threads or usable_cores()):
         rows: list[Row] = []
         models: list[nn.Module | None] = []
-        for row, compressed in _counted(source.model, side, {**SETTINGS, **(settings or {})}):
+        for row, compressed in _counted(source.model, side, _with_pixels({**SETTINGS, **(settings or {})}, side)):
             rows.append(row)
             models.append(compressed)
             report(row.technique)
         if latency:
             rows = _with_latency(rows, models, random_images(1, side))
             report("latency")
-        counted = list(_counted_by_others(rows, models, side, report)) if counters else []
+        counted = list(counted_by_others(rows, models, side, report)) if counters else []
         shares = _parameter_shares(source.model)
         return Audit(
             model=source.name,
@@ -100,19 +100,14 @@ def techniques_of(settings: Mapping[str, Sequence[Settings]] = SETTINGS) -> list
     return [name for name, technique in TECHNIQUES.items() if name in settings or not technique.settings]
 
 
-def counter_steps() -> int:
-    """Return how often an audit with counters reports progress for them."""
-    return len(COUNTERS) * len(COUNTED_BY_OTHERS)
-
-
-def _counted_by_others(
-    rows: Sequence[Row], models: Sequence[nn.Module | None], resolution: int, report: Callable[[str], object]
-) -> Iterator[CounterRow]:
-    """Yield what other counters say before and after quantization."""
-    for row, model in zip(rows, models, strict=True):
-        if model is not None and row.technique in COUNTED_BY_OTHERS:
-            actual = row.macs.actual if row.macs else None
-            yield from counter_rows(model, row.technique, example_inputs(model, resolution), actual, report)
+def _with_pixels(settings: Mapping[str, Sequence[Settings]], side: int) -> dict[str, Sequence[Settings]]:
+    """Return settings that have the side of the audit's image where a technique takes one and none is given."""
+    return {
+        name: [{**one, "pixels": one.get("pixels", side)} for one in grid]
+        if name in TECHNIQUES and "pixels" in TECHNIQUES[name].optional
+        else grid
+        for name, grid in settings.items()
+    }
 
 
 def _counted(
@@ -143,6 +138,7 @@ def _count(model: nn.Module, resolution: int, technique: str, setting: Settings,
     return Row(
         technique=technique,
         settings=dict(setting),
+        notes=dict(notes_on(model, technique)),
         parameters=ReportedAndActual(
             reported=sum(parameter.numel() for parameter in model.parameters()), actual=stored.parameters
         ),

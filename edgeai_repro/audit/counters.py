@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from torch import nn
 
-from edgeai_repro.audit.schema import CounterRow
+from edgeai_repro.audit.schema import CounterRow, Row
+from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.errors import MissingRequirement, one_line
 from edgeai_repro.measure.counters.adapters import COUNTERS, Counter, CounterError
 from edgeai_repro.measure.counters.attribution import counted_calls, explain
-from edgeai_repro.measure.counting.run import Inputs
+from edgeai_repro.measure.counting.run import Inputs, example_inputs
 
+COMPARED = (UNCOMPRESSED, "dynamic_quantization")  # most counters see no other difference
+STEPS = len(COUNTERS) * len(COMPARED)  # how often progress is reported
 Explain = Callable[[Counter, int], list[str]]
+
+
+def counted_by_others(
+    rows: Sequence[Row], models: Sequence[nn.Module | None], resolution: int, report: Callable[[str], object]
+) -> Iterator[CounterRow]:
+    """Yield what other counters say of a model before and after quantization.
+
+    `models` are those of the rows. `report` is called after each counter with its name.
+    """
+    for row, model in zip(rows, models, strict=True):
+        if model is not None and row.technique in COMPARED:
+            actual = row.macs.actual if row.macs else None
+            yield from counter_rows(model, row.technique, example_inputs(model, resolution), actual, report)
 
 
 def counter_rows(

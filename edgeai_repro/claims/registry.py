@@ -23,6 +23,8 @@ Measure = Callable[[S, "Claim", str], Iterable[Measurement]]
 # A technique: (network, list of settings) -> one new network per entry of the list. Networks are torch modules,
 # which this package does not import.
 Apply = Callable[[Any, Sequence[Settings]], Iterator[Any]]
+# What a row adds for the reader about a compressed network, for example the share of its layers that stayed fp32.
+Describe = Callable[[Any], Settings]
 AnyApply = TypeVar("AnyApply", bound=Apply)
 
 
@@ -70,7 +72,7 @@ class Technique:
     """A technique: `apply` yields one new network per entry of a list of settings, in its order.
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
-    claim must give.
+    claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
     """
 
     name: str
@@ -78,6 +80,8 @@ class Technique:
     settings: tuple[str, ...]
     apply: Apply
     description: str
+    optional: tuple[str, ...] = ()
+    notes: Describe = lambda _: {}
 
 
 METRICS: dict[str, Metric] = {}
@@ -128,11 +132,17 @@ def metric(
 
 
 def technique(
-    name: str, *, base: str = UNCOMPRESSED, settings: Sequence[str] = ()
+    name: str,
+    *,
+    base: str = UNCOMPRESSED,
+    settings: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    notes: Describe = lambda _: {},
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
-    It must not change the network that it is given. The first line of its docstring describes it. Example::
+    It must not change the network that it is given. The first line of its docstring describes it. `settings` must
+    be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -141,7 +151,7 @@ def technique(
     """
 
     def register(apply: AnyApply) -> AnyApply:
-        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply))
+        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes)
         return apply
 
     return register

@@ -46,10 +46,11 @@ def audit(
 
     from edgeai_repro.audit import table
     from edgeai_repro.audit.audit import audit as run_audit
-    from edgeai_repro.audit.audit import counter_steps, techniques_of
+    from edgeai_repro.audit.audit import techniques_of
+    from edgeai_repro.audit.counters import STEPS
     from edgeai_repro.report import console
 
-    steps = 1 + len(techniques_of()) + latency + (counter_steps() if counters else 0)
+    steps = 1 + len(techniques_of()) + latency + (STEPS if counters else 0)
     with tqdm(total=steps, desc=model, leave=False, disable=None) as bar:  # None: no bar unless on a terminal
         result = run_audit(
             model,

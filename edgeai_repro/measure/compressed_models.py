@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
-from edgeai_repro.compress.techniques import Variant, apply, apply_all
+from edgeai_repro.compress.techniques import Variant, apply, apply_all, notes_on
 from edgeai_repro.errors import MissingRequirement, TooNoisyError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
@@ -35,6 +35,7 @@ class Profile:
     """The numbers of one network: what common tools report, and what is actually stored and computed.
 
     `state_dict_bytes` is the size of the saved file. `seconds` is the time that compressing and measuring took.
+    `notes` are the technique's about the network.
     """
 
     reported: Reported
@@ -42,6 +43,7 @@ class Profile:
     state_dict_bytes: int
     deflated_bytes: int | None
     seconds: float
+    notes: Settings
 
 
 class CompressedModels:
@@ -165,8 +167,9 @@ class CompressedModels:
             stored = size.state_dict_bytes(network)
         with self._timed("deflate"):
             deflated = size.deflated_bytes(network) if self._needs_deflated(variant) else None
+        notes = notes_on(network, variant.technique)
         seconds = time.perf_counter() - start
-        self._profiles[variant] = Profile(reported, actual, stored, deflated, seconds)
+        self._profiles[variant] = Profile(reported, actual, stored, deflated, seconds, notes)
 
     def _needs_deflated(self, variant: Variant) -> bool:
         return any(

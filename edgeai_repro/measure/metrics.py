@@ -211,6 +211,7 @@ def _reductions(
             percent_saved(reported(dense), reported(profile)),
             None if actual is None else percent_saved(actual(dense), actual(profile)),
             settings=settings,
+            notes=profile.notes,
             seconds=profile.seconds,
         )
 

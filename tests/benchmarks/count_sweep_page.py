@@ -24,15 +24,16 @@ COLUMNS: dict[str, Test] = {
 INTRODUCTION = """\
 # Counts of every network
 
-Written by `make sweep`, with {versions}. It counts every network of torchvision and every architecture of timm, with
-random weights, and compares
+Written by `make sweep`, with {versions}. It counts every network of torchvision and every architecture of
+timm, with random weights, and compares
 
 - MACs with half of what torch's `FlopCounterMode` counts, torch's fused transformer operators switched off;
 - parameters with the sum of `numel()` over `parameters()`;
 - int8 networks with the fused float networks that they were made from: the same MACs and parameters, and 8 × 8 bit
   operations per MAC.
 
-Networks run on the meta device, without values; detectors, int8 networks and the few that need values run on the CPU.
+Networks run on the meta device, without values. Detectors, int8 networks and the few that need values run on the
+CPU.
 """
 
 
