@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib.metadata import version
 
 from tests.support.zoo_counts import AGREES, Comparison
@@ -77,7 +77,11 @@ def reason(one: Comparison) -> str:
     if one.fails or one.refused:
         return (one.fails or one.refused).replace("|", "\\|")
     parts = []
-    if one.outcome == "explained":
+    if one.buffers:
+        parts.append(
+            f"`parameters()` leaves out the weights in the buffer{'s'[: len(one.buffers) > 1]} {_some(one.buffers)}"
+        )
+    if one.missing:
         parts.append(
             f"FlopCounterMode has no formula for {' and '.join(f'`{name}`' for name in sorted(one.missing))}"
         )
@@ -85,11 +89,17 @@ def reason(one: Comparison) -> str:
         parts.append("other MACs")
     if one.uncounted:
         parts.append(f"no rule for {' and '.join(f'`{name}`' for name in one.uncounted)}")
-    if one.parameters != one.torch_parameters:
+    if one.parameters != one.torch_parameters and not one.buffers:
         parts.append("other parameters")
     if one.int8 != one.quantized:
         parts.append("other bits")
     return "; ".join(parts)
+
+
+def _some(names: Collection[str]) -> str:
+    """Return the first name, and how many there are."""
+    first = next(iter(names))
+    return f"`{first}`" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _named(one: Comparison) -> str:

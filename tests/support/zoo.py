@@ -15,6 +15,7 @@ Inputs = tuple[Any, ...]
 LARGEST_ON_CPU = 5e8  # parameters of a network that is built with values; 2 GB in fp32
 FRAMES = 16  # of a video
 DETECTION_SIDE = 128  # pixels; boxes depend on the values, so detectors run on the CPU, where pixels cost time
+BOXES = 10  # per image that a detector looks at more closely; each costs hundreds of MMACs
 SIDES = {"inception": 299, "raft": 128, "r3d": 112, "mc3": 112, "r2plus1d": 112}  # pixels, by the name's beginning
 SIDE = 224
 
@@ -189,7 +190,7 @@ def _create(network: Network, **options: Any) -> nn.Module:
         import timm
 
         model: nn.Module = timm.create_model(network.name, pretrained=False, **options)
-        return model.eval()
+        return model.eval().requires_grad_(False)
     from torchvision import models
 
     settings: dict[str, Any] = {"weights": None, **options}
@@ -197,11 +198,13 @@ def _create(network: Network, **options: Any) -> nn.Module:
         settings["weights_backbone"] = None
     if network.family.startswith("detection") and "ssd" not in network.name:
         settings |= {"min_size": DETECTION_SIDE, "max_size": DETECTION_SIDE}
+    if "rcnn" in network.name:
+        settings |= {"rpn_post_nms_top_n_test": BOXES, "box_detections_per_img": BOXES}
     if "googlenet" in network.name or "inception" in network.name:
         settings["init_weights"] = False  # it takes a minute
     if network.quantized:
         settings.setdefault("quantize", True)
-    return models.get_model(network.name, **settings).eval()
+    return models.get_model(network.name, **settings).eval().requires_grad_(False)
 
 
 def _inputs(network: Network, model: nn.Module) -> Inputs:

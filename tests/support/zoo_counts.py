@@ -27,7 +27,8 @@ class Comparison(Frozen):
     """The counts of one network for one input, ours and torch's.
 
     `torch_macs` is half of FlopCounterMode's count. `missing` are MACs by closed forms of operators that it has no
-    formula for. An int8 network is compared with the fused float network that it was made from. `int8` is true if
+    formula for; `buffers` are weights that it keeps in buffers, which
+    `parameters()` does not list. An int8 network is compared with the fused float network that it was made from. `int8` is true if
     all its MACs are those of 8-bit weights and 8-bit activations. `uncounted` are operators that our counter does
     not know. `refused` is our counter's reason for not counting, `fails` why the network does not run.
     """
@@ -38,6 +39,7 @@ class Comparison(Frozen):
     macs: int = 0
     torch_macs: int = 0
     missing: dict[str, int] = Field(default_factory=dict)
+    buffers: dict[str, int] = Field(default_factory=dict)
     parameters: int = 0
     torch_parameters: int = 0
     quantized: bool = False
@@ -59,12 +61,13 @@ class Comparison(Frozen):
             return "does not run"
         if self.refused:
             return "refused"
-        if self.uncounted or self.parameters != self.torch_parameters or self.int8 != self.quantized:
+        if self.uncounted or self.int8 != self.quantized:
             return "differs"
-        if abs(self.difference) <= AGREES:
-            return "agrees"
-        expected = self.torch_macs + sum(self.missing.values())
-        return "explained" if abs(self.macs - expected) <= AGREES * expected else "differs"
+        macs = self.torch_macs + sum(self.missing.values())
+        parameters = self.torch_parameters + sum(self.buffers.values())
+        if abs(self.macs - macs) > AGREES * macs or self.parameters != parameters:
+            return "differs"
+        return "explained" if self.missing or self.buffers else "agrees"
 
 
 def count_actual(model: nn.Module, inputs: Inputs) -> counts.Counts:
@@ -103,7 +106,21 @@ def compare(network: Network, actual: CountActual = count_actual) -> Comparison:
     )
     if abs(found.difference) > AGREES:
         found = found.model_copy(update={"missing": missing_macs(built)})
+    if found.parameters != found.torch_parameters:
+        more = found.parameters - found.torch_parameters
+        found = found.model_copy(update={"buffers": weights_in_buffers(built.model, more)})
     return found
+
+
+def weights_in_buffers(model: nn.Module, more: int) -> dict[str, int]:
+    """Return the matrices and filters in buffers, by name, if they hold `more` values; else nothing."""
+    buffers = {
+        name: buffer.numel()
+        for name, buffer in model.named_buffers()
+        if buffer.is_floating_point() and buffer.ndim > 1
+    }
+    alone = {name: size for name, size in buffers.items() if size == more}
+    return next(({name: size} for name, size in alone.items()), buffers if sum(buffers.values()) == more else {})
 
 
 def missing_macs(built: Built) -> dict[str, int]:
