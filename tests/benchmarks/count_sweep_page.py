@@ -99,7 +99,7 @@ def reason(one: Comparison) -> str:
 def _some(names: Collection[str]) -> str:
     """Return the first name, and how many there are."""
     first = next(iter(names))
-    return f"`{first}`" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+    return f"`{first}`" + (f" and {len(names) - 1} more like it" if len(names) > 1 else "")
 
 
 def _named(one: Comparison) -> str:

@@ -26,11 +26,11 @@ CountActual = Callable[[nn.Module, Inputs], counts.Counts]
 class Comparison(Frozen):
     """The counts of one network for one input, ours and torch's.
 
-    `torch_macs` is half of FlopCounterMode's count. `missing` are MACs by closed forms of operators that it has no
-    formula for; `buffers` are weights that it keeps in buffers, which
-    `parameters()` does not list. An int8 network is compared with the fused float network that it was made from. `int8` is true if
-    all its MACs are those of 8-bit weights and 8-bit activations. `uncounted` are operators that our counter does
-    not know. `refused` is our counter's reason for not counting, `fails` why the network does not run.
+    `torch_macs` is half of FlopCounterMode's count. `missing` are MACs, in closed form, of operators that it has no
+    formula for; `buffers` are weights that a network keeps in buffers, which `parameters()` does not list. An int8
+    network is compared with the fused float network that it was made from. `int8` is true if all its MACs are those
+    of 8-bit weights and 8-bit activations. `uncounted` are operators that our counter does not know. `refused` is
+    our counter's reason for not counting, `fails` why the network does not run.
     """
 
     id: str

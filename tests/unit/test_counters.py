@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from edgeai_repro.measure.counting.run import Inputs
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgeai_repro.audit import audit, table
+from edgeai_repro.audit.audit import SETTINGS
 from edgeai_repro.audit.counters import counter_rows
+from edgeai_repro.audit.schema import Audit
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import MissingRequirement, UserError
+from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure.counters import adapters
 from edgeai_repro.measure.counters.adapters import COUNTERS, Counter, CounterError
 from edgeai_repro.measure.counters.attribution import counted_calls, explain
@@ -64,6 +69,43 @@ def differences(name: str | Counter, network: nn.Module, inputs: Inputs) -> list
     calls = counted_calls(network, inputs)
     actual = sum(one.call.times * one.macs for one in calls)
     return explain(counter, counter.count(network, inputs).macs, actual, calls)
+
+
+@pytest.fixture(scope="module")
+def audited() -> Audit:
+    """Audit a small network with counters, without techniques that take settings."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 14 * 14, 4))
+    left_out: dict[str, list[Settings]] = {name: [] for name in SETTINGS}
+    return audit(network, resolution=16, settings=left_out, latency=False, counters=True)
+
+
+def test_an_audit_has_a_row_for_each_counter_before_and_after_quantization(audited: Audit) -> None:
+    """The products of the Linear are a closed form: what thop misses after quantization."""
+    linear, convolution = 8 * 14 * 14 * 4, 8 * 3 * 9 * 14 * 14
+    rows = {(row["counter"], row["technique"]): row for row in json.loads(audited.model_dump_json())["counters"]}
+
+    assert {name for name, _ in rows} == COUNTERS.keys()
+    assert rows["thop", "none"]["macs"] == linear + convolution
+    assert rows["thop", "none"]["ratio"] == 1.0
+    quantized = rows["thop", "dynamic_quantization"]
+    share = linear / (linear + convolution)
+    assert quantized["macs"] == convolution
+    assert quantized["ratio"] == round(1 - share, 4)
+    assert quantized["differences"] == [f"no rule for quantized Linear: 1 call, {100 * share:.1f} %"]
+
+
+def test_the_table_of_an_audit_shows_what_each_counter_misses(audited: Audit) -> None:
+    """A counter that fails has its reason in the table."""
+    shown = table.render(audited, colour=False, width=200)
+
+    assert "no rule for quantized Linear" in shown
+    assert "fails: RuntimeError" in shown
+
+
+def test_counters_need_a_network_of_torch(tmp_path: Path) -> None:
+    """An ONNX file has none."""
+    with pytest.raises(UserError, match="leave out --counters"):
+        audit(str(tmp_path / "model.onnx"), counters=True)
 
 
 @pytest.mark.parametrize("name", LIGHT)
