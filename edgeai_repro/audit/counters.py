@@ -48,7 +48,7 @@ def counter_rows(
         except MissingRequirement as missing:
             found: dict[str, object] = {"problem": missing.remedy}
         except CounterError as error:
-            found = {"problem": f"fails: {error}"}
+            found = {"problem": str(error)}
         else:
             found = {
                 "macs": count.macs,

@@ -77,5 +77,5 @@ def _counter_is_wrong(claim: Claim, outcome: Outcome) -> str:
 
 
 def _counter(claim: Claim) -> str:
-    counter = METRICS[claim.metric].counter
+    counter = claim.conditions.get("counter", [METRICS[claim.metric].counter])[0]
     return f"{counter} reports" if counter else "common counters report"

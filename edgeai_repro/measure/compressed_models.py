@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, MetricGroup
@@ -17,6 +17,8 @@ from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subj
 if TYPE_CHECKING:
     from edgeai_repro.measure.counts import Counts, Kind
     from edgeai_repro.networks.resolve import Network
+
+DEFAULT_COUNTER = "thop"  # the one that papers name most often
 
 
 class CompressedModels:
@@ -65,6 +67,8 @@ class CompressedModels:
             for settings, conditions in claim.variants_for(model):
                 subject = networks.subject(model, conditions)
                 self._profiles.plan(subject, claim.technique, settings, deflated=METRICS[claim.metric].deflated)
+                if counter := conditions.get("counter"):
+                    self._profiles.plan_counter(str(counter), subject, claim.technique, settings)
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,22 @@ class ClaimNetworks:
     ) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings.
 
-        Without `conditions`, the first value of each of the claim's conditions is taken.
+        Without `conditions`, the first value of each of the claim's conditions is taken. If they name a counter,
+        the reported MACs are its.
         """
         with self._naming(model):
-            return self.profiles.profile(self.subject(model, conditions), technique, settings or {})
+            subject = self.subject(model, conditions)
+            profile = self.profiles.profile(subject, technique, settings or {})
+            if counter := (conditions or {}).get("counter"):
+                count = self.profiles.counted_by(str(counter), subject, technique, settings or {})
+                return replace(profile, reported=replace(profile.reported, macs=count.macs))
+            return profile
+
+    def missed(self, model: str, technique: str, settings: Settings, conditions: Settings) -> str:
+        """Return in words why the reported MACs of a network differ from the actual ones."""
+        counter = str(conditions.get("counter", DEFAULT_COUNTER))
+        with self._naming(model):
+            return self.profiles.missed_by(counter, self.subject(model, conditions), technique, settings)
 
     def on_meta(self, model: str, conditions: Settings | None = None) -> Network:
         """Return an uncompressed network on the meta device: all its layers, without memory for their values."""

@@ -8,8 +8,9 @@ from functools import partial
 from edgeai_repro.claims import registry
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Setting, Settings, percent_saved
-from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
+from edgeai_repro.evidence.measurement import MISSED, Curve, Interval, Measurement, Setting, Settings, percent_saved
+from edgeai_repro.measure.compressed_models import COMPRESSED, DEFAULT_COUNTER, ClaimNetworks
+from edgeai_repro.measure.counters import MODULES
 from edgeai_repro.measure.network_profiles import Profile
 
 MEGA = 1e6
@@ -36,9 +37,18 @@ def params_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Itera
     return _reductions(networks, claim, model, PARAMETERS)
 
 
-@metric("macs_reduction", unit="%", better="higher", counter="thop", compares="sometimes", has_actual=True)
+@metric(
+    "macs_reduction",
+    unit="%",
+    better="higher",
+    counter=DEFAULT_COUNTER,
+    compares="sometimes",
+    has_actual=True,
+    optional=("counter",),
+    values={"counter": tuple(MODULES)},
+)
 def macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
+    """Multiply-accumulates saved: reported by thop or the condition's counter, actual by the products that are computed."""
     return _reductions(networks, claim, model, MACS)
 
 
@@ -116,9 +126,18 @@ def params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measur
     return _amounts(networks, claim, model, PARAMETERS, 1e6)
 
 
-@metric("macs", unit="G", better="lower", counter="thop", is_count=True, has_actual=True)
+@metric(
+    "macs",
+    unit="G",
+    better="lower",
+    counter=DEFAULT_COUNTER,
+    is_count=True,
+    has_actual=True,
+    optional=("counter",),
+    values={"counter": tuple(MODULES)},
+)
 def macs(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Billions of multiply-accumulates for one image: reported by thop, actual by the products computed."""
+    """Billions of multiply-accumulates for one image: by thop or the condition's counter, actual by the products."""
     return _amounts(networks, claim, model, MACS, 1e9)
 
 
@@ -210,7 +229,7 @@ def _comparisons(
     for settings, conditions in claim.variants_for(model):
         other = networks.profile(claim.against or model, conditions=conditions)
         own = networks.profile(model, claim.technique, settings, conditions)
-        yield _row(
+        row = _row(
             claim,
             model,
             compare(reported(other), reported(own)),
@@ -220,6 +239,7 @@ def _comparisons(
             notes=own.notes,
             seconds=own.seconds,
         )
+        yield _explained(networks, claim, row) if quantity is MACS else row
 
 
 def _amounts(
@@ -228,7 +248,7 @@ def _amounts(
     reported, actual = quantity
     for settings, conditions in claim.variants_for(model):
         profile = networks.profile(model, claim.technique, settings, conditions)
-        yield _row(
+        row = _row(
             claim,
             model,
             reported(profile) / unit,
@@ -238,6 +258,17 @@ def _amounts(
             notes=profile.notes,
             seconds=profile.seconds,
         )
+        yield _explained(networks, claim, row) if quantity is MACS else row
+
+
+def _explained(networks: ClaimNetworks, claim: Claim, row: Measurement) -> Measurement:
+    """Note what the counter misses if the claim holds, but not by what the counter reports."""
+    if row.actual is None or claim.locate(row.actual.low, row.actual.high) != "inside":
+        return row
+    if claim.locate(row.reported.low, row.reported.high) == "inside":
+        return row
+    missed = networks.missed(row.model, claim.technique, row.settings, row.conditions)
+    return row.model_copy(update={"notes": {**row.notes, MISSED: missed}})
 
 
 def _row(

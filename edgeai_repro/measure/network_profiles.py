@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.compress.techniques import Variant, apply_all, notes_on
+from edgeai_repro.compress.techniques import Variant, apply, apply_all, notes_on
+from edgeai_repro.errors import MissingRequirement
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.networks.specs import NetworkSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from edgeai_repro.measure.counters.adapters import Count
     from edgeai_repro.measure.counts import Counts, Reported
     from edgeai_repro.networks.resolve import Device, Network
 
@@ -70,12 +72,58 @@ class NetworkProfiles:
         self._on_meta: dict[str, Network] = {}
         self._plans: defaultdict[str, list[Plan]] = defaultdict(list)
         self._deflated: set[tuple[str, str]] = set()  # key and technique
+        self._counters: defaultdict[Variant, list[str]] = defaultdict(list)
+        self._counted: defaultdict[Variant, dict[str, Count | Exception]] = defaultdict(dict)
 
     def plan(self, subject: Subject, technique: str, settings: Settings, *, deflated: bool) -> None:
         """Announce a profile, so that it is made while the network is at hand, perhaps with its deflated bytes."""
         self._plans[subject.key].append({technique: [settings]})
         if deflated:
             self._deflated.add((subject.key, technique))
+
+    def plan_counter(self, counter: str, subject: Subject, technique: str, settings: Settings) -> None:
+        """Announce that a counter will count a network, before and after a technique."""
+        for variant in (Variant.of(subject.key), Variant.of(subject.key, technique, settings)):
+            self._counters[variant].append(counter)
+
+    def counted_by(self, counter: str, subject: Subject, technique: str, settings: Settings) -> Count:
+        """Return the count of a counter; all counters that are announced count while the network is at hand.
+
+        Raises MissingRequirement if the counter is not installed, and CounterError if it fails.
+        """
+        from edgeai_repro.measure.counters.adapters import COUNTERS, CounterError
+
+        variant = Variant.of(subject.key, technique, settings)
+        if counter not in self._counted[variant]:
+            model, inputs = self._made(subject, technique, settings)
+            for name in dict.fromkeys([*self._counters[variant], counter]):
+                with self._timed("count"):
+                    try:
+                        self._counted[variant][name] = COUNTERS[name].count(model, inputs)
+                    except (CounterError, MissingRequirement) as problem:
+                        self._counted[variant][name] = problem
+        count = self._counted[variant][counter]
+        if isinstance(count, Exception):
+            raise count
+        return count
+
+    def missed_by(self, counter: str, subject: Subject, technique: str, settings: Settings) -> str:
+        """Return in words why the MACs of a counter differ from the actual ones."""
+        from edgeai_repro.measure.counters.adapters import COUNTERS
+        from edgeai_repro.measure.counters.attribution import counted_calls, explain
+
+        count = self.counted_by(counter, subject, technique, settings)
+        model, inputs = self._made(subject, technique, settings)
+        actual = self.profile(subject, technique, settings).actual.macs
+        return "; ".join(explain(COUNTERS[counter], count.macs, actual, counted_calls(model, inputs)))
+
+    def _made(self, subject: Subject, technique: str, settings: Settings) -> tuple[nn.Module, tuple[Any, ...]]:
+        """Build a network with values, and compress it; some counters need values."""
+        from edgeai_repro.measure.counting.run import example_inputs
+
+        network = self._build(subject, "cpu")
+        inputs = network.inputs or example_inputs(network.model, subject.resolution or 0)
+        return apply(network.model, technique, settings), inputs
 
     def profile(self, subject: Subject, technique: str, settings: Settings) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings."""

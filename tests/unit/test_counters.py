@@ -99,7 +99,7 @@ def test_the_table_of_an_audit_shows_what_each_counter_misses(audited: Audit) ->
     shown = table.render(audited, colour=False, width=200)
 
     assert "no rule for quantized Linear" in shown
-    assert "fails: RuntimeError" in shown
+    assert "fvcore fails: RuntimeError" in shown
 
 
 def test_counters_need_a_network_of_torch(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_counter_that_fails_leaves_torch_and_the_network_as_they_were() -> Non
         model.register_buffer("planted", torch.zeros(1))
         raise RuntimeError("first line\nsecond line")
 
-    with pytest.raises(CounterError, match=r"^RuntimeError: first line$"):
+    with pytest.raises(CounterError, match=r"^breaks fails: RuntimeError: first line$"):
         Counter("breaks", "torch", breaks).count(network, image())
     assert functional.linear is before
     assert not hasattr(torch.Tensor, "planted")
@@ -254,19 +254,13 @@ def test_a_counter_that_is_not_installed_says_how_to_install_it() -> None:
         Counter("absent", "no_such_module", lambda model, inputs: (0, None)).count(convolution(), image())
 
 
-def test_an_unknown_counter_gives_the_closest_name() -> None:
-    """A misspelled name is a mistake of the user."""
-    with pytest.raises(UserError, match="did you mean 'fvcore'"):
-        adapters.counter("fvcor")
-
-
 def test_a_counter_that_fails_has_one_line_in_its_row_and_the_other_rows_stand() -> None:
     """fvcore can't trace a quantized layer; thop counts it as nothing."""
     quantized = apply(nn.Sequential(nn.Linear(WIDTH, WIDTH)), "dynamic_quantization", {})
 
     rows = {row.counter: row for row in counter_rows(quantized, "dynamic_quantization", tokens(), LINEAR, print)}
 
-    assert (rows["fvcore"].problem or "").startswith("fails: ")
+    assert (rows["fvcore"].problem or "").startswith("fvcore fails: ")
     assert rows["thop"].macs == 0
     assert rows["thop"].differences == ["no rule for quantized Linear: 1 call, 100.0 %"]
     assert "thop" in rows["thop"].provider

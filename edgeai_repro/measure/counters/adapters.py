@@ -17,7 +17,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from edgeai_repro.errors import MissingRequirement, one_line, require_known
+from edgeai_repro.errors import MissingRequirement, one_line
+from edgeai_repro.measure.counters import MODULES
 from edgeai_repro.measure.counters.providers import providers
 from edgeai_repro.measure.counting.run import Inputs
 from edgeai_repro.networks.convnext import clone_sharing_tensors
@@ -49,12 +50,12 @@ class Counter:
     @property
     def installed(self) -> bool:
         """Whether its module can be imported."""
-        return find_spec(self.module.partition(".")[0]) is not None
+        return find_spec(self.module) is not None
 
     @property
     def provider(self) -> str:
         """The distribution that its module comes from, with the version, `thop 0.1.1`."""
-        return " or ".join(f"{one.name} {one.version}" for one in providers(self.module.partition(".")[0]))
+        return " or ".join(f"{one.name} {one.version}" for one in providers(self.module))
 
     def count(self, model: nn.Module, inputs: Inputs) -> Count:
         """Return the count of a copy of the network in eval mode; what the counter prints is dropped.
@@ -68,14 +69,8 @@ class Counter:
             with _quiet(), _unpatched():
                 macs, parameters = self.call(clone, inputs)
         except Exception as error:  # each counter has its own ways to fail
-            raise CounterError(one_line(error)) from error
+            raise CounterError(f"{self.name} fails: {one_line(error)}") from error
         return Count(round(macs), None if parameters is None else round(parameters))
-
-
-def counter(name: str) -> Counter:
-    """Return the counter of a name. Raises UserError if there is none."""
-    require_known("'counter'", name, COUNTERS)
-    return COUNTERS[name]
 
 
 @contextlib.contextmanager
@@ -203,18 +198,16 @@ def _device(inputs: Inputs) -> torch.device:
     return next((value.device for value in inputs if isinstance(value, torch.Tensor)), torch.device("cpu"))
 
 
-COUNTERS: dict[str, Counter] = {
-    one.name: one
-    for one in (
-        Counter("thop", "thop", _thop),
-        Counter("fvcore", "fvcore", _fvcore),
-        Counter("ptflops-pytorch", "ptflops", _ptflops("pytorch")),
-        Counter("ptflops-aten", "ptflops", _ptflops("aten")),
-        Counter("torchinfo", "torchinfo", _torchinfo),
-        Counter("calflops", "calflops", _calflops),
-        Counter("torchprofile", "torchprofile", _torchprofile),
-        Counter("torch-pruning", "torch_pruning", _torch_pruning),
-        Counter("FlopCounterMode", "torch", _flop_counter_mode),
-        Counter("FlopCounterMode, no_grad", "torch", _flop_counter_mode_without_gradients),
-    )
+CALLS: dict[str, Callable[[nn.Module, Inputs], Numbers]] = {
+    "thop": _thop,
+    "fvcore": _fvcore,
+    "ptflops-pytorch": _ptflops("pytorch"),
+    "ptflops-aten": _ptflops("aten"),
+    "torchinfo": _torchinfo,
+    "calflops": _calflops,
+    "torchprofile": _torchprofile,
+    "torch-pruning": _torch_pruning,
+    "FlopCounterMode": _flop_counter_mode,
+    "FlopCounterMode, no_grad": _flop_counter_mode_without_gradients,
 }
+COUNTERS = {name: Counter(name, module, CALLS[name]) for name, module in MODULES.items()}
