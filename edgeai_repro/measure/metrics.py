@@ -48,7 +48,7 @@ def params_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Itera
     values={"counter": tuple(MODULES)},
 )
 def macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Multiply-accumulates saved: reported by thop or the condition's counter, actual by the products that are computed."""
+    """Multiply-accumulates saved: by thop or the given counter, actual by the products computed."""
     return _reductions(networks, claim, model, MACS)
 
 
@@ -137,7 +137,7 @@ def params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measur
     values={"counter": tuple(MODULES)},
 )
 def macs(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Billions of multiply-accumulates for one image: by thop or the condition's counter, actual by the products."""
+    """Billions of multiply-accumulates for one image: by thop or the given counter, actual by the products."""
     return _amounts(networks, claim, model, MACS, 1e9)
 
 
