@@ -18,7 +18,8 @@ Settings = Mapping[str, Setting]
 class Frozen(BaseModel):
     """The base of all data that travels between packages: frozen, and strict about its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A validator is built when it is first used: the command line imports many schemas and uses few.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Interval(Frozen):
@@ -68,7 +69,8 @@ class Measurement(Frozen):
     the two can't differ. Both are in the metric's unit. `settings` were given to the technique, `conditions` to the
     metric; `notes` are what the row adds for the reader. `n` is the number of observations behind the value
     (images, samples; 1 for a count). `scale` is "full" if the model and its training budget are the paper's.
-    `control` is the ratio of the A/A control that was timed in the same run.
+    `control` is the ratio of the A/A control that was timed in the same run. `uncounted` names the operators
+    that the actual count does not know: the count that the actual value is made from is then only a lower bound.
     """
 
     model: str
@@ -78,6 +80,7 @@ class Measurement(Frozen):
     notes: dict[str, Setting] = Field(default_factory=dict)
     reported: Interval
     actual: Interval | None = None
+    uncounted: tuple[str, ...] = ()
     n: PositiveInt = 1
     source: Literal["live", "recorded"] = "live"
     scale: Literal["full", "reduced"] = "full"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
-from edgeai_repro.compress.techniques import Variant, apply_all
+from edgeai_repro.compress.techniques import Variant, apply, apply_all
 from edgeai_repro.errors import MissingRequirement, TooNoisyError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
@@ -61,6 +61,7 @@ class CompressedModels:
         self._claims = claims
         self._models = models
         self._profiles: dict[Variant, Profile] = {}
+        self._counts: dict[tuple[Variant, int, int], tuple[Reported, Counts]] = {}
 
     def measure(self, case: ClaimCase) -> Measured:
         """Return the rows of a claim, for each of its models that the run is not restricted from."""
@@ -82,6 +83,25 @@ class CompressedModels:
         if variant not in self._profiles:
             self._profile_all(model, {technique: [settings or {}]})
         return self._profiles[variant]
+
+    def counts(
+        self, model: str, technique: str, settings: Settings, *, resolution: int, classes: int
+    ) -> tuple[Reported, Counts]:
+        """Return the reported and actual counts of a network, compressed by a technique under its settings.
+
+        An uncompressed network is counted on the meta device.
+        """
+        from edgeai_repro.measure import counts
+
+        key = (Variant.of(model, technique, settings), resolution, classes)
+        if key not in self._counts:
+            if technique == UNCOMPRESSED:
+                network = self.build_on_meta(model, classes)
+            else:
+                network = apply(self._build(model, classes), technique, settings)
+            with self._timed("count"):
+                self._counts[key] = counts.count(network, resolution)
+        return self._counts[key]
 
     def by_kind(self, model: str) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""
@@ -128,12 +148,12 @@ class CompressedModels:
         del network
         gc.collect()  # only_train_once's graph is cyclic and holds the network that it was traced from
 
-    def _build(self, model: str) -> nn.Module:
+    def _build(self, model: str, classes: int | None = None) -> nn.Module:
         from edgeai_repro.networks import convnext
 
         with self._timed("build"):
             build = convnext.build if model in CONVNEXT_VARIANTS else convnext.build_from_zoo
-            return build(model, num_classes=_classes(model))
+            return build(model, num_classes=classes or _classes(model))
 
     def _store_profile(self, variant: Variant, network: nn.Module, start: float | None = None) -> None:
         from edgeai_repro.measure import counts, size

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from edgeai_repro.claims import registry
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Setting, Settings, percent_saved
 from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels, Profile
+
+if TYPE_CHECKING:
+    from edgeai_repro.measure.counts import Counts, Reported
 
 MEGA = 1e6
 Quantity = Callable[[Profile], float]
@@ -114,29 +118,30 @@ def imbalance(models: CompressedModels, claim: Claim, model: str) -> Iterator[Me
         yield _row(claim, model, 100 * share, notes={"share": name})
 
 
-@metric("params", unit="M", conditions=("resolution", "classes"))
+@metric("params", unit="M", has_actual=True, conditions=("resolution", "classes"))
 def params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Millions of parameters of the uncompressed model, with the claim's number of classes."""
-    for _, conditions in claim.variants_for(model):
-        network = models.build_on_meta(model, int(conditions["classes"]))
-        millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-        yield _row(claim, model, millions, conditions=conditions)
+    """Millions of parameters: reported by parameters(), actual by the weights that are stored."""
+    for settings, conditions, (reported, actual) in _counted(models, claim, model):
+        millions = reported.parameters / 1e6, actual.parameters / 1e6
+        yield _row(claim, model, *millions, settings=settings, conditions=conditions)
 
 
 @metric("macs", unit="G", has_actual=True, conditions=("resolution", "classes"))
 def macs(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Billions of multiply-accumulates for one image: reported by thop, actual by the products of weights."""
-    from edgeai_repro.measure import counts
+    """Billions of multiply-accumulates for one image: reported by thop, actual by the products computed."""
+    for settings, conditions, (reported, actual) in _counted(models, claim, model):
+        billions = reported.macs / 1e9, actual.macs / 1e9
+        yield _row(claim, model, *billions, settings=settings, conditions=conditions)
 
-    for _, conditions in claim.variants_for(model):
-        network, resolution = models.build_on_meta(model, int(conditions["classes"])), int(conditions["resolution"])
-        yield _row(
-            claim,
-            model,
-            counts.reported(network, resolution).macs / 1e9,
-            counts.actual(network, resolution).macs / 1e9,
-            conditions=conditions,
-        )
+
+def _counted(
+    models: CompressedModels, claim: Claim, model: str
+) -> Iterator[tuple[Settings, Settings, tuple[Reported, Counts]]]:
+    """Yield the settings and conditions of a claim, each with the counts of the network that they give."""
+    for settings, conditions in claim.variants_for(model):
+        resolution, classes = int(conditions["resolution"]), int(conditions["classes"])
+        counts = models.counts(model, claim.technique, settings, resolution=resolution, classes=classes)
+        yield settings, conditions, counts
 
 
 @metric("linear_share_params", unit="points")

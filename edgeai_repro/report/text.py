@@ -93,7 +93,9 @@ def reported_value(claim: ClaimEntry) -> str:
 def actual_value(claim: ClaimEntry) -> str:
     """Return the actual value of the deciding row; empty if it has none."""
     row = deciding_row(claim)
-    return "" if row is None or row.actual is None else format_number(row.actual.value, claim.unit)
+    if row is None or row.actual is None:
+        return ""
+    return format_number(row.actual.value, claim.unit) + _uncounted(row)
 
 
 def band_edges(claim: ClaimEntry) -> str:
@@ -110,6 +112,15 @@ def flip_text(claim: ClaimEntry) -> str:
 def format_optional(interval: Interval | None, unit: str = "") -> str:
     """Return a value with its interval; empty if there is none."""
     return "" if interval is None else format_interval(interval, unit)
+
+
+def format_actual(row: Measurement, unit: str = "") -> str:
+    """Return the actual value of a row with its interval and what it does not count; empty if it has none."""
+    return "" if row.actual is None else format_interval(row.actual, unit) + _uncounted(row)
+
+
+def _uncounted(row: Measurement) -> str:
+    return f" (not counted: {', '.join(row.uncounted)})" if row.uncounted else ""
 
 
 def explanation(claim: ClaimEntry) -> str:
@@ -183,19 +194,27 @@ def published_papers_first(document: Document) -> Document:
     return document.model_copy(update={"papers": papers})
 
 
-def count_verdicts(document: Document) -> dict[VerdictName, int]:
+def count_verdicts(claims: Iterable[ClaimEntry]) -> dict[VerdictName, int]:
     """Return the number of claims with each verdict that occurs, best verdict first."""
-    counts = Counter(claim.verdict for paper in document.papers for claim in paper.claims)
+    counts = Counter(claim.verdict for claim in claims)
     return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 
 
-def headline(document: Document) -> str:
-    """Return the numbers of all verdicts in one sentence."""
-    counts = count_verdicts(document)
+def all_claims(document: Document) -> list[ClaimEntry]:
+    """Return the claims of all papers."""
+    return [claim for paper in document.papers for claim in paper.claims]
+
+
+def headline(claims: Iterable[ClaimEntry]) -> str:
+    """Return the numbers of all verdicts on published claims in one sentence; on our own if there are no others."""
+    claims = list(claims)
+    published = [claim for claim in claims if claim.source != "ours"]
+    kind = "published " if 0 < len(published) < len(claims) else ""
+    counts = count_verdicts(published or claims)
     parts = [f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in counts.items()]
     total = sum(counts.values())
-    claims = "claim" if total == 1 else "claims"
-    return f"Of {total} {claims}, {', '.join(parts)}." if parts else "No claim was judged."
+    noun = "claim" if total == 1 else "claims"
+    return f"Of {total} {kind}{noun}, {', '.join(parts)}." if parts else "No claim was judged."
 
 
 def linear_share_table(paper: PaperEntry) -> list[tuple[str, ...]]:

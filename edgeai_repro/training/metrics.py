@@ -12,11 +12,12 @@ from edgeai_repro.claims import registry
 from edgeai_repro.claims.registry import UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, Variant
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Settings
-from edgeai_repro.evidence.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgeai_repro.evidence.trained_run import TrainedRun
 
 LEAST_OF_A_TREND = 3  # values: two values always form a trend
 

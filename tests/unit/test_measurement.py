@@ -63,6 +63,7 @@ def test_json_has_these_keys() -> None:
         "notes",
         "reported",
         "actual",
+        "uncounted",
         "n",
         "source",
         "scale",

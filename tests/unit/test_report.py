@@ -64,6 +64,15 @@ class TestFile:
 
         assert document.read(tmp_path / "out.json") == written
 
+    def test_uncounted_operators_are_written_and_read_back(self, tmp_path: Path) -> None:
+        """The names of the operators that the actual count does not know stay with their row."""
+        rows = [row(10.0, 10.0, uncounted=("aten::stft", "mine::op"))]
+
+        document.write(_document(judged(claim(), rows)), tmp_path / "out.json")
+
+        (entry,) = document.read(tmp_path / "out.json").papers[0].claims
+        assert entry.rows[0].uncounted == ("aten::stft", "mine::op")
+
     def test_json_has_the_keys_of_the_schema(self, tmp_path: Path) -> None:
         """The keys that other programs rely on are present."""
         document.write(_document(*_one_of_each(), holds=False), tmp_path / "out.json")
@@ -152,6 +161,12 @@ class TestTable:
         one_sided = claim(band={"rounding": 1.0, "side": side, "derivation": "for the test"})
 
         assert f" {shown} " in _render(judged(one_sided, [row(10.0)]))
+
+    def test_actual_value_names_what_it_does_not_count(self) -> None:
+        """The column of the actual value names the operators that are not part of it."""
+        verdict = judged(claim(), [row(10.0, 10.0, uncounted=("aten::stft",))])
+
+        assert "10 % (not counted: aten::stft)" in " ".join(_render(verdict).split())
 
     def test_drift_names_the_expected_verdict(self) -> None:
         """Only a drifted verdict has the expected one next to it."""

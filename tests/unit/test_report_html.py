@@ -179,9 +179,9 @@ class TestContent:
         assert "RuntimeError: out of memory" in markdown.render(failed)
 
     def test_headline_counts_the_verdicts(self, page: _Page) -> None:
-        """The first sentence has the number of claims with each verdict."""
+        """The first sentence has the number of the paper's claims with each verdict, without our own."""
         assert (
-            "Of 6 claims, 1 holds, 1 holds for some values of a setting that the paper doesn't state, 1 is an "
+            "Of 5 published claims, 1 holds for some values of a setting that the paper doesn't state, 1 is an "
             "artefact of counting, 1 is contradicted, 1 is too close to decide, 1 can't be tested here."
             in page.text
         )

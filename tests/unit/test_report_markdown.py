@@ -8,8 +8,11 @@ import pytest
 
 pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
 
-from edgeai_repro.report import markdown
-from tests.support.reports import HOSTILE, networks, run
+from edgeai_repro.claims.schema import Paper
+from edgeai_repro.report import document, markdown
+from edgeai_repro.report.document import Document
+from tests.support.factories import claim, judged, paper_entry, row
+from tests.support.reports import HERE, HOSTILE, networks, run
 
 
 def _table(text: str, first: str) -> list[str]:
@@ -35,6 +38,17 @@ class TestRender:
 
         assert "| artefact-claim | convnext\\_tiny |  | 10.5 % | 0 % |" in text
         assert "| artefact-claim | convnext\\_small |  | 9.5 % | 0 % |" in text
+
+    def test_actual_value_names_what_it_does_not_count(self) -> None:
+        """Each row with an actual value names the operators that are not part of it."""
+        read = Paper.model_validate(paper_entry())
+        rows = [row(10.0, 10.0, uncounted=("aten::stft",))]
+        entry = document.paper_entry(read, [judged(claim(), rows)], [])
+
+        text = markdown.render(Document(environment=HERE, papers=[entry]))
+
+        assert text.count("10 % (not counted: aten::stft)") == 2  # among the claims, and model by model
+        assert "| 10 | 10 (not counted: aten::stft) |" in text  # among the rows
 
     def test_devices_have_bounds_and_expectations(self) -> None:
         """There is one line per device and variant, with a dash if no rate is published."""
