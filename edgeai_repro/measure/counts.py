@@ -148,10 +148,12 @@ def _parameters(values: Sequence[StoredValue], run: Run) -> dict[Kind, Counts]:
     """Return the stored values by kind. A saved buffer is a parameter if a product uses it as a weight."""
     counts: dict[Kind, Counts] = {"conv": Counts(), "linear": Counts(), "attention": Counts(), "other": Counts()}
     of_module = {id(value.owner): kind for value, kind in run.kinds.items() if value.is_saved}
-    with_weight_buffer = {id(value.owner) for value in run.weight_buffers}
+    with_buffers = {id(value.owner) for value in run.weights if not value.is_parameter}
     for value in values:
-        size, nonzero = (value.size, value.nonzero) if value.is_parameter else run.weight_buffers.get(value, (0, 0))
-        if value.name == "bias" and not value.is_parameter and id(value.owner) in with_weight_buffer:
+        size, nonzero = (value.size, value.nonzero) if value.is_parameter else (0, 0)
+        if value in run.weights and value.is_saved:
+            size, nonzero = max((size, nonzero), run.weights[value])
+        elif value.name == "bias" and not value.is_parameter and id(value.owner) in with_buffers:
             size, nonzero = value.size, sum(count_nonzero(tensor) for tensor in value.tensors)
         kind = run.kinds.get(value) or of_module.get(id(value.owner)) or _kind(value.owner)
         bits = value.bits if size or value.role == "buffer" else 0

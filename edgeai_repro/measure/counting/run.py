@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.jit._fuser import optimized_execution
 
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.measure.counting.operator_counter import OperatorCounter
-from edgeai_repro.measure.counting.stored_values import StoredValue
+from edgeai_repro.measure.counting.stored_values import StoredValue, graph_of
 from edgeai_repro.measure.counting.work import Run
 from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 
@@ -57,7 +57,8 @@ def runnable_clone(model: nn.Module) -> nn.Module:
 @contextmanager
 def ready_to_run(model: nn.Module) -> Iterator[None]:
     """Put a network into eval mode, without gradients, compilers and fused graphs; restore its mode afterwards."""
-    training = [module for module in model.modules() if module.training]
+    # A frozen module has no mode.
+    training = [module for module in model.modules() if getattr(module, "training", False)]
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())  # not inference_mode, whose tensors a network might keep and train on
@@ -66,7 +67,8 @@ def ready_to_run(model: nn.Module) -> Iterator[None]:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         try:
             if training:
-                model.eval()
+                with suppress(NotImplementedError):  # an exported module has the mode that it was exported in
+                    model.eval()
             yield
         finally:
             for module in training:
@@ -76,9 +78,10 @@ def ready_to_run(model: nn.Module) -> Iterator[None]:
 def refuse_invisible_operators(model: nn.Module) -> None:
     """Raise UserError if a scripted network has operators that its interpreter runs past the dispatcher."""
     for module in model.modules():
-        graph = getattr(module, "graph", None) if isinstance(module, torch.jit.ScriptModule) else None
-        for kind in RUN_BY_JIT if graph is not None else ():
-            if f"prim::{kind}" in str(graph):
+        graph = graph_of(module) if isinstance(module, torch.jit.ScriptModule) else None
+        kinds = "" if graph is None else str(graph)
+        for kind in RUN_BY_JIT:
+            if f"prim::{kind}" in kinds:
                 raise UserError(
                     f"a scripted network must run operators that can be observed (got prim::{kind}…); "
                     "count it before torch.jit.optimize_for_inference"

@@ -89,13 +89,20 @@ def _of_module(module: nn.Module) -> Iterator[tuple[Role, str, Any]]:
 
 def _constants(module: torch.jit.ScriptModule) -> Iterator[tuple[Role, str, Any]]:
     """Yield the tensors and packed weights that freezing has put into the graph of a scripted module."""
-    graph = getattr(module, "graph", None)
-    for node in [] if graph is None else graph.findAllNodes("prim::Constant"):
+    for node in [] if (graph := graph_of(module)) is None else graph.findAllNodes("prim::Constant"):
         value = node.output().toIValue()
         if is_packed(value):
             yield "parameter", node.output().debugName(), value
         elif isinstance(value, Tensor) and value.ndim and value.is_floating_point():
             yield "constant", node.output().debugName(), value
+
+
+def graph_of(module: torch.jit.ScriptModule) -> Any:
+    """Return the graph of a scripted module's forward, None if it has no forward."""
+    try:
+        return module.graph
+    except (AttributeError, RuntimeError):
+        return None
 
 
 def _stored(owner: nn.Module, role: Role, name: str, value: Any) -> Iterator[StoredValue]:

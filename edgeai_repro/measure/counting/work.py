@@ -37,14 +37,14 @@ class Work:
 class Run:
     """What a run shows: the work of each operator, and operators without a rule.
 
-    `kinds` says what each stored value is used for. `weight_buffers` are those that serve as weights though they
-    are no parameters: their number of weights, and those that are not 0.
+    `kinds` says what each stored value is used for. `weights` has the number of weights, and of those that are not
+    0, of each value that doesn't show it: a buffer that serves as a weight, or several weights packed into a value.
     """
 
     work: dict[tuple[str, Kind], Work] = field(default_factory=dict)
     uncounted: set[str] = field(default_factory=set)
     kinds: dict[StoredValue, Kind] = field(default_factory=dict)
-    weight_buffers: dict[StoredValue, tuple[int, int]] = field(default_factory=dict)
+    weights: dict[StoredValue, tuple[int, int]] = field(default_factory=dict)
 
     def of(self, operator: str, kind: Kind) -> Work:
         """Return the work of an operator that is of one kind."""
