@@ -30,8 +30,8 @@ MEANINGS: dict[VerdictName, str] = {
     "attainable": "the claim holds for some values of a setting that the paper doesn't state",
     "artefact": "the reported value lies in the band, but the actual value doesn't: the number is right, its "
     "meaning is not",
-    "contradicted": "the measured value lies outside the band",
-    "inconclusive": "the measured value is too close to an edge of the band, or too noisy, to decide",
+    "contradicted": "the actual and the reported value lie outside the band",
+    "inconclusive": "the measured value is too close to an edge of the band, too noisy or a lower bound",
     "not_testable": "something is missing here: data, weights, an edge device or a model",
     "error": "the measurement failed, so there is no verdict",
 }

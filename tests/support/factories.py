@@ -15,8 +15,16 @@ from edgeai_repro.judge.verdict import Verdict, judge
 PAPER = {"id": "paper", "title": "A Paper", "authors": "A. Author", "year": 2024, "url": "https://example.org"}
 
 
+AT_32 = {"resolution": [32], "classes": [10]}
+ELSEWHERE = ("accuracy", "pretraining", "latency", "speedup")  # metrics of trained and deployed models begin so
+
+
 def claim_entry(**fields: Any) -> dict[str, Any]:
-    """Return a claim as its file has it: exactly 10 ± 1 by the one model; `fields` replace or add."""
+    """Return a claim as its file has it: exactly 10 ± 1 by the one model; `fields` replace or add.
+
+    Metrics that count networks get CIFAR-10's images and classes, unless the conditions are among the fields.
+    """
+    counted = not fields.get("metric", "").startswith(ELSEWHERE)
     entry = {
         "id": "a-claim",
         "quote": "it is 10 % smaller",
@@ -29,6 +37,7 @@ def claim_entry(**fields: Any) -> dict[str, Any]:
         "quantifier": "named",
         "value": 10.0,
         "band": {"rounding": 1.0, "derivation": "for the test"},
+        "conditions": AT_32 if counted else {},
         "expect": {"verdict": "reproduced", "reason": "the test says so"},
     }
     return {**entry, **fields}
@@ -75,6 +84,25 @@ def row(
 def judged(claim: Claim, rows: Iterable[Measurement], check: AccuracyCheck | None = None) -> Verdict:
     """Return the verdict on a claim by its rows."""
     return judge(claim, Measured(tuple(rows)), check)
+
+
+def band(side: str = "both") -> dict[str, Any]:
+    """Return the band 10 ± 1, open on one side or closed on both."""
+    return {"rounding": 1.0, "side": side, "derivation": "for the test"}
+
+
+def with_choice(**fields: Any) -> Claim:
+    """Return `claim` with a choice of the target: 0.5, 0.7 or the default of 0.8."""
+    choice = {"name": "target", "default": 0.8, "swept_on": ["convnext_tiny"]}
+    return claim(**{"settings": {"target": [0.5, 0.7, 0.8]}, "choice": choice, **fields})
+
+
+def swept(*reported: Any, actual: Any = None, model: str = "convnext_tiny") -> list[Measurement]:
+    """Return one row of a model at each target of `with_choice`, in their order."""
+    targets = (0.5, 0.7, 0.8)
+    return [
+        row(value, actual, model=model, settings={"target": t}) for value, t in zip(reported, targets, strict=True)
+    ]
 
 
 def interval(given: float | Sequence[float]) -> Interval:
