@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from edgeai_repro.evidence.measurement import Measured, Measurement, Settings
+from edgeai_repro.evidence.measurement import Measured, Measurement, Setting, Settings
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim, ClaimCase
@@ -91,6 +91,7 @@ class Technique:
 
 
 METRICS: dict[str, Metric] = {}
+VALUES: dict[str, tuple[Setting, ...]] = {}  # all values of those conditions that have only a few
 TECHNIQUES: dict[str, Technique] = {}
 
 
@@ -137,6 +138,11 @@ def metric(
         return measure
 
     return register
+
+
+def allow_values(condition: str, *values: Setting) -> None:
+    """Register all values that a condition can have, so that another one is refused when a file is read."""
+    VALUES[condition] = values
 
 
 def technique(
