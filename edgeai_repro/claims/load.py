@@ -14,6 +14,7 @@ from edgeai_repro.claims.networks import conditions_of, definition_problems, net
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, VALUES
 from edgeai_repro.claims.schema import SCHEMA_VERSION, Claim, Paper
 from edgeai_repro.claims.user_code import register_conftests
+from edgeai_repro.claims.uses import use_problems
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import LONGEST, UserError, did_you_mean
 from edgeai_repro.files import parse_as, read_yaml
@@ -124,6 +125,7 @@ def _claim_problems(claim: Claim, paper: Paper) -> Iterator[str]:
         yield from _unknown("assumes", name, [unstated.id for unstated in paper.unstated])
     if claim.metric in METRICS:
         yield from _metric_problems(claim, paper)
+        yield from use_problems(claim)
         yield from _comparison_problems(claim)
     if claim.technique in TECHNIQUES or claim.technique == UNCOMPRESSED:
         yield from _setting_problems(claim, paper)

@@ -26,6 +26,8 @@ def reason(claim: Claim, outcome: Outcome, verdict: VerdictName) -> str:
         case "artefact":
             actual = format_interval(interval_of(row), unit_of(claim))
             reported = f"{format_interval(row.reported, unit_of(claim))} ({describe_row(row)})"
+            if claim.without is not None:
+                return f"the whole change gives {reported}; the part from {claim.without} on gives {actual}"
             return f"{_counter(claim)} {reported}; actually {actual}"
         case "contradicted":
             return f"{value} lies {_distance(claim, row)} the band, {band}{_counter_is_wrong(claim, outcome)}"
@@ -77,5 +79,6 @@ def _counter_is_wrong(claim: Claim, outcome: Outcome) -> str:
 
 
 def _counter(claim: Claim) -> str:
-    counter = METRICS[claim.metric].counter
+    convention = claim.conditions.get("convention", ["counter"])[0]
+    counter = METRICS[claim.metric].counter if convention == "counter" else f"the paper's own count ({convention})"
     return f"{counter} reports" if counter else "common counters report"

@@ -130,11 +130,11 @@ class ClaimNetworks:
             spec, None if classes is None else int(classes), None if resolution is None else int(resolution)
         )
 
-    def conditions(self, model: str, conditions: Settings) -> Settings:
-        """Return the conditions under which a network is measured: those given, or the network's own."""
-        subject = self.subject(model, conditions)
-        own = {"classes": subject.classes, "resolution": subject.resolution}
-        return {**conditions, **{name: value for name, value in own.items() if name in conditions and value}}
+    def own_conditions(self, model: str, conditions: Settings) -> Settings:
+        """Return the classes and the resolution of a network that has its own, instead of the claim's, as words."""
+        spec = self.case.paper.network(model, conditions)
+        own = {"resolution": spec.resolution, "classes": spec.classes}
+        return {name: str(value) for name, value in own.items() if value and value != conditions.get(name, value)}
 
     @contextmanager
     def _naming(self, model: str) -> Iterator[None]:

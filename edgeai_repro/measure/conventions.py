@@ -47,8 +47,8 @@ def fpgm(dense: nn.Module, cut: nn.Module, resolution: int, conditions: Settings
     """Count as `cifar_resnet_flop.py` of he-y/soft-filter-pruning (version 919c399), which FPGM's readme names.
 
     A share `kept` of each layer's filters stays, as a real number. The first layer and the first convolution of a
-    block lose outputs; the second convolution loses inputs and outputs, although the shortcut keeps its channels.
-    Only convolutions count.
+    block lose outputs. The second convolution, and the first of a wider stage, lose inputs and outputs, although
+    the shortcut keeps its channels. Only convolutions count.
     """
     if "kept" not in conditions:
         raise UserError("'conditions.kept' is missing: convention 'fpgm' needs the share of the filters that stay")
@@ -59,7 +59,9 @@ def fpgm(dense: nn.Module, cut: nn.Module, resolution: int, conditions: Settings
             "'against' must be a ResNet with two convolutions per block for convention 'fpgm' "
             f"(got {len(convolutions)} convolutions); name the unpruned network"
         )
-    shares = [kept if index == 0 or index % 2 else kept**2 for index in range(len(convolutions))]
+    widens = [layer.out_channels != layer.in_channels for layer, _ in convolutions]
+    whole_inputs = [index == 0 or (index % 2 == 1 and not wider) for index, wider in enumerate(widens)]
+    shares = [kept if whole else kept**2 for whole in whole_inputs]
 
     def counted(shares: list[float]) -> Reported:
         weights = [share * layer.weight.numel() for (layer, _), share in zip(convolutions, shares, strict=True)]

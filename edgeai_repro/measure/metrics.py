@@ -68,7 +68,7 @@ def executed_macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -
         yield row.model_copy(update={"notes": {**row.notes, "macs_on_zero_weights": on_zeros}})
 
 
-@metric("added_size_reduction", unit="points", better="higher")
+@metric("added_size_reduction", unit="points", better="higher", techniques=["combined"])
 def added_size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Points of bytes that pruning and quantizing together save beyond the better of the two."""
     dense = networks.profile(model)
@@ -83,7 +83,7 @@ def added_size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> I
         yield _row(claim, model, added, settings=settings, seconds=both.seconds)
 
 
-@metric("compression_trend", unit="τ", better="higher", deflated=True)
+@metric("compression_trend", unit="τ", better="higher", deflated=True, over="sparsity")
 def compression_trend(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
     from edgeai_repro.evidence.statistics import kendall_trend
@@ -113,7 +113,7 @@ def compression_trend(networks: ClaimNetworks, claim: Claim, model: str) -> Iter
         )
 
 
-@metric("imbalance", unit="%")
+@metric("imbalance", unit="%", techniques=[registry.UNCOMPRESSED])
 def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """The share of the MACs in convolutions, and the share of the parameters in fully connected layers."""
     by_kind = networks.by_kind(model)
@@ -126,14 +126,14 @@ def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Mea
         yield _row(claim, model, 100 * share, notes={"share": name})
 
 
-@metric("linear_share_params", unit="points", better="lower")
+@metric("linear_share_params", unit="points", better="lower", techniques=["dynamic_quantization"])
 def linear_share_params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
     savings = _linear_savings(networks, claim, model)
     yield _distance(claim, model, savings, abs(savings["reported_parameters_saved"] - savings["share_of_linear"]))
 
 
-@metric("linear_share_bytes", unit="points", better="lower")
+@metric("linear_share_bytes", unit="points", better="lower", techniques=["dynamic_quantization"])
 def linear_share_bytes(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
     savings = _linear_savings(networks, claim, model)
