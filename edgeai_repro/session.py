@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -26,7 +26,7 @@ from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, error_verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.latency.interleaved import time_interleaved
-from edgeai_repro.networks.variants import NETWORKS
+from edgeai_repro.networks.specs import reference, unknown
 from edgeai_repro.report import document, files
 from edgeai_repro.report.device_results import load_results
 from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
@@ -71,7 +71,7 @@ class Options:
         if threads is not None and threads < 1:
             raise UserError(f"--edge-threads must be 1 or more (got {threads}); drop it for one per usable core")
         return cls(
-            models=None if models is None else _names("--claims-models", models, NETWORKS),
+            models=None if models is None else _names("--claims-models", models),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
             report_folder=report_folder,
@@ -106,6 +106,9 @@ class Session:
     def __init__(self, folder: Path, options: Options | None = None, *, timer: Timer = time_interleaved) -> None:
         self.options = options or Options()
         self.papers = load_claims(folder)
+        named = {name for case in self.cases for name in case.claim.networks}
+        elsewhere = [name for name in self.options.models or () if name not in named and unknown(reference(name))]
+        _check_names("--claims-models", elsewhere, named)
         self.results = Results()
         self._timer = timer
         self._devices = load_devices(folder, missing_ok=True)
@@ -135,8 +138,8 @@ class Session:
 
     def plan(self, cases: Iterable[ClaimCase]) -> None:
         """Announce the claims that will be judged, so that each network is built only once."""
-        claims = [case.claim for case in cases if measured_on(case.claim) == "compressed"]
-        self._compressed = CompressedModels(claims, models=self.options.models)
+        counted = [case for case in cases if measured_on(case.claim) == "compressed"]
+        self._compressed = CompressedModels(counted, models=self.options.models)
         self.sources["compressed"] = self._compressed
 
     def judge(self, case: ClaimCase) -> Verdict:
@@ -224,11 +227,18 @@ class Session:
         )
 
 
-def _names(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+def _names(option: str, text: str, known: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return the names in a text; without `known`, they are checked later."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise UserError(f"{option} must name at least one (got {text!r}); known are {', '.join(known)}")
+        known_names = f"known are {', '.join(known)}" if known else "add a name"
+        raise UserError(f"{option} must name at least one (got {text!r}); {known_names}")
+    if known is not None:
+        _check_names(option, names, known)
+    return names
+
+
+def _check_names(option: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             raise UserError(f"{option} must name what is known (got {name!r}); {did_you_mean(name, known)}")
-    return names

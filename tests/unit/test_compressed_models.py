@@ -50,7 +50,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_planned_network_is_compressed_once_in_each_way(applied: Counter[str]) -> None:
     """The parts of a combination are profiled on the way, so the metric repeats nothing."""
-    measured = CompressedModels([COMBINED]).measure(case(COMBINED))
+    measured = CompressedModels([case(COMBINED)]).measure(case(COMBINED))
 
     assert [row.settings["target"] for row in measured.rows] == [0.5, 0.8]
     assert applied == {"structured_pruning": 2, "combined": 2, "dynamic_quantization": 1}
@@ -58,7 +58,7 @@ def test_planned_network_is_compressed_once_in_each_way(applied: Counter[str]) -
 
 def test_another_setting_repeats_no_earlier_one(applied: Counter[str]) -> None:
     """The earlier profile is kept."""
-    models = CompressedModels()
+    models = CompressedModels().networks(case(TREND))
     first = models.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.5})
 
     models.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.9})
@@ -70,7 +70,7 @@ def test_another_setting_repeats_no_earlier_one(applied: Counter[str]) -> None:
 @pytest.mark.parametrize("models", [["alexnet"], []])
 def test_claim_about_models_left_out_of_the_run_is_not_measured(applied: Counter[str], models: list[str]) -> None:
     """The obstacle names the models of the claim."""
-    measured = CompressedModels([COMBINED], models=models).measure(case(COMBINED))
+    measured = CompressedModels([case(COMBINED)], models=models).measure(case(COMBINED))
 
     assert measured.rows == ()
     assert measured.obstacle is not None
@@ -86,9 +86,10 @@ def _curves(models: CompressedModels, claim: Claim) -> dict[object, Curve | None
 
 def test_trend_has_the_curve_of_each_quantity() -> None:
     """These are bytes as stored and deflated, and the parameters that aren't zero, all by sparsity."""
-    models = CompressedModels([TREND])
+    models = CompressedModels([case(TREND)])
     curves = _curves(models, TREND)
-    profiles = [models.profile("convnext_atto", "unstructured_pruning", {"sparsity": s}) for s in SPARSITIES]
+    networks = models.networks(case(TREND))
+    profiles = [networks.profile("convnext_atto", "unstructured_pruning", {"sparsity": s}) for s in SPARSITIES]
     quantities: dict[object, tuple[str, list[int]]] = {
         "dense bytes": ("MB", [profile.state_dict_bytes for profile in profiles]),
         "deflated bytes": ("MB", [profile.deflated_bytes or 0 for profile in profiles]),
