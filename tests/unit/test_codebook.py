@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro.claims.coding_tables import CodingTable, LayerRow, read_table
+from edgeai_repro.claims.coding_tables import CodingTable, LayerRow, Total, read_table
 from edgeai_repro.compress.codebook import coded_size, compress, from_table, uniform
 from edgeai_repro.compress.coded_layer import Floats, LayerCoding, decode, decoded, encode, shared_values
 from edgeai_repro.compress.techniques import apply, notes_on
@@ -141,6 +141,9 @@ def test_technique_notes_the_bytes_of_the_code() -> None:
     assert notes_on(result, "codebook") == {"code_bytes": size.huffman, "code_bytes_before_Huffman": size.quantized}
 
 
+TOTAL = Total(quantized=3.7, huffman=2.88)
+
+
 def _row(name: str, weights: int, kept: float, bits: int) -> LayerRow:
     sizes = {"huffman_bits": 3.0, "index_bits": 4, "huffman_index_bits": 3.0, "quantized": 10.0, "huffman": 5.0}
     return LayerRow.model_validate({"name": name, "weights": weights, "kept": kept, "bits": bits, **sizes})
@@ -148,7 +151,7 @@ def _row(name: str, weights: int, kept: float, bits: int) -> LayerRow:
 
 def test_table_gives_each_layer_its_density_and_bits() -> None:
     """The rows are in the order of the layers."""
-    table = CodingTable(layers=[_row("conv", 216, 50, 4), _row("fc", 2880, 10, 2)])
+    table = CodingTable(layers=[_row("conv", 216, 50, 4), _row("fc", 2880, 10, 2)], total=TOTAL)
     network = _network()
     result = compress(network, from_table(network, table))
 
@@ -165,7 +168,7 @@ def test_table_gives_each_layer_its_density_and_bits() -> None:
 )
 def test_table_of_another_network_is_refused(rows: list[tuple[str, int]], complaint: str) -> None:
     """The error names the row."""
-    table = CodingTable(layers=[_row(name, weights, 10, 4) for name, weights in rows])
+    table = CodingTable(layers=[_row(name, weights, 10, 4) for name, weights in rows], total=TOTAL)
 
     with pytest.raises(UserError, match=complaint):
         from_table(_network(), table)
