@@ -1,4 +1,4 @@
-"""AlexNet as Caffe has it (bvlc_alexnet): two groups in the second, fourth and fifth convolution; 227 × 227 pixels."""
+"""AlexNet as Caffe has it (bvlc_alexnet): two groups in the second, fourth and fifth convolution, 227 pixels."""
 
 import torch
 from torch import Tensor, nn
