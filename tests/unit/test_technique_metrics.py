@@ -100,7 +100,7 @@ def test_a_code_is_not_the_file(own: str) -> None:
     settings = {"density": 0.1}
     given = {"settings": settings, "conditions": {"stage": "quantized", "stored": "file"}}
     by_code, by_file = _values(_row(own, "coded_size_ratio", "codebook", **given))
-    # 2028 kept weights with 0.227 fillers each at 9 bits, 11 at 12, 22 biases, codebooks and headers; a file of 84 kB.
+    # 2028 kept weights with 0.227 fillers each at 9 bits, 11 at 12; 22 biases, two codebooks, two headers.
     code = 2028 * 1.227 * 9 / 8 + 11 * 1.227 * 12 / 8 + 4 * (22 + 31 + 255) + 2 * 18
     assert by_code == pytest.approx(83_800 / code, rel=0.02)
     assert by_file == pytest.approx(1.0, abs=0.01)
