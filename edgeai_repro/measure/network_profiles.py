@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.compress.techniques import Variant, apply, apply_all, notes_on
-from edgeai_repro.errors import MissingRequirement
+from edgeai_repro.compress.techniques import Variant, apply_all, notes_on
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.networks.specs import NetworkSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeai_repro.measure.counters.adapters import Count
     from edgeai_repro.measure.counts import Counts, Reported
     from edgeai_repro.networks.resolve import Device, Network
 
@@ -35,7 +33,8 @@ class Profile:
     """The numbers of one network: what common tools report, and what is actually stored and computed.
 
     `state_dict_bytes` is the size of the saved file. `seconds` is the time that compressing and measuring took.
-    `notes` are the technique's about the network.
+    `notes` are the technique's about the network, `value_bytes` the bytes of its tensors without the file's
+    container.
     """
 
     reported: Reported
@@ -44,6 +43,22 @@ class Profile:
     deflated_bytes: int | None
     seconds: float
     notes: Settings
+    parts: Parts
+    value_bytes: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a network that some papers don't count.
+
+    `biases` are those of layers that multiply, with their bytes, `batchnorm` the two vectors of each BatchNorm, and
+    `linear_macs` the products of Linear layers.
+    """
+
+    biases: int
+    bias_bytes: int
+    batchnorm: int
+    linear_macs: int
 
 
 @dataclass(frozen=True)
@@ -72,58 +87,12 @@ class NetworkProfiles:
         self._on_meta: dict[str, Network] = {}
         self._plans: defaultdict[str, list[Plan]] = defaultdict(list)
         self._deflated: set[tuple[str, str]] = set()  # key and technique
-        self._counters: defaultdict[Variant, list[str]] = defaultdict(list)
-        self._counted: defaultdict[Variant, dict[str, Count | Exception]] = defaultdict(dict)
 
     def plan(self, subject: Subject, technique: str, settings: Settings, *, deflated: bool) -> None:
         """Announce a profile, so that it is made while the network is at hand, perhaps with its deflated bytes."""
         self._plans[subject.key].append({technique: [settings]})
         if deflated:
             self._deflated.add((subject.key, technique))
-
-    def plan_counter(self, counter: str, subject: Subject, technique: str, settings: Settings) -> None:
-        """Announce that a counter will count a network, before and after a technique."""
-        for variant in (Variant.of(subject.key), Variant.of(subject.key, technique, settings)):
-            self._counters[variant].append(counter)
-
-    def counted_by(self, counter: str, subject: Subject, technique: str, settings: Settings) -> Count:
-        """Return the count of a counter; all counters that are announced count while the network is at hand.
-
-        Raises MissingRequirement if the counter is not installed, and CounterError if it fails.
-        """
-        from edgeai_repro.measure.counters.adapters import COUNTERS, CounterError
-
-        variant = Variant.of(subject.key, technique, settings)
-        if counter not in self._counted[variant]:
-            model, inputs = self._made(subject, technique, settings)
-            for name in dict.fromkeys([*self._counters[variant], counter]):
-                with self._timed("count"):
-                    try:
-                        self._counted[variant][name] = COUNTERS[name].count(model, inputs)
-                    except (CounterError, MissingRequirement) as problem:
-                        self._counted[variant][name] = problem
-        count = self._counted[variant][counter]
-        if isinstance(count, Exception):
-            raise count
-        return count
-
-    def missed_by(self, counter: str, subject: Subject, technique: str, settings: Settings) -> str:
-        """Return in words why the MACs of a counter differ from the actual ones."""
-        from edgeai_repro.measure.counters.adapters import COUNTERS
-        from edgeai_repro.measure.counters.attribution import counted_calls, explain
-
-        count = self.counted_by(counter, subject, technique, settings)
-        model, inputs = self._made(subject, technique, settings)
-        actual = self.profile(subject, technique, settings).actual.macs
-        return "; ".join(explain(COUNTERS[counter], count.macs, actual, counted_calls(model, inputs)))
-
-    def _made(self, subject: Subject, technique: str, settings: Settings) -> tuple[nn.Module, tuple[Any, ...]]:
-        """Build a network with values, and compress it; some counters need values."""
-        from edgeai_repro.measure.counting.run import example_inputs
-
-        network = self._build(subject, "cpu")
-        inputs = network.inputs or example_inputs(network.model, subject.resolution or 0)
-        return apply(network.model, technique, settings), inputs
 
     def profile(self, subject: Subject, technique: str, settings: Settings) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings."""
@@ -137,6 +106,10 @@ class NetworkProfiles:
         if subject.key not in self._on_meta:
             self._on_meta[subject.key] = self._build(subject, "meta")
         return self._on_meta[subject.key]
+
+    def built(self, subject: Subject) -> Network:
+        """Return an uncompressed network with random weights, for what a profile does not hold."""
+        return self._build(subject, "cpu")
 
     def _profile_all(self, subject: Subject, plan: Plan) -> None:
         """Profile a network in every way of a plan, and of the claims that will be measured.
@@ -183,7 +156,10 @@ class NetworkProfiles:
 
         start = time.perf_counter() if start is None else start
         with self._timed("count"):
-            reported, actual = counts.count(network, subject.resolution or 0, **as_arguments(inputs))
+            arguments = as_arguments(inputs)
+            reported = counts.reported(network, subject.resolution or 0, **arguments)
+            kinds = counts.by_kind(network, subject.resolution or 0, **arguments)
+            actual = sum(kinds.values(), counts.Counts())
         with self._timed("save"):
             stored = size.state_dict_bytes(network)
         with self._timed("deflate"):
@@ -191,7 +167,9 @@ class NetworkProfiles:
             deflated = size.deflated_bytes(network) if wanted else None
         notes = notes_on(network, technique)
         seconds = time.perf_counter() - start
-        profile = Profile(reported, actual, stored, deflated, seconds, notes)
+        parts = _parts(network, kinds["linear"].macs)
+        values = size.value_bytes(network)
+        profile = Profile(reported, actual, stored, deflated, seconds, notes, parts, values)
         self._profiles[Variant.of(subject.key, technique, settings)] = profile
 
     @contextmanager
@@ -199,6 +177,20 @@ class NetworkProfiles:
         start = time.perf_counter()
         yield
         self.seconds[step] += time.perf_counter() - start
+
+
+def _parts(network: nn.Module, linear_macs: int) -> Parts:
+    from torch import nn
+
+    norms, biases, batchnorm = (nn.LayerNorm, nn.GroupNorm), [], 0
+    for module in network.modules():
+        own = dict(module.named_parameters(recurse=False))
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            batchnorm += sum(parameter.numel() for parameter in own.values())
+        elif not isinstance(module, norms):
+            biases += [parameter for name, parameter in own.items() if name.endswith("bias")]
+    numbers = sum(bias.numel() for bias in biases)
+    return Parts(numbers, sum(bias.nbytes for bias in biases), batchnorm, linear_macs)
 
 
 def as_arguments(inputs: tuple[Any, ...] | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeai_repro.networks.variants import display_name
 from edgeai_repro.report.document import PaperEntry
 from edgeai_repro.report.figures.style import (
     ACTUAL,
@@ -14,7 +15,7 @@ from edgeai_repro.report.figures.style import (
     report_style,
     to_plot,
 )
-from edgeai_repro.report.text import format_optional
+from edgeai_repro.report.text import format_optional, humanize
 
 COUNTER = "counter"  # the condition that names one
 
@@ -39,7 +40,8 @@ def by_counter(paper: PaperEntry) -> Plot | None:
                     axes.plot(row.actual.value, y, "D", color=ACTUAL, markersize=5.8)
                 axes.plot(row.reported.value, y, "o", color=REPORTED, markersize=6.2)
             metric, model, unit = subject
-            axes.set_title(f"{metric.replace('_', ' ')} of {model}, {unit}")
+            axes.set_title(display_name(model))
+            axes.set_xlabel(f"{humanize(metric)}, {unit}")
             axes.grid(axis="x")
         panels[0].set_yticks(range(len(counters)), counters)
         panels[0].set_ylim(len(counters) - 0.5, -0.5)
