@@ -46,7 +46,8 @@ class Metric:
 
     `has_actual` is true if the actual quantity can differ from the reported one. `deflated` asks for deflated bytes
     in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
-    and may give those of `optional`.
+    and may give those of `optional`. `timed` is true if the metric times something: nothing else of the run may run
+    meanwhile.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Metric:
     conditions: tuple[str, ...]
     optional: tuple[str, ...]
     description: str
+    timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ def metric(
     deflated: bool = False,
     conditions: Sequence[str] = (),
     optional: Sequence[str] = (),
+    timed: bool = False,
 ) -> Callable[[Measure[S]], Measure[S]]:
     """Register a metric: a function (source, claim, model name) that yields the rows of the model.
 
@@ -109,6 +112,7 @@ def metric(
             tuple(conditions),
             tuple(optional),
             _summary(measure),
+            timed,
         )
         return measure
 
@@ -142,6 +146,11 @@ def measured_on(claim: Claim) -> SourceName:
     """
     source = METRICS[claim.metric].source
     return "deployed" if source == "trained" and "edge" in claim.needs else source
+
+
+def is_timed(claim: Claim) -> bool:
+    """Return whether something is timed for a claim: its metric says so, or it is measured on a deployed model."""
+    return METRICS[claim.metric].timed or measured_on(claim) == "deployed"
 
 
 def _summary(function: Callable[..., Any]) -> str:

@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
@@ -19,29 +19,16 @@ from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.compress.techniques import Variant, apply_all
 from edgeai_repro.errors import MissingRequirement, TooNoisyError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
+from edgeai_repro.measure.profiles import Profile, Profiles, ProfileStore
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeai_repro.measure.counts import Counts, Kind, Reported
+    from edgeai_repro.measure.counts import Counts, Kind
 
 CIFAR10_CLASSES = 10
 Plan = Mapping[str, Sequence[Settings]]  # the settings that a network is compressed with, by technique
-
-
-@dataclass(frozen=True)
-class Profile:
-    """The numbers of one network: what common tools report, and what is actually stored and computed.
-
-    `state_dict_bytes` is the size of the saved file. `seconds` is the time that compressing and measuring took.
-    """
-
-    reported: Reported
-    actual: Counts
-    state_dict_bytes: int
-    deflated_bytes: int | None
-    seconds: float
 
 
 class CompressedModels:
@@ -50,17 +37,23 @@ class CompressedModels:
     `claims` are those that will be measured, so that a network is compressed in all the ways that they need while
     it is at hand. `models` restricts the run to some networks. `resolution` is the side of the input, in pixels, of
     the ConvNeXts, which have CIFAR-10's classes; all other networks are as published for ImageNet. `seconds` adds
-    up the time of each step.
+    up the time of each step. `shared` is a folder for the profiles of all processes of a run, so that each network
+    is built by one of them.
     """
 
     def __init__(
-        self, claims: Sequence[Claim] = (), *, models: Sequence[str] | None = None, resolution: int = 32
+        self,
+        claims: Sequence[Claim] = (),
+        *,
+        models: Sequence[str] | None = None,
+        resolution: int = 32,
+        shared: Path | None = None,
     ) -> None:
         self.resolution = resolution
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._claims = claims
         self._models = models
-        self._profiles: dict[Variant, Profile] = {}
+        self._store = ProfileStore(shared)
 
     def measure(self, case: ClaimCase) -> Measured:
         """Return the rows of a claim, for each of its models that the run is not restricted from."""
@@ -79,9 +72,13 @@ class CompressedModels:
     def profile(self, model: str, technique: str = UNCOMPRESSED, settings: Settings | None = None) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings."""
         variant = Variant.of(model, technique, settings)
-        if variant not in self._profiles:
-            self._profile_all(model, {technique: [settings or {}]})
-        return self._profiles[variant]
+        profile = self._store.find(variant)
+        if profile is None:
+            with self._store.of(model) as profiles:
+                if variant not in profiles:
+                    self._profile_all(model, {technique: [settings or {}]}, profiles)
+                profile = profiles[variant]
+        return profile
 
     def by_kind(self, model: str) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""
@@ -105,24 +102,25 @@ class CompressedModels:
         named = [*claim.models, *claim.also_shown]
         return [model for model in named if self._models is None or model in self._models]
 
-    def _profile_all(self, model: str, plan: Plan) -> None:
-        """Profile a network in every way of a plan, and of the claims that will be measured."""
+    def _profile_all(self, model: str, plan: Plan, profiles: Profiles) -> None:
+        """Add the profiles of a network in every way of a plan, and of the claims that will be measured."""
         network = self._build(model)
-        if Variant.of(model) not in self._profiles:
-            self._store_profile(Variant.of(model), network)
+        if Variant.of(model) not in profiles:
+            profiles[Variant.of(model)] = self._measure(Variant.of(model), network)
         plans = [plan] + [
             {claim.technique: [settings for settings, _ in claim.variants_for(model)]}
             for claim in self._claims
             if model in self._selected(claim)
         ]
         missing = {
-            technique: [one for one in grid if Variant.of(model, technique, one) not in self._profiles]
+            technique: [one for one in grid if Variant.of(model, technique, one) not in profiles]
             for technique, grid in _union_with_bases(plans).items()
         }
         start = time.perf_counter()
         for technique, settings, compressed in apply_all(network, missing):
             self.seconds[technique] += time.perf_counter() - start
-            self._store_profile(Variant.of(model, technique, settings), compressed, start)
+            variant = Variant.of(model, technique, settings)
+            profiles[variant] = self._measure(variant, compressed, start)
             del compressed  # before the next one is made: a compressed Large has 0.8 GB
             start = time.perf_counter()
         del network
@@ -135,7 +133,8 @@ class CompressedModels:
             build = convnext.build if model in CONVNEXT_VARIANTS else convnext.build_from_zoo
             return build(model, num_classes=_classes(model))
 
-    def _store_profile(self, variant: Variant, network: nn.Module, start: float | None = None) -> None:
+    def _measure(self, variant: Variant, network: nn.Module, start: float | None = None) -> Profile:
+        """Return the profile of a network; its seconds are those since `start`, or of this call."""
         from edgeai_repro.measure import counts, size
 
         start = time.perf_counter() if start is None else start
@@ -146,7 +145,7 @@ class CompressedModels:
         with self._timed("deflate"):
             deflated = size.deflated_bytes(network) if self._needs_deflated(variant) else None
         seconds = time.perf_counter() - start
-        self._profiles[variant] = Profile(reported, actual, stored, deflated, seconds)
+        return Profile(reported, actual, stored, deflated, seconds)
 
     def _needs_deflated(self, variant: Variant) -> bool:
         return any(

@@ -9,7 +9,8 @@ from edgeai_repro.claims import registry
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Setting, Settings, percent_saved
-from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels, Profile
+from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels
+from edgeai_repro.measure.profiles import Profile
 
 MEGA = 1e6
 Quantity = Callable[[Profile], float]
