@@ -1,36 +1,57 @@
-"""Builds the figures and tables of the documentation from `docs/verdicts.json`: `python docs/build.py`. No torch.
+"""Builds the figures, tables and pages of the documentation from `docs/verdicts.json`: `python docs/build.py`.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; the text between these marks is replaced.
-Run it after `pytest -m claims --claims-json=docs/verdicts.json`.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; the text between these marks is replaced. The page
+of a paper, `docs/findings/ID.md`, is made from a template if it is missing; what is written by hand outside of the
+marks stays. Run it after `pytest -m claims --claims-json=docs/verdicts.json`. No torch.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 from xml.sax.saxutils import escape
 
 from edgeai_repro.evidence.measurement import Measurement
 from edgeai_repro.judge.formatting import format_interval
 from edgeai_repro.networks.variants import display_name
-from edgeai_repro.report import document, text
-from edgeai_repro.report.document import ClaimEntry, PaperEntry
+from edgeai_repro.report import document, front_page, text
+from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 from edgeai_repro.report.figures import claims as figures
 from edgeai_repro.report.figures.style import Plot
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/findings.md")
 VERDICTS = ROOT / "docs" / "verdicts.json"
 FIGURES = ROOT / "docs" / "figures"
-PAPER, GENERALITY, CONVNEXT, EDGE = "francy2024", "generality", "liu2022", "edge"
-FINDING = "dq-params"  # the claim on the first screen of the README
+FINDINGS = ROOT / "docs" / "findings"
+FRONT_PAGES = {ROOT / "README.md": "docs/findings/", FINDINGS / "README.md": ""}  # the way to the papers' pages
 MARKED = re.compile(r"(<!-- table: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 DRAWN_BY = f"matplotlib {version('matplotlib')}"
-Papers = dict[str, PaperEntry]
+TEMPLATE = """\
+# {title}
+
+<!-- table: byline -->
+<!-- end -->
+
+<!-- table: verdicts -->
+<!-- end -->
+
+<!-- table: figures -->
+<!-- end -->
+
+## Claim by claim
+
+<!-- table: reasons -->
+<!-- end -->
+
+[All papers](README.md) · [Reading a verdict](../verdicts.md) · [The method](../method.md)
+"""
 Lines = Iterator[str]
+T = TypeVar("T", Document, PaperEntry)
 
 
 def main() -> int:
@@ -45,18 +66,34 @@ def main() -> int:
 
 def built() -> dict[Path, str]:
     """Return the content of every page and figure. Raises UserError if the JSON is broken."""
-    papers = {paper.id: paper for paper in document.read(VERDICTS).papers}
-    plots = {name: draw(papers[PAPER]) for name, draw in DRAWINGS.items()}
-    drawings = {FIGURES / f"{name}.svg": _standalone(plot) for name, plot in plots.items() if plot}
-    pages = {ROOT / page: _fill((ROOT / page).read_text(encoding="utf-8"), papers) for page in PAGES}
-    return {**drawings, **pages}
+    run = text.published_papers_first(document.read(VERDICTS))
+    content = {}
+    for path, folder in FRONT_PAGES.items():
+        tables = {"papers": partial(papers, folder=folder), "surprises": partial(surprises, folder=folder)}
+        content[path] = _fill(path.read_text(encoding="utf-8"), run, tables)
+    for paper in run.papers:
+        plots = {f"{paper.id}-{name}": plot for name, draw in DRAWINGS.items() if (plot := draw(paper))}
+        content |= {FIGURES / f"{name}.svg": _standalone(plot) for name, plot in plots.items()}
+        content[FINDINGS / f"{paper.id}.md"] = _page(paper, plots)
+    return content
 
 
-def _fill(page: str, papers: Papers) -> str:
+def _page(paper: PaperEntry, plots: Mapping[str, Plot]) -> str:
+    """Return the page of a paper: the one that exists, or the template, with its tables filled."""
+
+    def figures(paper: PaperEntry) -> Lines:
+        yield from (f"![{plot.title}](../figures/{name}.svg)\n" for name, plot in plots.items())
+
+    path = FINDINGS / f"{paper.id}.md"
+    page = path.read_text(encoding="utf-8") if path.exists() else TEMPLATE.format(title=paper.title)
+    return _fill(page, paper, {**PAPER_TABLES, "figures": figures})
+
+
+def _fill(page: str, source: T, tables: Mapping[str, Callable[[T], Lines]]) -> str:
     """Return a page with the text between its marks replaced by the current tables."""
 
     def table(mark: re.Match[str]) -> str:
-        return "\n".join([mark[1].rstrip(), *TABLES[mark[2]](papers), mark[3]])
+        return "\n".join([mark[1].rstrip(), *tables[mark[2]](source), mark[3]])
 
     return MARKED.sub(table, page)
 
@@ -78,45 +115,62 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Lines:
     yield from (f"| {' | '.join(row)} |" for row in rows)
 
 
-def finding(papers: Papers) -> Lines:
-    """Yield one claim: the paper's number, the reported and the actual value, and the verdict."""
-    claim = _claim(papers, PAPER, FINDING)
-    headings = ("the paper", "reported by `parameters()`", "actually removed", "verdict")
-    row = (claim.printed, text.reported_value(claim), text.actual_value(claim), f"**{claim.verdict}**")
-    yield from _table(headings, [row])
-
-
-def summary(papers: Papers) -> Lines:
-    """Yield the claims of the first paper that were decided, and a sentence that names the others."""
-    claims = papers[PAPER].claims
-    decided = [claim for claim in claims if claim.row is not None]
-    yield from _table(
-        ("claim", "paper", "reported", "actual", "verdict"),
-        ((*_values(claim), _verdict(claim)) for claim in decided),
+def papers(run: Document, folder: str) -> Lines:
+    """Yield the number of claims of each paper by verdict, with a link to its page in `folder`."""
+    rows = (
+        (
+            f"[{line.label}]({folder}{line.paper.id}.md)" if line.paper else line.label,
+            *(str(n or "") for n in line.counts),
+        )
+        for line in front_page.lines(run)
     )
-    others = [f"`{claim.id}`" for claim in claims if claim not in decided]
-    if others:
-        yield ""
-        yield f"The other {len(others)} need trained weights or an edge device: {', '.join(others)}."
+    yield f"{text.headline(text.all_claims(run))}\n"
+    yield from _table(("paper", *front_page.HEADINGS), rows)
 
 
-def verdicts(papers: Papers, paper: str = PAPER) -> Lines:
+def surprises(run: Document, folder: str) -> Lines:
+    """Yield the claims that are farthest off, each a sentence with a link to its paragraph in `folder`."""
+    for surprise in front_page.surprises(run):
+        paper, claim = surprise.paper, surprise.claim
+        link = f"[{front_page.citation(paper)}]({folder}{paper.id}.md#{claim.id})"
+        said = front_page.capitalize(text.explanation(claim))
+        yield f"- {text.SIGNS[claim.verdict]} **{claim.verdict}**: {link}: “{surprise.quote}”. {said}"
+
+
+def byline(paper: PaperEntry) -> Lines:
+    """Yield the authors, the year and the address of a paper, and how many of its claims have which verdict."""
+    year = f", {paper.year}" if paper.year else ""
+    yield f"{paper.authors}{year}{f' · <{paper.url}>' if paper.url else ''}"
+    yield ""
+    yield text.headline(paper.claims)
+
+
+def verdicts(paper: PaperEntry) -> Lines:
     """Yield all claims of a paper with their verdicts and bands."""
     yield from _table(
         ("claim", "paper", "reported", "actual", "band", "verdict"),
-        ((*_values(claim), text.band_edges(claim), _verdict(claim)) for claim in papers[paper].claims),
+        ((*_values(claim), text.band_edges(claim), _verdict(claim)) for claim in paper.claims),
     )
 
 
-def generality(papers: Papers) -> Lines:
+def reasons(paper: PaperEntry) -> Lines:
+    """Yield a paragraph on each claim: what it says, where, and why it has its verdict."""
+    for claim in paper.claims:
+        place = f"{claim.source}, {claim.locator}" if claim.locator else claim.source
+        yield f"### {claim.id}\n"
+        yield f"> {claim.quote} ({place})\n"
+        yield f"{_verdict(claim)}: {text.explanation(claim)}\n"
+
+
+def networks(paper: PaperEntry) -> Lines:
     """Yield the effect of dynamic quantization on other networks, sorted by their share of nn.Linear."""
-    yield from _table(text.LINEAR_SHARE_HEADINGS, text.linear_share_table(papers[GENERALITY]))
+    yield from _table(text.LINEAR_SHARE_HEADINGS, text.linear_share_table(paper))
 
 
-def counted(papers: Papers) -> Lines:
+def counted(paper: PaperEntry) -> Lines:
     """Yield, per model, what counters report after dynamic quantization, and what was actually removed."""
     parameters, macs, sizes = (
-        {row.model: row for row in _claim(papers, PAPER, name).rows} for name in ("dq-params", "dq-macs", "dq-size")
+        {row.model: row for row in _claim(paper, name).rows} for name in ("dq-params", "dq-macs", "dq-size")
     )
     yield from _table(
         ("model", "parameters, reported", "removed", "MACs, reported", "removed", "bytes saved"),
@@ -127,14 +181,10 @@ def counted(papers: Papers) -> Lines:
     )
 
 
-def targets(papers: Papers) -> Lines:
+def targets(paper: PaperEntry) -> Lines:
     """Yield what ConvNeXt-Small saves at each pruning target, without and with int8."""
     pruned, combined, parameters = (
-        {
-            float(row.settings["target"]): row
-            for row in _claim(papers, PAPER, name).rows
-            if row.model == "convnext_small"
-        }
+        {float(row.settings["target"]): row for row in _claim(paper, name).rows if row.model == "convnext_small"}
         for name in ("structured-size", "combined-size", "combined-params")
     )
     yield from _table(
@@ -151,11 +201,11 @@ def targets(papers: Papers) -> Lines:
     )
 
 
-def reduced(papers: Papers) -> Lines:
+def reduced(paper: PaperEntry) -> Lines:
     """Yield the recorded results at less than the paper's scale, which are shown and not judged."""
     rows = (
         (f"`{claim.id}`", row.model, text.row_details(row), format_interval(row.reported, claim.unit))
-        for claim in papers[PAPER].claims
+        for claim in paper.claims
         if "weights" in claim.needs
         for row in claim.rows
         if row.scale == "reduced"
@@ -163,7 +213,7 @@ def reduced(papers: Papers) -> Lines:
     yield from _table(("claim", "model", "training", "measured"), rows)
 
 
-def edge(papers: Papers) -> Lines:
+def ratios(paper: PaperEntry) -> Lines:
     """Yield the speed-ups of deployed models, each with the interval of its A/A control."""
     rows = (
         (
@@ -173,22 +223,21 @@ def edge(papers: Papers) -> Lines:
             "–" if row.control is None else f"{row.control.low:.2f} … {row.control.high:.2f}",
             _verdict(claim),
         )
-        for claim in papers[EDGE].claims
+        for claim in paper.claims
         for row in claim.rows
     )
     yield from _table(("claim", "model", "times faster", "A/A control", "verdict"), rows)
 
 
-TABLES: dict[str, Callable[[Papers], Lines]] = {
-    "finding": finding,
-    "summary": summary,
+PAPER_TABLES: dict[str, Callable[[PaperEntry], Lines]] = {
+    "byline": byline,
     "verdicts": verdicts,
-    "convnext": lambda papers: verdicts(papers, CONVNEXT),
-    "generality": generality,
+    "reasons": reasons,
+    "networks": networks,
     "counted": counted,
     "targets": targets,
     "reduced": reduced,
-    "edge": edge,
+    "ratios": ratios,
 }
 DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
     "overview": figures.overview,
@@ -197,8 +246,8 @@ DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
 }
 
 
-def _claim(papers: Papers, paper: str, claim_id: str) -> ClaimEntry:
-    return next(claim for claim in papers[paper].claims if claim.id == claim_id)
+def _claim(paper: PaperEntry, claim_id: str) -> ClaimEntry:
+    return next(claim for claim in paper.claims if claim.id == claim_id)
 
 
 def _values(claim: ClaimEntry) -> tuple[str, str, str, str]:

@@ -190,6 +190,20 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether some process holds the lock file `path`."""
+    import fcntl
+
+    if not path.exists():
+        return False
+    with path.open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _not_writable(path: Path, error: OSError) -> UserError:
     reason = error.strerror or one_line(error)
     return UserError(f"{path}: must be writable (got {reason}); free space or choose another path")

@@ -154,7 +154,9 @@ def _metric_problems(claim: Claim, paper: Paper) -> Iterator[str]:
 
 
 def _setting_problems(claim: Claim) -> Iterator[str]:
-    known = TECHNIQUES[claim.technique].settings if claim.technique in TECHNIQUES else ()
+    technique = TECHNIQUES.get(claim.technique)
+    required, optional = (technique.settings, technique.optional) if technique else ((), ())
+    known = (*required, *optional)
     for name in claim.settings:
         if name in _conditions_of(claim.metric):
             yield f"'settings.{name}' is a condition of {claim.metric!r}; move it to 'conditions'"
@@ -162,7 +164,7 @@ def _setting_problems(claim: Claim) -> Iterator[str]:
             takes = f"it takes {_listed(known)}"
             yield f"'settings.{name}' must be a setting of {claim.technique!r} ({takes}); remove it"
     deployed = claim.metric in METRICS and METRICS[claim.metric].source == "deployed"  # the bundle has settings
-    for name in known:
+    for name in required:
         if name not in claim.settings and not deployed:
             yield f"'settings.{name}' is missing: {claim.technique!r} needs it; add it"
 

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 UNCOMPRESSED = "none"
 SourceName = Literal["compressed", "trained", "deployed"]
+Better = Literal["higher", "lower"]
 S = TypeVar("S")
 # A metric: (source, claim, model name) -> the rows of that model.
 Measure = Callable[[S, "Claim", str], Iterable[Measurement]]
 # A technique: (network, list of settings) -> one new network per entry of the list. Networks are torch modules,
 # which this package does not import.
 Apply = Callable[[Any, Sequence[Settings]], Iterator[Any]]
+# What a row adds for the reader about a compressed network, for example the share of its layers that stayed fp32.
+Describe = Callable[[Any], Settings]
 AnyApply = TypeVar("AnyApply", bound=Apply)
 
 
@@ -44,7 +47,9 @@ class MetricGroup(Generic[S]):
 class Metric:
     """A metric: its unit, the source that measures it, and the conditions that a claim gives it.
 
-    `has_actual` is true if the actual quantity can differ from the reported one. `deflated` asks for deflated bytes
+    `has_actual` is true if the actual quantity can differ from the reported one, which is that of `counter`.
+    `is_count` is true if the actual value itself is a count, so that what is not counted can only add to it.
+    `better` says which end is better, for claims with "up to". `deflated` asks for deflated bytes
     in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
     and may give those of `optional`. `timed` is true if the metric times something: nothing else of the run may run
     meanwhile.
@@ -58,7 +63,10 @@ class Metric:
     conditions: tuple[str, ...]
     optional: tuple[str, ...]
     description: str
-    timed: bool = False
+    better: Better | None
+    counter: str
+    is_count: bool
+    timed: bool
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Technique:
     """A technique: `apply` yields one new network per entry of a list of settings, in its order.
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
-    claim must give.
+    claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
     """
 
     name: str
@@ -74,6 +82,8 @@ class Technique:
     settings: tuple[str, ...]
     apply: Apply
     description: str
+    optional: tuple[str, ...] = ()
+    notes: Describe = lambda _: {}
 
 
 METRICS: dict[str, Metric] = {}
@@ -89,6 +99,9 @@ def metric(
     deflated: bool = False,
     conditions: Sequence[str] = (),
     optional: Sequence[str] = (),
+    better: Better | None = None,
+    counter: str = "",
+    is_count: bool = False,
     timed: bool = False,
 ) -> Callable[[Measure[S]], Measure[S]]:
     """Register a metric: a function (source, claim, model name) that yields the rows of the model.
@@ -96,7 +109,7 @@ def metric(
     The first line of its docstring describes it. `edgeai_repro.metric` is this function for freshly compressed
     models. Example::
 
-        @metric("bits_reduction", unit="%")
+        @metric("bits_reduction", unit="%", better="higher")
         def bits_reduction(models, claim, model):
             ...
     """
@@ -112,6 +125,9 @@ def metric(
             tuple(conditions),
             tuple(optional),
             _summary(measure),
+            better,
+            counter,
+            is_count,
             timed,
         )
         return measure
@@ -120,11 +136,17 @@ def metric(
 
 
 def technique(
-    name: str, *, base: str = UNCOMPRESSED, settings: Sequence[str] = ()
+    name: str,
+    *,
+    base: str = UNCOMPRESSED,
+    settings: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    notes: Describe = lambda _: {},
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
-    It must not change the network that it is given. The first line of its docstring describes it. Example::
+    It must not change the network that it is given. The first line of its docstring describes it. `settings` must
+    be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -133,7 +155,7 @@ def technique(
     """
 
     def register(apply: AnyApply) -> AnyApply:
-        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply))
+        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes)
         return apply
 
     return register

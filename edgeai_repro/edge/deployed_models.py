@@ -14,12 +14,13 @@ from typing import cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.claims.registry import METRICS, MetricGroup
+from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim, ClaimCase, FullScale
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.edge.absolute_latency import not_an_edge_device
 from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, ModelEntry, Variant
 from edgeai_repro.edge.contenders import Contender, Runtime, eager_runner, needs_timing_of
+from edgeai_repro.edge.metrics import DEPLOYED
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, require_known
 from edgeai_repro.evidence import environment
@@ -231,9 +232,6 @@ class DeployedModels:
         deployed = self._deploy(contender.variant)
         image = deployed.prepared(self.bundle.probes()[:1])
         return lambda: deployed(image)
-
-
-DEPLOYED: MetricGroup[DeployedModels] = MetricGroup("deployed")
 
 
 def require_real_processor() -> None:

@@ -1,20 +1,44 @@
-"""The metrics of deployed models: the time for one image on a device. No torch."""
+"""The metrics of deployed models: the time for one image on a device. No torch.
+
+Whoever lists claims imports this module, so it imports no source: a metric asks for what a `TimingSource` has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from edgeai_repro.claims import registry
+from edgeai_repro.claims.registry import MetricGroup
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.edge.deployed_models import DEPLOYED, DeployedModels
-from edgeai_repro.evidence.measurement import Measurement
+from edgeai_repro.evidence.measurement import Measurement, Setting, Settings
 
+if TYPE_CHECKING:
+    from edgeai_repro.edge.contenders import Contender
+    from edgeai_repro.measure.latency.interleaved import Timing
+
+
+class TimingSource(Protocol):
+    """A source of times: the models of a bundle, timed against each other in one run."""
+
+    @property
+    def timing_context(self) -> dict[str, Setting]:
+        """The notes of every timing."""
+
+    def timing(self, technique: str, runtime: str, settings: Settings) -> tuple[Contender, Timing]:
+        """Return a contender and its times. Raises MissingRequirement if it can't be timed here."""
+
+    def sha256(self, contender: Contender) -> str | None:
+        """Return the sha256 of the file that a contender runs, None if it runs none."""
+
+
+DEPLOYED: MetricGroup[TimingSource] = MetricGroup("deployed")
 metric = partial(registry.metric, group=DEPLOYED)
 
 
-@metric("latency", unit="ms")
-def latency(models: DeployedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("latency", unit="ms", better="lower")
+def latency(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurement]:
     """Median time for one image on the edge device, with its quartiles."""
     from edgeai_repro.measure.latency.interleaved import worst_control
 
@@ -33,8 +57,8 @@ def latency(models: DeployedModels, claim: Claim, model: str) -> Iterator[Measur
         )
 
 
-@metric("speedup", unit="×", conditions=("runtime", "baseline", "baseline_runtime"))
-def speedup(models: DeployedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("speedup", unit="×", better="higher", conditions=("runtime", "baseline", "baseline_runtime"))
+def speedup(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurement]:
     """Speed-up over technique `baseline` in `baseline_runtime`, both timed in the same run."""
     from edgeai_repro.measure.latency.interleaved import ratio, worst_control
 

@@ -68,8 +68,8 @@ def describe_row(row: Measurement) -> str:
 
 
 def value_with_model(claim: Claim, row: Measurement) -> str:
-    """Return the reported value of a row, and in parentheses the model that it is of."""
-    return f"{format_interval(row.reported, unit_of(claim))} ({describe_row(row)})"
+    """Return the value of a row that decides, and in parentheses the model that it is of."""
+    return f"{format_interval(row.actual or row.reported, unit_of(claim))} ({describe_row(row)})"
 
 
 def value_with_budget(claim: Claim, row: Measurement) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
-from edgeai_repro.compress.techniques import Variant, apply_all
+from edgeai_repro.compress.techniques import Variant, apply, apply_all, notes_on
 from edgeai_repro.errors import MissingRequirement, TooNoisyError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.measure.profiles import Profile, Profiles, ProfileStore
@@ -25,7 +25,7 @@ from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, 
 if TYPE_CHECKING:
     from torch import nn
 
-    from edgeai_repro.measure.counts import Counts, Kind
+    from edgeai_repro.measure.counts import Counts, Kind, Reported
 
 CIFAR10_CLASSES = 10
 Plan = Mapping[str, Sequence[Settings]]  # the settings that a network is compressed with, by technique
@@ -54,6 +54,7 @@ class CompressedModels:
         self._claims = claims
         self._models = models
         self._store = ProfileStore(shared)
+        self._counts: dict[tuple[Variant, int, int], tuple[Reported, Counts]] = {}
 
     def measure(self, case: ClaimCase) -> Measured:
         """Return the rows of a claim, for each of its models that the run is not restricted from."""
@@ -63,7 +64,8 @@ class CompressedModels:
             return Measured(obstacle=models_left_out(claim))
         function = COMPRESSED.functions[claim.metric]
         try:
-            return Measured(tuple(row for model in models for row in function(self, claim, model)))
+            rows = {model: tuple(function(self, claim, model)) for model in self._store.free_first(models)}
+            return Measured(tuple(row for model in models for row in rows[model]))
         except MissingRequirement as missing:  # a user's metric may need data, or time something
             return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
         except TooNoisyError as noise:
@@ -79,6 +81,25 @@ class CompressedModels:
                     self._profile_all(model, {technique: [settings or {}]}, profiles)
                 profile = profiles[variant]
         return profile
+
+    def counts(
+        self, model: str, technique: str, settings: Settings, *, resolution: int, classes: int
+    ) -> tuple[Reported, Counts]:
+        """Return the reported and actual counts of a network, compressed by a technique under its settings.
+
+        An uncompressed network is counted on the meta device.
+        """
+        from edgeai_repro.measure import counts
+
+        key = (Variant.of(model, technique, settings), resolution, classes)
+        if key not in self._counts:
+            if technique == UNCOMPRESSED:
+                network = self.build_on_meta(model, classes)
+            else:
+                network = apply(self._build(model, classes), technique, settings)
+            with self._timed("count"):
+                self._counts[key] = counts.count(network, resolution)
+        return self._counts[key]
 
     def by_kind(self, model: str) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""
@@ -126,12 +147,12 @@ class CompressedModels:
         del network
         gc.collect()  # only_train_once's graph is cyclic and holds the network that it was traced from
 
-    def _build(self, model: str) -> nn.Module:
+    def _build(self, model: str, classes: int | None = None) -> nn.Module:
         from edgeai_repro.networks import convnext
 
         with self._timed("build"):
             build = convnext.build if model in CONVNEXT_VARIANTS else convnext.build_from_zoo
-            return build(model, num_classes=_classes(model))
+            return build(model, num_classes=classes or _classes(model))
 
     def _measure(self, variant: Variant, network: nn.Module, start: float | None = None) -> Profile:
         """Return the profile of a network; its seconds are those since `start`, or of this call."""
@@ -144,8 +165,9 @@ class CompressedModels:
             stored = size.state_dict_bytes(network)
         with self._timed("deflate"):
             deflated = size.deflated_bytes(network) if self._needs_deflated(variant) else None
+        notes = notes_on(network, variant.technique)
         seconds = time.perf_counter() - start
-        return Profile(reported, actual, stored, deflated, seconds)
+        return Profile(reported, actual, stored, deflated, seconds, notes)
 
     def _needs_deflated(self, variant: Variant) -> bool:
         return any(

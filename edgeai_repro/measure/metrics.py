@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from edgeai_repro.claims import registry
 from edgeai_repro.claims.implications import INT8_SAVES
@@ -12,18 +13,21 @@ from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Sett
 from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels
 from edgeai_repro.measure.profiles import Profile
 
+if TYPE_CHECKING:
+    from edgeai_repro.measure.counts import Counts, Reported
+
 MEGA = 1e6
 Quantity = Callable[[Profile], float]
 metric = partial(registry.metric, group=COMPRESSED)
 
 
-@metric("size_reduction", unit="%")
+@metric("size_reduction", unit="%", better="higher")
 def size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Bytes saved in the file of the state_dict, compared with the uncompressed model."""
     return _reductions(models, claim, model, reported=lambda profile: profile.state_dict_bytes)
 
 
-@metric("params_reduction", unit="%", has_actual=True)
+@metric("params_reduction", unit="%", better="higher", counter="parameters()", has_actual=True)
 def params_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters saved: reported by parameters(), actual by the weights that are stored."""
     return _reductions(
@@ -35,7 +39,7 @@ def params_reduction(models: CompressedModels, claim: Claim, model: str) -> Iter
     )
 
 
-@metric("macs_reduction", unit="%", has_actual=True)
+@metric("macs_reduction", unit="%", better="higher", counter="thop", has_actual=True)
 def macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
     return _reductions(
@@ -47,7 +51,7 @@ def macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterat
     )
 
 
-@metric("executed_macs_reduction", unit="%", has_actual=True)
+@metric("executed_macs_reduction", unit="%", better="higher", counter="thop", has_actual=True)
 def executed_macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved, with a note of the share on zero weights, which most runtimes do not skip."""
     dense = models.profile(model).actual
@@ -57,7 +61,7 @@ def executed_macs_reduction(models: CompressedModels, claim: Claim, model: str) 
         yield row.model_copy(update={"notes": {**row.notes, "macs_on_zero_weights": on_zeros}})
 
 
-@metric("added_size_reduction", unit="points")
+@metric("added_size_reduction", unit="points", better="higher")
 def added_size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Points of bytes that pruning and quantizing together save beyond the better of the two."""
     dense = models.profile(model)
@@ -72,7 +76,7 @@ def added_size_reduction(models: CompressedModels, claim: Claim, model: str) -> 
         yield _row(claim, model, added, settings=settings, seconds=both.seconds)
 
 
-@metric("compression_trend", unit="τ", deflated=True)
+@metric("compression_trend", unit="τ", better="higher", deflated=True)
 def compression_trend(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
     from edgeai_repro.evidence.statistics import kendall_trend
@@ -115,39 +119,56 @@ def imbalance(models: CompressedModels, claim: Claim, model: str) -> Iterator[Me
         yield _row(claim, model, 100 * share, notes={"share": name})
 
 
-@metric("params", unit="M", conditions=("resolution", "classes"))
+@metric(
+    "params",
+    unit="M",
+    better="lower",
+    counter="parameters()",
+    is_count=True,
+    has_actual=True,
+    conditions=("resolution", "classes"),
+)
 def params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Millions of parameters of the uncompressed model, with the claim's number of classes."""
-    for _, conditions in claim.variants_for(model):
-        network = models.build_on_meta(model, int(conditions["classes"]))
-        millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-        yield _row(claim, model, millions, conditions=conditions)
+    """Millions of parameters: reported by parameters(), actual by the weights that are stored."""
+    for settings, conditions, (reported, actual) in _counted(models, claim, model):
+        millions = reported.parameters / 1e6, actual.parameters / 1e6
+        yield _row(claim, model, *millions, settings=settings, conditions=conditions)
 
 
-@metric("macs", unit="G", has_actual=True, conditions=("resolution", "classes"))
+@metric(
+    "macs",
+    unit="G",
+    better="lower",
+    counter="thop",
+    is_count=True,
+    has_actual=True,
+    conditions=("resolution", "classes"),
+)
 def macs(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Billions of multiply-accumulates for one image: reported by thop, actual by the products of weights."""
-    from edgeai_repro.measure import counts
-
-    for _, conditions in claim.variants_for(model):
-        network, resolution = models.build_on_meta(model, int(conditions["classes"])), int(conditions["resolution"])
-        yield _row(
-            claim,
-            model,
-            counts.reported(network, resolution).macs / 1e9,
-            counts.actual(network, resolution).macs / 1e9,
-            conditions=conditions,
-        )
+    """Billions of multiply-accumulates for one image: reported by thop, actual by the products computed."""
+    for settings, conditions, (reported, actual) in _counted(models, claim, model):
+        billions = reported.macs / 1e9, actual.macs / 1e9
+        yield _row(claim, model, *billions, settings=settings, conditions=conditions)
 
 
-@metric("linear_share_params", unit="points")
+def _counted(
+    models: CompressedModels, claim: Claim, model: str
+) -> Iterator[tuple[Settings, Settings, tuple[Reported, Counts]]]:
+    """Yield the settings and conditions of a claim, each with the counts of the network that they give."""
+    for settings, conditions in claim.variants_for(model):
+        resolution, classes = int(conditions["resolution"]), int(conditions["classes"])
+        counts = models.counts(model, claim.technique, settings, resolution=resolution, classes=classes)
+        yield settings, conditions, counts
+
+
+@metric("linear_share_params", unit="points", better="lower")
 def linear_share_params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
     savings = _linear_savings(models, claim, model)
     yield _distance(claim, model, savings, abs(savings["reported_parameters_saved"] - savings["share_of_linear"]))
 
 
-@metric("linear_share_bytes", unit="points")
+@metric("linear_share_bytes", unit="points", better="lower")
 def linear_share_bytes(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
     savings = _linear_savings(models, claim, model)
@@ -191,6 +212,7 @@ def _reductions(
             percent_saved(reported(dense), reported(profile)),
             None if actual is None else percent_saved(actual(dense), actual(profile)),
             settings=settings,
+            notes=profile.notes,
             seconds=profile.seconds,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from edgeai_repro.compress.techniques import Variant
-from edgeai_repro.files import atomic_write, locked
+from edgeai_repro.evidence.measurement import Settings
+from edgeai_repro.files import atomic_write, is_locked, locked
 
 if TYPE_CHECKING:
     from edgeai_repro.measure.counts import Counts, Reported
@@ -22,6 +23,7 @@ class Profile:
     """The numbers of one network: what common tools report, and what is actually stored and computed.
 
     `state_dict_bytes` is the size of the saved file. `seconds` is the time that compressing and measuring took.
+    `notes` are the technique's about the network.
     """
 
     reported: Reported
@@ -29,6 +31,7 @@ class Profile:
     state_dict_bytes: int
     deflated_bytes: int | None
     seconds: float
+    notes: Settings
 
 
 Profiles = MutableMapping[Variant, Profile]
@@ -48,6 +51,17 @@ class ProfileStore:
         """Return a profile that this process has, None if it has none."""
         return self._profiles.get(variant.model, {}).get(variant)
 
+    def free_first(self, models: Iterable[str]) -> Iterator[str]:
+        """Yield all models, each time one whose network no other process is building, if there is one."""
+        waiting = list(models)
+        while waiting:
+            model = next((model for model in waiting if self._is_free(model)), waiting[0])
+            waiting.remove(model)
+            yield model
+
+    def _is_free(self, model: str) -> bool:
+        return self._folder is None or not is_locked(_lock(self._folder / quote(model, safe="")))
+
     @contextmanager
     def of(self, model: str) -> Iterator[Profiles]:
         """Yield the profiles of a network, to which the block may add.
@@ -59,7 +73,7 @@ class ProfileStore:
             yield profiles
             return
         path = self._folder / quote(model, safe="")
-        with locked(path.with_name(f"{path.name}.lock")):
+        with locked(_lock(path)):
             if path.exists():
                 profiles.update(pickle.loads(path.read_bytes()))
             known = len(profiles)
@@ -67,3 +81,7 @@ class ProfileStore:
             if len(profiles) > known:
                 with atomic_write(path) as stream:
                     pickle.dump(profiles, stream)
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")

@@ -150,8 +150,10 @@ def finding() -> NoReturn:
 def _session(request: pytest.FixtureRequest) -> Session:
     session = request.config.stash[SESSION]
     if session is None:
-        pytest.exit(
-            f"a test takes {request.fixturename!r}, but the claims folder is missing; name one with --claims-dir",
-            pytest.ExitCode.USAGE_ERROR,
+        message = (
+            f"a test takes {request.fixturename!r}, but the claims folder is missing; name one with --claims-dir"
         )
+        if hasattr(request.config, "workerinput"):  # pytest-xdist takes a worker that exits for a broken one
+            pytest.fail(message, pytrace=False)
+        pytest.exit(message, pytest.ExitCode.USAGE_ERROR)
     return session

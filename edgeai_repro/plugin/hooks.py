@@ -7,7 +7,6 @@ repository. Claims are measured in fixtures, so a failed measurement is pytest's
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
 
@@ -51,12 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("claims_dir", "folder of claims files, relative to the root folder", default="")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """Choose how tests are divided between workers, before pytest-xdist does."""
-    if _claims_folder(config) is not None:
-        xdist.divide_by_group(config)
-    return (yield)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Choose how tests are divided between workers, if this is a run of claims."""
+    given = early_config.known_args_namespace
+    if given.claims_dir or early_config.getini("claims_dir"):
+        xdist.divide_by_group(given, args)
 
 
 def pytest_configure(config: pytest.Config) -> None:

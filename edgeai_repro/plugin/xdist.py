@@ -5,6 +5,8 @@ This module works without pytest-xdist, too: then no run has workers.
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import sys
 import tempfile
@@ -17,20 +19,24 @@ import pytest
 
 from edgeai_repro.claims.registry import is_timed
 from edgeai_repro.claims.schema import Claim
+from edgeai_repro.files import write_text
 from edgeai_repro.measure.latency.threads import usable_cores
 
 KEY = "edgeai"  # our key in the input of a worker
-GROUP, TIMED = "xdist_group", "timed"  # the mark of pytest-xdist, and the group of the claims that are timed
+TIMED = "timed"  # the group of the claims that are timed
+GROUPS = "groups.json"
 THREADS = "OMP_NUM_THREADS"
 
 
-def divide_by_group(config: pytest.Config) -> None:
-    """Make pytest-xdist divide tests by group if the user chose no way, and groups keep the order of the tests."""
-    option = config.option
-    if getattr(option, "numprocesses", None) and option.dist == "no" and not option.distload:
-        option.dist = "loadgroup"
-    if config.getoption("dist", "no") == "loadgroup":
-        option.loadscopereorder = False  # what is timed is last
+def divide_by_group(given: argparse.Namespace, arguments: list[str]) -> None:
+    """Add arguments so that pytest-xdist divides tests by group, in their order, if the user chose no other way.
+
+    `given` are the options of `arguments`. Controller and workers read them, and all need the choice.
+    """
+    if getattr(given, "numprocesses", None) and given.dist == "no" and not given.distload:
+        arguments[:0] = ["--dist=loadgroup", "--no-loadscope-reorder"]
+    elif getattr(given, "dist", "no") == "loadgroup":
+        arguments.insert(0, "--no-loadscope-reorder")
 
 
 def group_of(claim: Claim) -> str:
@@ -55,12 +61,18 @@ class Controller:
         threads = threads_of_each(node.workerinput["workercount"])
         node.workerinput[KEY] = {"folder": self._folder.name, "threads": threads}
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
+        """Divide tests by group in a way that survives a crash; leave other ways to pytest-xdist."""
+        from edgeai_repro.plugin.group_scheduling import GroupScheduling  # pytest-xdist may be missing
+
+        by_group = config.option.dist == "loadgroup"
+        return GroupScheduling(config, log, Path(self._folder.name) / GROUPS) if by_group else None
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the group from the name of a test, to which pytest-xdist added it: `--lf` would not find it."""
-        name, at, group = report.nodeid.rpartition("@")
-        if at and "]" not in group and "::" not in group:
-            report.nodeid = name
+        report.nodeid = without_group(report.nodeid)
 
     def pytest_unconfigure(self) -> None:
         """Remove the folder."""
@@ -97,11 +109,29 @@ class Worker:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put what is timed last: it waits for the other workers."""
-        items.sort(key=lambda item: any(TIMED in mark.args for mark in item.iter_markers(GROUP)))
+        items.sort(key=lambda item: TIMED in _groups(item))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Tell the controller the groups before pytest-xdist tells it the tests. All workers have the same."""
+        names = {item.nodeid: sorted(_groups(item)) for item in session.items}
+        groups = {test: "_".join(of_test) for test, of_test in names.items() if of_test}
+        write_text(self.folder / GROUPS, json.dumps(groups))
 
     def pytest_sessionfinish(self) -> None:
         """Let the others time."""
         self._running.close()
+
+
+def without_group(nodeid: str) -> str:
+    """Return the name of a test without the group that pytest-xdist adds to it, with pytest before 9.2."""
+    name, at, group = nodeid.rpartition("@")
+    return name if at and "]" not in group and "::" not in group else nodeid
+
+
+def _groups(item: pytest.Item) -> set[str]:
+    marks = item.iter_markers("xdist_group")
+    return {str(mark.args[0] if mark.args else mark.kwargs.get("name", "default")) for mark in marks}
 
 
 def threads_of_each(workers: int) -> int:

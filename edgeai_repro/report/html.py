@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgeai_repro.judge.formatting import format_number
-from edgeai_repro.report import text
+from edgeai_repro.report import front_page, text
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
 from edgeai_repro.report.figures.claims import counted, overview, sweeps
 from edgeai_repro.report.figures.latency import latency
@@ -77,6 +77,6 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("edgeai_repro.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.globals.update(text=text, format_number=format_number)
+    environment.globals.update(front_page=front_page, text=text, format_number=format_number)
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))  # never javascript:
     return environment

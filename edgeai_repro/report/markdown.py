@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 
 from edgeai_repro.judge.formatting import format_number
-from edgeai_repro.report import text
+from edgeai_repro.report import front_page, text
 from edgeai_repro.report.document import Document
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
@@ -27,7 +27,7 @@ def render(document: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(text=text, format_number=format_number)
+    environment.globals.update(front_page=front_page, text=text, format_number=format_number)
     document = text.published_papers_first(document)
     page = environment.get_template("report.md.j2").render(document=document, environment=document.environment)
     return f"{page}\n"

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgeai_repro.report import text
+from edgeai_repro.report import front_page, text
 from edgeai_repro.report.console import to_text
 from edgeai_repro.report.diff import Difference, format_change
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
@@ -27,7 +27,9 @@ STYLES = {
 
 def render(document: Document, *, colour: bool, width: int | None = None) -> str:
     """Return the document as text, with ANSI colours or plain. `width` is in columns."""
-    return to_text([_paper(paper) for paper in document.papers], colour=colour, width=width)
+    document = text.published_papers_first(document)
+    parts = [*_front_page(document), *map(_paper, document.papers)]
+    return to_text(parts, colour=colour, width=width)
 
 
 def render_diff(difference: Difference, *, colour: bool, width: int | None = None) -> str:
@@ -49,6 +51,27 @@ def render_diff(difference: Difference, *, colour: bool, width: int | None = Non
             table.add_row(change.claim, change.field, change.before, change.after, format_change(change))
         parts.append(table)
     return to_text(parts, colour=colour, width=width)
+
+
+def _front_page(document: Document) -> Iterable[RenderableType]:
+    """Yield the verdicts of each paper as a table, and the most surprising ones as sentences."""
+    if lines := front_page.lines(document):
+        table = Table(
+            box=SIMPLE_HEAD, title=text.headline(text.all_claims(document)), title_justify="left", pad_edge=False
+        )
+        table.add_column("paper", overflow="fold")
+        for heading in front_page.HEADINGS:
+            table.add_column(heading, justify="right", style=STYLES.get(heading))
+        for line in lines:
+            table.add_row(line.label, *(str(count or "") for count in line.counts))
+        yield table
+    for surprise in front_page.surprises(document):
+        claim = surprise.claim
+        yield Text.assemble(
+            (f"{text.SIGNS[claim.verdict]} {claim.id}", STYLES[claim.verdict]), f"  {surprise.sentence}"
+        )
+    if lines:
+        yield Text()
 
 
 def _paper(paper: PaperEntry) -> RenderableType:

@@ -30,8 +30,8 @@ MEANINGS: dict[VerdictName, str] = {
     "attainable": "the claim holds for some values of a setting that the paper doesn't state",
     "artefact": "the reported value lies in the band, but the actual value doesn't: the number is right, its "
     "meaning is not",
-    "contradicted": "the measured value lies outside the band",
-    "inconclusive": "the measured value is too close to an edge of the band, or too noisy, to decide",
+    "contradicted": "the actual and the reported value lie outside the band",
+    "inconclusive": "the measured value is too close to an edge of the band, too noisy or a lower bound",
     "not_testable": "something is missing here: data, weights, an edge device or a model",
     "error": "the measurement failed, so there is no verdict",
 }
@@ -207,19 +207,27 @@ def published_papers_first(document: Document) -> Document:
     return document.model_copy(update={"papers": papers})
 
 
-def count_verdicts(document: Document) -> dict[VerdictName, int]:
+def count_verdicts(claims: Iterable[ClaimEntry]) -> dict[VerdictName, int]:
     """Return the number of claims with each verdict that occurs, best verdict first."""
-    counts = Counter(claim.verdict for paper in document.papers for claim in paper.claims)
+    counts = Counter(claim.verdict for claim in claims)
     return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 
 
-def headline(document: Document) -> str:
-    """Return the numbers of all verdicts in one sentence."""
-    counts = count_verdicts(document)
+def all_claims(document: Document) -> list[ClaimEntry]:
+    """Return the claims of all papers."""
+    return [claim for paper in document.papers for claim in paper.claims]
+
+
+def headline(claims: Iterable[ClaimEntry]) -> str:
+    """Return the numbers of all verdicts on published claims in one sentence; on our own if there are no others."""
+    claims = list(claims)
+    published = [claim for claim in claims if claim.source != "ours"]
+    kind = "published " if 0 < len(published) < len(claims) else ""
+    counts = count_verdicts(published or claims)
     parts = [f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in counts.items()]
     total = sum(counts.values())
-    claims = "claim" if total == 1 else "claims"
-    return f"Of {total} {claims}, {', '.join(parts)}." if parts else "No claim was judged."
+    noun = "claim" if total == 1 else "claims"
+    return f"Of {total} {kind}{noun}, {', '.join(parts)}." if parts else "No claim was judged."
 
 
 def linear_share_table(paper: PaperEntry) -> list[tuple[str, ...]]:

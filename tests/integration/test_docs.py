@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     *(ROOT / page for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *(ROOT / page for page in ("ci/arm-runner.md", "evidence/README.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -111,12 +111,38 @@ def test_other_measurements_change_pages_and_figures(
             for row in claim["rows"]:
                 row["reported"] = {end: value + 1.0 for end, value in row["reported"].items()}
                 row["notes"] = {n: v + 1.0 if n == "bytes_saved" else v for n, v in row["notes"].items()}
+        paper["claims"][0]["verdict"] = "contradicted"
     (tmp_path / "other.json").write_text(json.dumps(results), encoding="utf-8")
     monkeypatch.setattr(build, "VERDICTS", tmp_path / "other.json")
 
     changed = {path.name for path, text in build.built().items() if text != before[path]}
 
-    assert changed == {"README.md", "findings.md", "overview.svg", "counted.svg", "sweeps.svg"}
+    assert {"README.md", "francy2024.md", "generality.md", "edge.md"} <= changed
+    assert {f"francy2024-{figure}.svg" for figure in ("overview", "counted", "sweeps")} <= changed
+
+
+def test_every_paper_has_a_page_with_every_claim(build: ModuleType) -> None:
+    """A page has a paragraph per claim, and the table of all papers links to the page."""
+    run, content = document.read(build.VERDICTS), build.built()
+    front = content[build.FINDINGS / "README.md"]
+    for paper in run.papers:
+        page = content[build.FINDINGS / f"{paper.id}.md"]
+        assert [claim.id for claim in paper.claims] == re.findall(r"^### (.+)$", page, re.MULTILINE)
+        assert f"({paper.id}.md)" in front
+
+
+def test_page_of_a_new_paper_comes_from_the_template(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paper without a page gets one; the sentences of an existing page stay."""
+    monkeypatch.setattr(build, "FRONT_PAGES", {})
+    monkeypatch.setattr(build, "FINDINGS", tmp_path)
+    (tmp_path / "edge.md").write_text("By hand.\n\n<!-- table: byline -->\n<!-- end -->\n", encoding="utf-8")
+
+    content = build.built()
+
+    assert content[tmp_path / "edge.md"].startswith("By hand.\n\n<!-- table: byline -->\nthe authors of")
+    assert "| `tiny-params` | 28.6M |" in content[tmp_path / "liu2022.md"]
 
 
 def test_broken_json_is_refused_in_one_line(
@@ -132,7 +158,7 @@ def test_broken_json_is_refused_in_one_line(
 
 def test_generality_table_agrees_with_the_claims(build: ModuleType) -> None:
     """Each column of the table on other networks equals the rows of the claim on that quantity."""
-    (paper,) = [paper for paper in document.read(build.VERDICTS).papers if paper.id == build.GENERALITY]
+    (paper,) = [paper for paper in document.read(build.VERDICTS).papers if paper.id == "generality"]
     claims = {claim.id: {row.model: row for row in claim.rows} for claim in paper.claims}
     columns = {
         "reported_parameters_saved": claims["dq-params-everywhere"],
@@ -151,7 +177,7 @@ def test_generality_table_has_the_macs_of_thop(network: str) -> None:
     """The reduction in the table equals the reduction that thop reports now."""
     model = convnext.build_from_zoo(network, num_classes=1000)
     before, after = (counts.reported(counted, 224).macs for counted in (model, quantize(model)))
-    findings = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    findings = (ROOT / "docs" / "findings" / "generality.md").read_text(encoding="utf-8")
     (line,) = re.findall(rf"^\| {display_name(network)} \|.*$", findings, re.MULTILINE)
 
     assert line.split("|")[4].strip() == f"{100 * (before - after) / before:.2f} %"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import pytest
 import torch
 from torch import nn
 from torchvision.models import get_model
 
+from edgeai_repro.claims import registry
+from edgeai_repro.claims.registry import Technique
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.evidence.measurement import Measurement
+from edgeai_repro.evidence.measurement import Measurement, Settings
 from edgeai_repro.measure import counts
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.networks import convnext
@@ -35,12 +39,12 @@ def _row(claim: Claim, models: CompressedModels | None = None) -> Measurement:
 
 
 def test_params_are_those_of_torchvisions_network() -> None:
-    """They are in millions, with 1000 classes. There is no other actual quantity."""
+    """They are in millions, with 1000 classes. As many are stored."""
     row = _row(_published("params", "convnext_tiny"))
 
     network = get_model("convnext_tiny", num_classes=1000)
     assert row.reported.value == pytest.approx(sum(p.numel() for p in network.parameters()) / 1e6)
-    assert row.actual is None
+    assert row.actual == row.reported
     assert row.conditions == {"resolution": 224, "classes": 1000}
 
 
@@ -54,6 +58,31 @@ def test_macs_are_those_of_the_closed_form(model: str) -> None:
     assert row.actual is not None
     assert row.actual.value == pytest.approx(closed_form)
     assert 1.0 < row.reported.value / closed_form < 1.01
+
+
+@pytest.mark.parametrize("metric", ["params", "macs"])
+def test_counts_are_those_of_the_network_that_the_technique_leaves(metric: str) -> None:
+    """A quantized layer's weights are stored and multiplied, though common counters report neither."""
+    models, conditions = CompressedModels(), {"resolution": 32, "classes": 5}
+    dense = _row(claim(metric=metric, technique="none", models=["convnext_atto"], conditions=conditions), models)
+    quantized = _row(claim(metric=metric, models=["convnext_atto"], conditions=conditions), models)
+
+    assert quantized.actual == dense.actual
+    assert quantized.reported.value < 0.2 * dense.reported.value
+
+
+def test_each_setting_of_the_technique_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row has the settings that the network was compressed with, and the parameters that are left."""
+
+    def narrowed(network: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+        return (nn.Conv2d(3, int(setting["width"]), 1, bias=False) for setting in settings)
+
+    monkeypatch.setitem(registry.TECHNIQUES, "narrowed", Technique("narrowed", "none", ("width",), narrowed, ""))
+    given = {"settings": {"width": [2, 4]}, "conditions": {"resolution": 8, "classes": 10}}
+
+    rows = CompressedModels().measure(case(claim(metric="params", technique="narrowed", **given))).rows
+
+    assert [(row.settings["width"], row.reported.value) for row in rows] == [(2, 6e-6), (4, 12e-6)]
 
 
 @pytest.mark.parametrize("model", ["convnext_atto", "resnet18", "timm:convnext_tiny_hnf", "vit_b_16"])

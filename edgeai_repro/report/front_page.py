@@ -1,0 +1,131 @@
+"""What every report opens with: the verdicts of each paper, and the most surprising ones. Pure; no torch.
+
+A report of a single paper has no front page: its table of verdicts says the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgeai_repro.judge.rows import DECIDED
+from edgeai_repro.report import text
+from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
+
+UNDECIDED = "undecided"
+HEADINGS = (*DECIDED, UNDECIDED)
+OWN = "Our own sentences"
+SURPRISING = ("artefact", "contradicted")
+SHOWN, PER_PAPER = 8, 2
+NEAR = 0.02  # a miss by a smaller share is no surprise
+WORDS_AROUND = 70  # characters of a quote before and after the printed number
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: a paper (None for our own sentences), its label, and its claims by `HEADINGS`."""
+
+    paper: PaperEntry | None
+    label: str
+    counts: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """The number of claims."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """A claim whose value lies far outside its band: at `distance` 0 on an edge, at 1 very far away."""
+
+    paper: PaperEntry
+    claim: ClaimEntry
+    distance: float
+
+    @property
+    def quote(self) -> str:
+        """The quote, shortened to the words around the printed number."""
+        return shorten(self.claim.quote, self.claim.printed)
+
+    @property
+    def sentence(self) -> str:
+        """Who prints what, and what was measured."""
+        return f"{citation(self.paper)}: “{self.quote}”. {capitalize(text.explanation(self.claim))}"
+
+
+def lines(document: Document) -> list[Line]:
+    """Return the line of each published paper, and a last one for all sentences of our own; none for one paper."""
+    if len(document.papers) < 2:
+        return []
+    published = [
+        Line(paper, citation(paper), _count(claims)) for paper in document.papers if (claims := _published(paper))
+    ]
+    own = [claim for paper in document.papers for claim in paper.claims if claim.source == "ours"]
+    return [*published, *([Line(None, OWN, _count(own))] if own else [])]
+
+
+def surprises(document: Document) -> list[Surprise]:
+    """Return the artefacts and contradictions of published papers that are farthest off, the farthest first.
+
+    At most `PER_PAPER` are of one paper, and none are returned for a single paper.
+    """
+    if len(document.papers) < 2:
+        return []
+    found = []
+    for paper in document.papers:
+        ranked = sorted(_surprises(paper), key=lambda surprise: -surprise.distance)
+        found += ranked[:PER_PAPER]
+    return sorted(found, key=lambda surprise: -surprise.distance)[:SHOWN]
+
+
+def citation(paper: PaperEntry) -> str:
+    """Return a paper as it is cited: "Francy & Singh 2024", "Li et al. 2017"; its title if it names no author."""
+    names = [name.split()[-1] for name in re.split(r",\s*|\s+and\s+|\s*&\s*", paper.authors) if name.strip()]
+    if not names or paper.year is None:
+        return paper.title
+    authors = " & ".join(names) if len(names) < 3 else f"{names[0]} et al."
+    return f"{authors} {paper.year}"
+
+
+def shorten(quote: str, printed: str) -> str:
+    """Return a quote with some words around the printed number, cut between words."""
+    before, number, after = quote.partition(printed)
+    if len(before) > WORDS_AROUND:
+        before = f"… {before[-WORDS_AROUND:].partition(' ')[2]}"
+    if len(after) > WORDS_AROUND:
+        after = f"{after[:WORDS_AROUND].rpartition(' ')[0]} …"
+    return f"{before}{number}{after}"
+
+
+def capitalize(sentence: str) -> str:
+    """Return a sentence with its first letter in upper case; the others stay."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _surprises(paper: PaperEntry) -> Iterator[Surprise]:
+    for claim in _published(paper):
+        row = text.deciding_row(claim)
+        if claim.verdict in SURPRISING and row is not None:
+            value = (row.actual or row.reported).value
+            if (distance := _distance(claim, value)) >= NEAR:
+                yield Surprise(paper, claim, distance)
+
+
+def _distance(claim: ClaimEntry, value: float) -> float:
+    """Return how far a value lies outside the band, as a share of the larger of the value and the nearest edge."""
+    edges = [edge for edge in (claim.band.low, claim.band.high) if edge is not None]
+    nearest = min(edges, key=lambda edge: abs(edge - value), default=value)
+    scale = max(abs(value), abs(nearest))
+    return min(abs(value - nearest) / scale, 1.0) if scale else 0.0
+
+
+def _published(paper: PaperEntry) -> list[ClaimEntry]:
+    return [claim for claim in paper.claims if claim.source != "ours"]
+
+
+def _count(claims: list[ClaimEntry]) -> tuple[int, ...]:
+    counts = Counter(claim.verdict if claim.verdict in DECIDED else UNDECIDED for claim in claims)
+    return tuple(counts[heading] for heading in HEADINGS)
