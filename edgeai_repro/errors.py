@@ -127,6 +127,8 @@ def _explain(details: Any, schema: type[BaseModel]) -> _Complaint:
         if new_name := _renamed(model).get(key):
             return _Complaint(location, f"is now called {new_name!r}", "", "rename it")
         return _Complaint(location, "is not a known key", "", did_you_mean(key, _keys(model)))
+    if kind.startswith("union_tag"):
+        return _explain_tag(details)
     rule = re.sub(r"^\w+ should", "must", re.sub(r" or instance of \w+", "", details["msg"]))
     step = "fix it"
     if kind == "literal_error" and (name := closest_name(str(value), re.findall("'([^']*)'", rule))):
@@ -134,12 +136,27 @@ def _explain(details: Any, schema: type[BaseModel]) -> _Complaint:
     return _Complaint(location, rule, received, step)
 
 
+def _explain_tag(details: Any) -> _Complaint:
+    """Return a complaint about the key that selects one of several kinds of entries."""
+    name = details["ctx"]["discriminator"].strip("'")
+    location = (*details["loc"], name)
+    if details["type"] == "union_tag_not_found":
+        return _Complaint(location, "is missing", "", "add it")
+    tag, known = details["ctx"]["tag"], re.findall("'([^']*)'", details["ctx"]["expected_tags"])
+    return _Complaint(location, "must be known", repr(tag), did_you_mean(tag, known))
+
+
 def _place(location: Location, document: Any) -> str:
-    """Return a place as `claims[dq-params].band.rounding`: entries of lists by `id`, `key` or index."""
+    """Return a place as `claims[dq-params].band.rounding`: entries of lists by `id`, `key` or index.
+
+    Parts that aren't in the document but say which kind of entry pydantic took a part for are left out.
+    """
     place, node = "", document
     for part in location:
+        if isinstance(node, dict) and part not in node and part in node.values():
+            continue  # the value of the key that selects the kind
         if isinstance(part, int) and isinstance(node, list):
-            node = node[part]
+            node = node[part] if part < len(node) else None
             name = node.get("id", node.get("key")) if isinstance(node, dict) else None
             place += f"[{name or part}]"
         elif isinstance(node, dict):
@@ -166,16 +183,25 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 def _model_at(model: type[BaseModel], location: Location) -> type[BaseModel]:
     """Return the model of the value at a location of a document."""
+    kinds: list[type[BaseModel]] = []
     for part in location:
         if part in model.model_fields:
-            model = _model_in(model.model_fields[str(part)].annotation) or model
+            kinds = _models_in(model.model_fields[str(part)].annotation)
+            model = kinds[0] if kinds else model
+        else:
+            model = next((kind for kind in kinds if _selected_by(kind, part)), model)
     return model
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model in a type: the type itself, or the first model in its arguments."""
+def _selected_by(model: type[BaseModel], value: object) -> bool:
+    """Return whether a model is the kind that a value selects: one of its keys can have only this value."""
+    return any(get_args(field.annotation) == (value,) for field in model.model_fields.values())
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models in a type: the type itself, or those in its arguments."""
     from pydantic import BaseModel  # not at the top: the help of the command line needs no pydantic
 
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for inner in get_args(annotation) if (model := _model_in(inner))), None)
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]

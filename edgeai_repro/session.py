@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques
 from edgeai_repro.claims.implications import check
 from edgeai_repro.claims.load import load_claims
 from edgeai_repro.claims.registry import Source, SourceName, is_timed, measured_on
-from edgeai_repro.claims.schema import Claim, ClaimCase, ImplicationCase, Need
+from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Need
 from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge.bundle import Bundle
@@ -29,10 +29,10 @@ from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.latency.interleaved import time_interleaved
-from edgeai_repro.networks.variants import NETWORKS
+from edgeai_repro.networks.specs import reference, unknown
 from edgeai_repro.report import document, files
 from edgeai_repro.report.device_results import load_results
-from edgeai_repro.report.document import Document, ImplicationEntry, claim_entry, paper_entry
+from edgeai_repro.report.document import Document, ImplicationEntry, claim_entry
 from edgeai_repro.report.results import Result, Results
 from edgeai_repro.training.trained_models import TrainedModels
 
@@ -75,7 +75,7 @@ class Options:
         if threads is not None and threads < 1:
             raise UserError(f"--edge-threads must be 1 or more (got {threads}); drop it for one per usable core")
         return cls(
-            models=None if models is None else _names("--claims-models", models, NETWORKS),
+            models=None if models is None else _names("--claims-models", models),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
             report_folder=report_folder,
@@ -105,6 +105,9 @@ class Session:
     ) -> None:
         self.options = options or Options()
         self.papers = load_claims(folder)
+        named = {name for case in self.cases for name in case.claim.networks}
+        elsewhere = [name for name in self.options.models or () if name not in named and unknown(reference(name))]
+        _check_names("--claims-models", elsewhere, named)
         self.alone = alone
         self._shared = shared
         self._verdicts: dict[str, Verdict] = {}
@@ -137,8 +140,8 @@ class Session:
 
     def plan(self, cases: Iterable[ClaimCase]) -> None:
         """Announce the claims that will be judged, so that each network is built only once."""
-        claims = [case.claim for case in cases if measured_on(case.claim) == "compressed"]
-        self._compressed = self._compress(claims)
+        counted = [case for case in cases if measured_on(case.claim) == "compressed"]
+        self._compressed = self._compress(counted)
         self.sources["compressed"] = self._compressed
 
     def judge(self, case: ClaimCase) -> Verdict:
@@ -210,20 +213,10 @@ class Session:
 
     def document(self, results: Results) -> Document:
         """Return the results as one document, in the order of the claims files."""
-        entries = []
-        devices = list(self._devices.values())
-        for paper in self.papers:
-            claims = [results.claims[case.id] for case in paper.cases if case.id in results.claims]
-            cases = [ImplicationCase(paper, spec) for spec in paper.implications]
-            checked = [results.implications[case.id] for case in cases if case.id in results.implications]
-            if claims or checked:
-                entries.append(paper_entry(paper, claims, checked, devices, self._device_results))
-        return Document(
-            environment=results.environment or environment.describe(), papers=entries, seconds=dict(results.seconds)
-        )
+        return results.document(self.papers, list(self._devices.values()), self._device_results)
 
-    def _compress(self, claims: Sequence[Claim]) -> CompressedModels:
-        return CompressedModels(claims, models=self.options.models, shared=self._shared)
+    def _compress(self, cases: Sequence[ClaimCase]) -> CompressedModels:
+        return CompressedModels(cases, models=self.options.models, shared=self._shared)
 
     def _deploy(self, bundle: Bundle) -> DeployedModels:
         claims = [case.claim for case in self.cases if measured_on(case.claim) == "deployed"]
@@ -238,11 +231,18 @@ class Session:
         )
 
 
-def _names(option: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+def _names(option: str, text: str, known: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return the names in a text; without `known`, they are checked later."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise UserError(f"{option} must name at least one (got {text!r}); known are {', '.join(known)}")
+        known_names = f"known are {', '.join(known)}" if known else "add a name"
+        raise UserError(f"{option} must name at least one (got {text!r}); {known_names}")
+    if known is not None:
+        _check_names(option, names, known)
+    return names
+
+
+def _check_names(option: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             raise UserError(f"{option} must name what is known (got {name!r}); {did_you_mean(name, known)}")
-    return names

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
-from edgeai_repro.claims.user_code import import_file
 from edgeai_repro.compress import saved_models
-from edgeai_repro.errors import UserError, did_you_mean, one_line
-from edgeai_repro.networks import convnext
-from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM_PREFIX
+from edgeai_repro.errors import UserError
+from edgeai_repro.networks.resolve import build
+from edgeai_repro.networks.specs import Function, Timm, Torchvision, reference, unknown
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
+
+CIFAR_RESOLUTION = 32  # of the networks that are only for CIFAR's images
 
 
 @dataclass(frozen=True)
@@ -32,58 +33,25 @@ def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedMode
     torchvision's model is taken if both libraries have the name; `timm:NAME` takes timm's. Raises UserError for an
     unknown name, a broken saved model, and a function that is missing, fails, or doesn't return an nn.Module.
     """
-    path, _, function = text.rpartition(":")
-    if path.endswith(".py"):
-        return ResolvedModel(text, "a function", _call_factory(Path(path), function), IMAGENET_RESOLUTION)
     if Path(text).is_dir():
         folder = Path(text).resolve()
         model, resolution = saved_models.load(folder), saved_models.read(folder).resolution
         return ResolvedModel(folder.name, "a saved model", model, resolution)
-    if text in CONVNEXT_VARIANTS:
-        source = "torchvision's ConvNeXt, random weights"
-        return ResolvedModel(text, source, convnext.build(text, num_classes=classes), IMAGENET_RESOLUTION)
-    from torchvision.models import list_models
-
-    torchvision_names = list_models()
-    if text in torchvision_names:
-        model = convnext.build_from_zoo(text, num_classes=classes)
-        return ResolvedModel(text, "torchvision, random weights", model, IMAGENET_RESOLUTION)
-    return _from_timm(text, torchvision_names, classes)
-
-
-def _from_timm(text: str, torchvision_names: list[str], classes: int) -> ResolvedModel:
-    import timm  # takes seconds
-
-    name, known = text.removeprefix(TIMM_PREFIX), timm.list_models()
-    if name not in known:
-        if not text.startswith(TIMM_PREFIX):
-            known = [*CONVNEXT_VARIANTS, *torchvision_names, *known]
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else "or give the path of a module.py:function"
+    spec = reference(text)
+    if isinstance(spec, Torchvision) and unknown(spec) and not unknown(timm := Timm(family="timm", name=text)):
+        spec = timm
+    if not isinstance(spec, Function) and (hint := unknown(spec)):
         raise UserError(
             f"MODEL must be a torchvision or timm name, the folder of a saved model, an ONNX file or "
             f"module.py:function (got {text!r}); {hint}"
         )
-    model: Any = convnext.build_from_zoo(f"{TIMM_PREFIX}{name}", num_classes=classes)
-    return ResolvedModel(name, "timm, random weights", model, int(model.default_cfg["input_size"][-1]))
-
-
-def _call_factory(path: Path, function: str) -> nn.Module:
-    """Import a file and return the model that one of its functions makes."""
-    module = import_file(path)
-    make = getattr(module, function, None)
-    if not callable(make):
-        known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        hint = did_you_mean(function, known) if known else "add a function that returns the model"
-        raise UserError(f"{path}: function {function!r} is missing; {hint}")
-    try:
-        model = make()
-    except Exception as error:  # the user's code may raise anything
-        raise UserError(
-            f"{path}:{function} must return a model when called without arguments (got {one_line(error)}); fix it"
-        ) from error
-    if not isinstance(model, nn.Module):
-        raise UserError(
-            f"{path}:{function} must return an nn.Module (got {type(model).__name__}); return the model itself"
-        )
-    return model.eval()
+    network = build(spec, classes=classes, resolution=IMAGENET_RESOLUTION)
+    if isinstance(spec, Function):
+        return ResolvedModel(text, "a function", network.model, IMAGENET_RESOLUTION)
+    if isinstance(spec, Timm):
+        resolution = int(cast(Any, network.model).default_cfg["input_size"][-1])
+        return ResolvedModel(spec.name, "timm, random weights", network.model, resolution)
+    if isinstance(spec, Torchvision):
+        convnext = "'s ConvNeXt" if text in CONVNEXT_VARIANTS else ""
+        return ResolvedModel(text, f"torchvision{convnext}, random weights", network.model, IMAGENET_RESOLUTION)
+    return ResolvedModel(text, f"{spec.family}, random weights", network.model, CIFAR_RESOLUTION)

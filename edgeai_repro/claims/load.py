@@ -10,13 +10,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from edgeai_repro.claims.implications import spec_problems
+from edgeai_repro.claims.networks import conditions_of, definition_problems, network_problems, with_all_networks
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import SCHEMA_VERSION, Claim, Paper
 from edgeai_repro.claims.user_code import register_conftests
+from edgeai_repro.claims.uses import use_problems
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import LONGEST, UserError, did_you_mean
 from edgeai_repro.files import parse_as, read_yaml
-from edgeai_repro.networks.variants import NETWORKS
 
 OWN = "; or register your own in a conftest.py next to the claims folder"
 UPGRADE = "CHANGELOG.md lists the keys that were renamed"
@@ -63,11 +64,12 @@ def load_file(path: Path) -> Paper | DevicesFile:
     if (version := document.get("schema_version")) != SCHEMA_VERSION:
         got = "is missing" if version is None else f"must be {SCHEMA_VERSION} (got {version!r})"
         raise UserError(f"{path}: 'schema_version' {got}; write 'schema_version: {SCHEMA_VERSION}' ({UPGRADE})")
-    paper = parse_as(Paper, document, path)
+    paper = parse_as(Paper, document, path).read_from(path)
     register_conftests(path, _unknown_names(paper))
+    paper = _with_defaults(with_all_networks(paper, path.parent))
     if problems := list(_problems(paper)):
         raise UserError("\n".join(f"{path}: {problem}" for problem in problems))
-    return _with_defaults(paper)
+    return paper
 
 
 def json_schema() -> str:
@@ -85,8 +87,8 @@ def _with_defaults(paper: Paper) -> Paper:
     """Return a paper whose claims have the file's defaults, as far as their metrics take them."""
     claims = []
     for claim in paper.claims:
-        conditions = _conditions_of(claim.metric)
-        defaults = {name: [value] for name, value in paper.defaults.items() if name in conditions}
+        taken = [name for name in conditions_of(claim, paper) if name not in claim.settings]
+        defaults = {name: [value] for name, value in paper.defaults.items() if name in taken}
         claims.append(claim.model_copy(update={"conditions": {**defaults, **claim.conditions}}))
     return paper.model_copy(update={"claims": claims})
 
@@ -109,7 +111,8 @@ def _problems(paper: Paper) -> Iterator[str]:
             for name in spec.claims.values()
             for problem in _unknown("claims", name, claims)
         )
-    taken = {name for claim in paper.claims for name in _conditions_of(claim.metric)}
+    yield from definition_problems(paper)
+    taken = {name for claim in paper.claims for name in conditions_of(claim, paper)}
     for name in sorted(paper.defaults.keys() - taken):
         yield f"'defaults.{name}' must be a condition of a claim's metric (no metric takes it); remove it"
 
@@ -117,14 +120,15 @@ def _problems(paper: Paper) -> Iterator[str]:
 def _claim_problems(claim: Claim, paper: Paper) -> Iterator[str]:
     yield from _unknown("metric", claim.metric, METRICS, OWN)
     yield from _unknown("technique", claim.technique, [*TECHNIQUES, UNCOMPRESSED], OWN)
-    for model in [*claim.models, *claim.also_shown, *(claim.choice.swept_on if claim.choice else ())]:
-        yield from _unknown("model", model, NETWORKS)
+    yield from network_problems(claim, paper)
     for name in claim.assumes:
         yield from _unknown("assumes", name, [unstated.id for unstated in paper.unstated])
     if claim.metric in METRICS:
         yield from _metric_problems(claim, paper)
+        yield from use_problems(claim)
+        yield from _comparison_problems(claim)
     if claim.technique in TECHNIQUES or claim.technique == UNCOMPRESSED:
-        yield from _setting_problems(claim)
+        yield from _setting_problems(claim, paper)
     if claim.choice and claim.choice.accuracy_claim is not None:
         others = {other.id: other for other in paper.claims}
         yield from _unknown("choice.accuracy_claim", claim.choice.accuracy_claim, others)
@@ -139,13 +143,13 @@ def _metric_problems(claim: Claim, paper: Paper) -> Iterator[str]:
     metric = METRICS[claim.metric]
     if claim.expect.verdict == "artefact" and not metric.has_actual:
         yield f"'expect.verdict' must not be 'artefact': {metric.name!r} has no actual quantity; choose another"
-    known = [*metric.conditions, *metric.optional]
+    known = conditions_of(claim, paper)
     for name in claim.conditions:
         if name not in known:
             takes = f"it takes {_listed(known)}"
             yield f"'conditions.{name}' must be a condition of {metric.name!r} ({takes}); remove it"
     for name in metric.conditions:
-        if name not in claim.conditions and name not in paper.defaults and name not in claim.settings:
+        if name not in claim.conditions and name not in claim.settings:
             yield f"'conditions.{name}' is missing: {metric.name!r} needs it; add it"
     if metric.source == "trained" and "weights" not in claim.needs:
         yield f"'needs' must list weights for {metric.name!r} (got {_listed(claim.needs)}); add it"
@@ -153,12 +157,22 @@ def _metric_problems(claim: Claim, paper: Paper) -> Iterator[str]:
         yield "'full_scale' of the file is missing: a claim that needs weights is judged at that scale; add it"
 
 
-def _setting_problems(claim: Claim) -> Iterator[str]:
+def _comparison_problems(claim: Claim) -> Iterator[str]:
+    compares = METRICS[claim.metric].compares
+    if compares == "always" and claim.against is None:
+        yield f"'against' is missing: {claim.metric!r} compares two networks; name the other one"
+    for key in ("against", "without"):
+        if getattr(claim, key) is not None and compares == "never":
+            able = ", ".join(name for name, metric in METRICS.items() if metric.compares != "never")
+            yield f"{key!r} must be unset: {claim.metric!r} does not compare two networks ({able} do); remove it"
+
+
+def _setting_problems(claim: Claim, paper: Paper) -> Iterator[str]:
     technique = TECHNIQUES.get(claim.technique)
     required, optional = (technique.settings, technique.optional) if technique else ((), ())
     known = (*required, *optional)
     for name in claim.settings:
-        if name in _conditions_of(claim.metric):
+        if name in conditions_of(claim, paper):
             yield f"'settings.{name}' is a condition of {claim.metric!r}; move it to 'conditions'"
         elif name not in known:
             takes = f"it takes {_listed(known)}"
@@ -167,10 +181,6 @@ def _setting_problems(claim: Claim) -> Iterator[str]:
     for name in required:
         if name not in claim.settings and not deployed:
             yield f"'settings.{name}' is missing: {claim.technique!r} needs it; add it"
-
-
-def _conditions_of(metric: str) -> tuple[str, ...]:
-    return (*METRICS[metric].conditions, *METRICS[metric].optional) if metric in METRICS else ()
 
 
 def _unknown(key: str, name: str, known: Collection[str], hint: str = "") -> Iterator[str]:

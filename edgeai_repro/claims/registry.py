@@ -5,17 +5,19 @@ Users can register their own metric or technique: one decorated function, in a `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from edgeai_repro.evidence.measurement import Measured, Measurement, Settings
+from edgeai_repro.evidence.measurement import Measured, Measurement, Setting, Settings
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim, ClaimCase
 
 UNCOMPRESSED = "none"
+RUNTIME = "runtime"  # the condition that a claim on a deployed model gives
 SourceName = Literal["compressed", "trained", "deployed"]
+Compares = Literal["never", "sometimes", "always"]
 Better = Literal["higher", "lower"]
 S = TypeVar("S")
 # A metric: (source, claim, model name) -> the rows of that model.
@@ -37,9 +39,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class MetricGroup(Generic[S]):
-    """The metrics that are measured on one kind of source; `S` is what their functions may ask of it."""
+    """The metrics that are measured on one kind of source; `S` is what their functions may ask of it.
+
+    A claim may give the `conditions` to every metric of the group, and list the `needs`.
+    """
 
     source: SourceName
+    conditions: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     functions: dict[str, Measure[S]] = field(default_factory=dict)
 
 
@@ -51,8 +58,10 @@ class Metric:
     `is_count` is true if the actual value itself is a count, so that what is not counted can only add to it.
     `better` says which end is better, for claims with "up to". `deflated` asks for deflated bytes
     in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
-    and may give those of `optional`. `timed` is true if the metric times something: nothing else of the run may run
-    meanwhile.
+    and may give those of `optional`; `values` are those that a condition may have. `compares` is whether a claim
+    names the other network, `against`. `techniques` are those that the metric can measure, all if it names none.
+    `over` is the setting whose values make one row, a trend. A claim may list `needs`: what must be here. `timed`
+    is true if the metric times something: no other process of the run may work meanwhile.
     """
 
     name: str
@@ -62,10 +71,15 @@ class Metric:
     deflated: bool
     conditions: tuple[str, ...]
     optional: tuple[str, ...]
+    compares: Compares
     description: str
     better: Better | None
     counter: str
     is_count: bool
+    values: Mapping[str, Sequence[Setting]]
+    techniques: tuple[str, ...]
+    over: str
+    needs: tuple[str, ...]
     timed: bool
 
 
@@ -99,9 +113,14 @@ def metric(
     deflated: bool = False,
     conditions: Sequence[str] = (),
     optional: Sequence[str] = (),
+    compares: Compares = "never",
     better: Better | None = None,
     counter: str = "",
     is_count: bool = False,
+    values: Mapping[str, Sequence[Setting]] | None = None,
+    techniques: Sequence[str] = (),
+    over: str = "",
+    needs: Sequence[str] = (),
     timed: bool = False,
 ) -> Callable[[Measure[S]], Measure[S]]:
     """Register a metric: a function (source, claim, model name) that yields the rows of the model.
@@ -123,11 +142,16 @@ def metric(
             has_actual,
             deflated,
             tuple(conditions),
-            tuple(optional),
+            (*optional, *(name for name in group.conditions if name not in (*conditions, *optional))),
+            compares,
             _summary(measure),
             better,
             counter,
             is_count,
+            values or {},
+            tuple(techniques),
+            over,
+            (*group.needs, *needs),
             timed,
         )
         return measure
@@ -164,10 +188,10 @@ def technique(
 def measured_on(claim: Claim) -> SourceName:
     """Return the source that measures a claim: that of its metric.
 
-    The accuracy of a claim that needs the edge is measured on the deployed model, not on the trained one.
+    The accuracy in a runtime is measured on the deployed model, not on the trained one.
     """
     source = METRICS[claim.metric].source
-    return "deployed" if source == "trained" and "edge" in claim.needs else source
+    return "deployed" if source == "trained" and RUNTIME in claim.conditions else source
 
 
 def is_timed(claim: Claim) -> bool:

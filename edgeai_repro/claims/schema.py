@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, PrivateAttr, model_validator
 
 from edgeai_repro.claims.band import Band
-from edgeai_repro.evidence.measurement import Frozen, Setting
+from edgeai_repro.evidence.measurement import Frozen, Setting, Settings
+from edgeai_repro.networks.specs import Alternatives, NamedSpec, NetworkSpec, reference
 
 SCHEMA_VERSION: Literal[2] = 2
 Need = Literal["data", "weights", "edge"]
@@ -68,6 +70,11 @@ class Claim(Frozen):
     technique: str
     models: list[str] = Field(min_length=1)
     also_shown: list[str] = Field([], description="models that are reported and not judged")
+    against: str | None = Field(None, description="the network that the models are compared with")
+    without: str | None = Field(
+        None,
+        description="a model with all changes except the cause that the claim names; the actual value is due to it",
+    )
     quantifier: Literal["up_to", "every", "named"]
     value: FiniteFloat
     band: Band
@@ -90,6 +97,8 @@ class Claim(Frozen):
         named = [*self.models, *self.also_shown]
         for repeated in sorted({model for model in named if named.count(model) > 1}):
             yield f"'models' and 'also_shown' must name each model once (got {repeated!r} twice); remove one"
+        if self.without is not None and self.against is None:
+            yield "'against' is missing: 'without' is a step between it and the model; add it"
         if self.quantifier == "named" and len(self.models) != 1:
             yield f"'models' must be one model for quantifier 'named' (got {len(self.models)}); remove the others"
         for name in sorted(self.settings.keys() & self.conditions.keys()):
@@ -105,6 +114,12 @@ class Claim(Frozen):
                 yield f"'choice.swept_on' must name all of 'models' (got no {', '.join(unswept)}); add it"
         if self.expect.verdict == "attainable" and self.choice is None:
             yield "'expect.verdict' must not be 'attainable' for a claim without 'choice'; choose another verdict"
+
+    @property
+    def networks(self) -> list[str]:
+        """The names of all networks that are measured for the claim."""
+        others = [name for name in (self.against, self.without) if name is not None]
+        return list(dict.fromkeys([*self.models, *self.also_shown, *others]))
 
     def values_of(self, name: str) -> list[Setting]:
         """Return the values of a setting or condition, none if the claim does not give it."""
@@ -198,15 +213,38 @@ class Paper(Frozen):
     schema_version: Literal[2]
     paper: PaperInfo
     defaults: dict[str, Setting] = Field({}, description="conditions of all claims of this file")
+    networks: dict[str, NamedSpec] = Field({}, description="networks that this file defines, by name")
     unstated: list[Unstated] = Field([])
     full_scale: FullScale | None = Field(None, description="needed for claims about trained weights")
     claims: list[Claim] = Field(min_length=1)
     implications: list[ImplicationSpec] = Field([])
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """The claims file, None for a paper that was not read from one."""
+        return self._file
+
+    def read_from(self, file: Path) -> Self:
+        """Return the paper as one that was read from a file."""
+        paper = self.model_copy()
+        paper._file = file
+        return paper
 
     @property
     def cases(self) -> list[ClaimCase]:
         """The claims, each with its paper."""
         return [ClaimCase(self, claim) for claim in self.claims]
+
+    def network(self, name: str, conditions: Settings) -> NetworkSpec:
+        """Return the network that a name stands for under a claim's conditions.
+
+        Raises KeyError if the conditions don't select one of several alternatives.
+        """
+        spec = self.networks.get(name) or reference(name)
+        if isinstance(spec, Alternatives):
+            return self.network(spec.of[str(conditions[spec.by])], conditions)
+        return spec
 
     def claim(self, claim_id: str) -> Claim:
         """Return the claim of an id. Raises KeyError if there is none."""

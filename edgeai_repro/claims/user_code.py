@@ -1,33 +1,13 @@
-"""Imports a user's own Python files: a module with a model, or the conftest.py next to claims."""
+"""Imports the conftest.py next to claims, which registers the metrics and techniques of a user."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Set
 from pathlib import Path
-from types import ModuleType
 
-from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.networks.user_code import import_file
 
 CONFTEST = "conftest.py"
-
-
-def import_file(path: Path) -> ModuleType:
-    """Return a Python file as a module. Raises UserError if it is missing or can't be imported."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise UserError(f"{path}: must be a Python file (no such file); check the path")
-    module = importlib.util.module_from_spec(spec)
-    folder = str(path.absolute().parent)
-    sys.path.insert(0, folder)  # so that it can import its neighbours, as when it is run
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a stranger's code raises
-        raise UserError(f"{path}: must be importable (got {one_line(error)}); fix it") from error
-    finally:
-        sys.path.remove(folder)
-    return module
 
 
 def register_conftests(file: Path, unknown: Set[str]) -> None:

@@ -19,7 +19,8 @@ HELP_INIT = "scratch, imagenet (torchvision's weights), or a safetensors state_d
 
 def train(
     model: Annotated[
-        str, typer.Argument(metavar="NETWORK", help="convnext_atto, convnext_tiny, …, resnet20, resnet56, vgg16, …")
+        str,
+        typer.Argument(metavar="NETWORK", help="convnext_atto, convnext_tiny, …, resnet20, …, vgg16_cifar"),
     ],
     recipe: Annotated[str | None, typer.Option(help=HELP_RECIPE)] = None,
     plan: Annotated[

@@ -33,7 +33,7 @@ class TimingSource(Protocol):
         """Return the sha256 of the file that a contender runs, None if it runs none."""
 
 
-DEPLOYED: MetricGroup[TimingSource] = MetricGroup("deployed")
+DEPLOYED: MetricGroup[TimingSource] = MetricGroup("deployed", needs=("edge", "weights"))
 metric = partial(registry.metric, group=DEPLOYED)
 
 

@@ -18,6 +18,7 @@ from edgeai_repro.files import parse_as, read_json
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
+RENAMED_NETWORKS = {"vgg16": "vgg16_cifar"}  # torchvision's network of the former name is another one
 
 
 class Point(Frozen):
@@ -88,7 +89,8 @@ class TrainingRecord(Frozen):
 
     `recipe` holds the `Recipe` as plain values, `hidden_widths` the MLP width of each block after pruning, and
     `seconds` the wall time of the training. The accuracies are those of the last epoch: the test split was never
-    used to select an epoch. Records of schema version 1 are converted when they are read.
+    used to select an epoch. Records of schema version 1 are converted when they are read, and so is the former name
+    of a network.
     """
 
     schema_version: Literal[2] = 2
@@ -107,9 +109,14 @@ class TrainingRecord(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_version_1(cls, document: Any) -> Any:
-        """Return a record of version 1 as one of version 2: `params` of an evaluation became `settings`."""
-        if not isinstance(document, dict) or document.get("schema_version") != 1:
+    def _from_former_versions(cls, document: Any) -> Any:
+        """Return a record of a former version as one of this: `params` of an evaluation became `settings`."""
+        if not isinstance(document, dict):
+            return document
+        recipe = document.get("recipe")
+        if isinstance(recipe, dict) and recipe.get("model") in RENAMED_NETWORKS:
+            document = {**document, "recipe": {**recipe, "model": RENAMED_NETWORKS[recipe["model"]]}}
+        if document.get("schema_version") != 1:
             return document
         converted = {**document, "schema_version": 2}
         if isinstance(document.get("evaluations"), list):

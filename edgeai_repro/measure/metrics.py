@@ -4,85 +4,76 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from edgeai_repro.claims import registry
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Setting, Settings, percent_saved
-from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels
-from edgeai_repro.measure.profiles import Profile
-
-if TYPE_CHECKING:
-    from edgeai_repro.measure.counts import Counts, Reported
+from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
+from edgeai_repro.measure.network_profiles import Profile
 
 MEGA = 1e6
 Quantity = Callable[[Profile], float]
+Pair = tuple[Quantity, Quantity | None]
+# What common counters report, and the actual quantity if the two can differ.
+PARAMETERS: Pair = (lambda profile: profile.reported.parameters, lambda profile: profile.actual.parameters)
+MACS: Pair = (lambda profile: profile.reported.macs, lambda profile: profile.actual.macs)
+BYTES: Pair = (lambda profile: profile.state_dict_bytes, None)
 metric = partial(registry.metric, group=COMPRESSED)
 
 
-@metric("size_reduction", unit="%", better="higher")
-def size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("size_reduction", unit="%", better="higher", compares="sometimes")
+def size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Bytes saved in the file of the state_dict, compared with the uncompressed model."""
-    return _reductions(models, claim, model, reported=lambda profile: profile.state_dict_bytes)
+    return _reductions(networks, claim, model, BYTES)
 
 
-@metric("params_reduction", unit="%", better="higher", counter="parameters()", has_actual=True)
-def params_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric(
+    "params_reduction", unit="%", better="higher", counter="parameters()", compares="sometimes", has_actual=True
+)
+def params_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters saved: reported by parameters(), actual by the weights that are stored."""
-    return _reductions(
-        models,
-        claim,
-        model,
-        reported=lambda profile: profile.reported.parameters,
-        actual=lambda profile: profile.actual.parameters,
-    )
+    return _reductions(networks, claim, model, PARAMETERS)
 
 
-@metric("macs_reduction", unit="%", better="higher", counter="thop", has_actual=True)
-def macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("macs_reduction", unit="%", better="higher", counter="thop", compares="sometimes", has_actual=True)
+def macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
-    return _reductions(
-        models,
-        claim,
-        model,
-        reported=lambda profile: profile.reported.macs,
-        actual=lambda profile: profile.actual.macs,
-    )
+    return _reductions(networks, claim, model, MACS)
 
 
 @metric("executed_macs_reduction", unit="%", better="higher", counter="thop", has_actual=True)
-def executed_macs_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+def executed_macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved, with a note of the share on zero weights, which most runtimes do not skip."""
-    dense = models.profile(model).actual
-    for row in macs_reduction(models, claim, model):
-        counts = models.profile(model, claim.technique, row.settings).actual
+    dense = networks.profile(model).actual
+    for row in macs_reduction(networks, claim, model):
+        counts = networks.profile(model, claim.technique, row.settings).actual
         on_zeros = round(percent_saved(dense.macs, counts.nonzero_macs), 2)
         yield row.model_copy(update={"notes": {**row.notes, "macs_on_zero_weights": on_zeros}})
 
 
-@metric("added_size_reduction", unit="points", better="higher")
-def added_size_reduction(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("added_size_reduction", unit="points", better="higher", techniques=["combined"])
+def added_size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Points of bytes that pruning and quantizing together save beyond the better of the two."""
-    dense = models.profile(model)
+    dense = networks.profile(model)
     for settings, _ in claim.variants_for(model):
         parts = [
-            models.profile(model, "structured_pruning", settings),
-            models.profile(model, "dynamic_quantization"),
+            networks.profile(model, "structured_pruning", settings),
+            networks.profile(model, "dynamic_quantization"),
         ]
-        both = models.profile(model, claim.technique, settings)
+        both = networks.profile(model, claim.technique, settings)
         smallest = min(part.state_dict_bytes for part in parts)
         added = 100 * (smallest - both.state_dict_bytes) / dense.state_dict_bytes
         yield _row(claim, model, added, settings=settings, seconds=both.seconds)
 
 
-@metric("compression_trend", unit="τ", better="higher", deflated=True)
-def compression_trend(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("compression_trend", unit="τ", better="higher", deflated=True, over="sparsity")
+def compression_trend(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
     from edgeai_repro.evidence.statistics import kendall_trend
 
     grid = [settings for settings, _ in claim.variants_for(model)]
-    profiles = [models.profile(model, claim.technique, settings) for settings in grid]
+    profiles = [networks.profile(model, claim.technique, settings) for settings in grid]
     sparsities = [float(settings["sparsity"]) for settings in grid]
     quantities: dict[str, tuple[str, Quantity]] = {
         "non-zero parameters": ("M", lambda profile: profile.actual.nonzero_parameters),
@@ -106,10 +97,10 @@ def compression_trend(models: CompressedModels, claim: Claim, model: str) -> Ite
         )
 
 
-@metric("imbalance", unit="%")
-def imbalance(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("imbalance", unit="%", techniques=[registry.UNCOMPRESSED])
+def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """The share of the MACs in convolutions, and the share of the parameters in fully connected layers."""
-    by_kind = models.by_kind(model)
+    by_kind = networks.by_kind(model)
     shares = {
         "MACs in convolutions": by_kind["conv"].macs / sum(counts.macs for counts in by_kind.values()),
         "parameters in fully connected": by_kind["linear"].parameters
@@ -119,75 +110,69 @@ def imbalance(models: CompressedModels, claim: Claim, model: str) -> Iterator[Me
         yield _row(claim, model, 100 * share, notes={"share": name})
 
 
-@metric(
-    "params",
-    unit="M",
-    better="lower",
-    counter="parameters()",
-    is_count=True,
-    has_actual=True,
-    conditions=("resolution", "classes"),
-)
-def params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("params", unit="M", better="lower", counter="parameters()", is_count=True, has_actual=True)
+def params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Millions of parameters: reported by parameters(), actual by the weights that are stored."""
-    for settings, conditions, (reported, actual) in _counted(models, claim, model):
-        millions = reported.parameters / 1e6, actual.parameters / 1e6
-        yield _row(claim, model, *millions, settings=settings, conditions=conditions)
+    return _amounts(networks, claim, model, PARAMETERS, 1e6)
 
 
-@metric(
-    "macs",
-    unit="G",
-    better="lower",
-    counter="thop",
-    is_count=True,
-    has_actual=True,
-    conditions=("resolution", "classes"),
-)
-def macs(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("macs", unit="G", better="lower", counter="thop", is_count=True, has_actual=True)
+def macs(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Billions of multiply-accumulates for one image: reported by thop, actual by the products computed."""
-    for settings, conditions, (reported, actual) in _counted(models, claim, model):
-        billions = reported.macs / 1e9, actual.macs / 1e9
-        yield _row(claim, model, *billions, settings=settings, conditions=conditions)
+    return _amounts(networks, claim, model, MACS, 1e9)
 
 
-def _counted(
-    models: CompressedModels, claim: Claim, model: str
-) -> Iterator[tuple[Settings, Settings, tuple[Reported, Counts]]]:
-    """Yield the settings and conditions of a claim, each with the counts of the network that they give."""
-    for settings, conditions in claim.variants_for(model):
-        resolution, classes = int(conditions["resolution"]), int(conditions["classes"])
-        counts = models.counts(model, claim.technique, settings, resolution=resolution, classes=classes)
-        yield settings, conditions, counts
+@metric("params_ratio", unit="×", better="higher", counter="parameters()", has_actual=True, compares="always")
+def params_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
+    """How many times as many parameters `against` has: reported by parameters(), actual by the weights stored."""
+    return _ratios(networks, claim, model, PARAMETERS)
 
 
-@metric("linear_share_params", unit="points", better="lower")
-def linear_share_params(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("params_share", unit="%", better="lower", counter="parameters()", has_actual=True, compares="always")
+def params_share(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Parameters in percent of those of `against`: reported by parameters(), actual by the weights stored."""
+    return _ratios(networks, claim, model, PARAMETERS, percent=True)
+
+
+@metric("macs_ratio", unit="×", better="higher", counter="thop", has_actual=True, compares="always")
+def macs_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
+    """How many times as many multiply-accumulates `against` has: by thop, actual by the products."""
+    return _ratios(networks, claim, model, MACS)
+
+
+@metric("size_ratio", unit="×", better="higher", compares="always")
+def size_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
+    """How many times as many bytes the file of the state_dict of `against` has."""
+    return _ratios(networks, claim, model, BYTES)
+
+
+@metric("linear_share_params", unit="points", better="lower", techniques=["dynamic_quantization"])
+def linear_share_params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
-    savings = _linear_savings(models, claim, model)
+    savings = _linear_savings(networks, claim, model)
     yield _distance(claim, model, savings, abs(savings["reported_parameters_saved"] - savings["share_of_linear"]))
 
 
-@metric("linear_share_bytes", unit="points", better="lower")
-def linear_share_bytes(models: CompressedModels, claim: Claim, model: str) -> Iterator[Measurement]:
+@metric("linear_share_bytes", unit="points", better="lower", techniques=["dynamic_quantization"])
+def linear_share_bytes(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
-    savings = _linear_savings(models, claim, model)
+    savings = _linear_savings(networks, claim, model)
     yield _distance(
         claim, model, savings, abs(savings["bytes_saved"] - INT8_SAVES / 100 * savings["share_of_linear"])
     )
 
 
-def _linear_savings(models: CompressedModels, claim: Claim, model: str) -> dict[str, float]:
+def _linear_savings(networks: ClaimNetworks, claim: Claim, model: str) -> dict[str, float]:
     """Return the share of nn.Linear in a network and the savings of its quantization, all in percent."""
     from edgeai_repro.measure import counts
 
-    dense, quantized = models.profile(model), models.profile(model, claim.technique)
+    dense, quantized = networks.profile(model), networks.profile(model, claim.technique)
 
     def saved(quantity: Quantity) -> float:
         return 100 * (1 - quantity(quantized) / quantity(dense))
 
     return {
-        "share_of_linear": 100 * counts.linear_share(models.build_on_meta(model)),
+        "share_of_linear": 100 * counts.linear_share(networks.on_meta(model).model),
         "reported_parameters_saved": saved(lambda profile: profile.reported.parameters),
         "reported_macs_saved": saved(lambda profile: profile.reported.macs),
         "bytes_saved": saved(lambda profile: profile.state_dict_bytes),
@@ -200,18 +185,56 @@ def _distance(claim: Claim, model: str, savings: dict[str, float], distance: flo
     return _row(claim, model, round(distance, 9), notes=notes)
 
 
-def _reductions(
-    models: CompressedModels, claim: Claim, model: str, *, reported: Quantity, actual: Quantity | None = None
+def _reductions(networks: ClaimNetworks, claim: Claim, model: str, quantity: Pair) -> Iterator[Measurement]:
+    """Yield the percentages saved, compared with `against`, or with the uncompressed model."""
+    return _comparisons(networks, claim, model, quantity, percent_saved)
+
+
+def _ratios(
+    networks: ClaimNetworks, claim: Claim, model: str, quantity: Pair, *, percent: bool = False
 ) -> Iterator[Measurement]:
-    dense = models.profile(model)
-    for settings, _ in claim.variants_for(model):
-        profile = models.profile(model, claim.technique, settings)
+    """Yield the quantity of `against` as a multiple of the model's, or the model's in percent of it."""
+    return _comparisons(
+        networks, claim, model, quantity, lambda other, own: 100 * own / other if percent else other / own
+    )
+
+
+def _comparisons(
+    networks: ClaimNetworks,
+    claim: Claim,
+    model: str,
+    quantity: Pair,
+    compare: Callable[[float, float], float],
+) -> Iterator[Measurement]:
+    reported, actual = quantity
+    for settings, conditions in claim.variants_for(model):
+        other = networks.profile(claim.against or model, conditions=conditions)
+        own = networks.profile(model, claim.technique, settings, conditions)
         yield _row(
             claim,
             model,
-            percent_saved(reported(dense), reported(profile)),
-            None if actual is None else percent_saved(actual(dense), actual(profile)),
+            compare(reported(other), reported(own)),
+            None if actual is None else compare(actual(other), actual(own)),
             settings=settings,
+            conditions=networks.conditions(model, conditions),
+            notes=own.notes,
+            seconds=own.seconds,
+        )
+
+
+def _amounts(
+    networks: ClaimNetworks, claim: Claim, model: str, quantity: Pair, unit: float
+) -> Iterator[Measurement]:
+    reported, actual = quantity
+    for settings, conditions in claim.variants_for(model):
+        profile = networks.profile(model, claim.technique, settings, conditions)
+        yield _row(
+            claim,
+            model,
+            reported(profile) / unit,
+            None if actual is None else actual(profile) / unit,
+            settings=settings,
+            conditions=networks.conditions(model, conditions),
             notes=profile.notes,
             seconds=profile.seconds,
         )

@@ -8,21 +8,23 @@ from torch import nn
 
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks.resnet_cifar import DEPTHS, ResNetCifar, resnet_cifar
-from edgeai_repro.networks.vgg_cifar import VGG16, VggCifar, vgg_cifar
+from edgeai_repro.networks.specs import VGG16
+from edgeai_repro.networks.vgg_cifar import VggCifar, vgg_cifar
 
-HEADS = {"vgg16": "classifier.3."} | dict.fromkeys(DEPTHS, "linear.")  # the prefix of the last layer's parameters
+VGG = "vgg16_cifar"
+HEADS = {VGG: "classifier.3."} | dict.fromkeys(DEPTHS, "linear.")  # the prefix of the last layer's parameters
 
 
 def build(
     name: str, *, widths: Sequence[int] | None = None, classes: int = 10, seed: int | None = 0
 ) -> ResNetCifar | VggCifar:
-    """Build `resnet20` … `resnet110` or `vgg16` for 32 × 32 pixels, in eval mode.
+    """Build `resnet20` … `resnet110` or `vgg16_cifar` for 32 × 32 pixels, in eval mode.
 
     `widths` are the hidden width of each block, or the filters of each convolution of VGG-16, if the network is
     pruned. The weights are drawn under `seed`, or left uninitialised with None. Raises KeyError for an unknown name
     and UserError for another number of widths.
     """
-    if name != "vgg16":
+    if name != VGG:
         return resnet_cifar(DEPTHS[name], hidden_widths=widths, classes=classes, seed=seed)
     if widths is None:
         return vgg_cifar(classes=classes, seed=seed)

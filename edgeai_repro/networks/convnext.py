@@ -9,11 +9,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model
 from torchvision.models.convnext import CNBlock, CNBlockConfig, ConvNeXt
 
 from edgeai_repro.errors import UserError
-from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX, Architecture
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, Architecture
 
 WEIGHT_STD = 0.02  # torchvision uses trunc_normal_(std=0.02, a=-2, b=2), which never reaches its bounds
 LAYER_SCALE = 1e-6
@@ -50,34 +49,10 @@ def build(
     return model.eval()
 
 
-def build_on_meta(name: str, *, num_classes: int = 10) -> nn.Module:
-    """Build a ConvNeXt, or any network of torchvision or timm, on the meta device, in eval mode.
-
-    It has layers and shapes, but no values. Counting its parameters and MACs takes a fraction of a second.
-    """
+def build_on_meta(name: str, *, num_classes: int = 10) -> ConvNeXt:
+    """Build the ConvNeXt `name` on the meta device, in eval mode: layers and shapes, without values."""
     with torch.device("meta"):
-        architecture = CONVNEXT_VARIANTS.get(name)
-        model = _construct(architecture, num_classes, 4) if architecture else _from_zoo(name, num_classes)
-    return model.eval()
-
-
-def build_from_zoo(name: str, *, num_classes: int = 10, seed: int = 0) -> nn.Module:
-    """Build a classification network of torchvision, or timm's with `timm:NAME`, with random weights.
-
-    The library's own code initializes it under `seed`. It is in eval mode.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = _from_zoo(name, num_classes)
-    return model.eval()
-
-
-def _from_zoo(name: str, num_classes: int) -> nn.Module:
-    if name.startswith(TIMM_PREFIX):
-        import timm  # not at the top, because the import takes seconds
-
-        return timm.create_model(name.removeprefix(TIMM_PREFIX), num_classes=num_classes)
-    return cast(nn.Module, get_model(name, weights=None, num_classes=num_classes))
+        return _construct(CONVNEXT_VARIANTS[name], num_classes, 4).eval()
 
 
 def _construct(architecture: Architecture, num_classes: int, stem_stride: int) -> ConvNeXt:

@@ -21,51 +21,78 @@ DEPTHS = {"resnet20": 20, "resnet32": 32, "resnet44": 44, "resnet56": 56, "resne
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions and a shortcut: (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+    """Two 3 × 3 convolutions and a shortcut: (N, inputs, H, W) to (N, outputs, H / stride, W / stride).
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, stride: int) -> None:
+    With `added` below `outputs`, the second convolution has that many filters. Their results are added to the first
+    channels of the shortcut, which keeps all of its own.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, stride: int, added: int | None = None) -> None:
         super().__init__()
+        added = outputs if added is None else added
         self.conv1 = nn.Conv2d(inputs, hidden, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(hidden)
-        self.conv2 = nn.Conv2d(hidden, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(hidden, added, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(added)
         self.stride = stride
         self.padding = (outputs - inputs) // 2
+        self.missing = outputs - added
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the block's output."""
         hidden = functional.relu(self.bn1(self.conv1(images)))
-        return functional.relu(self.bn2(self.conv2(hidden)) + self.shortcut(images))
+        added = pad_channels(self.bn2(self.conv2(hidden)), 0, self.missing)
+        return functional.relu(added + self.shortcut(images))
 
     def shortcut(self, images: Tensor) -> Tensor:
         """Return the input in the shape of the output."""
         if self.stride == 1 and not self.padding:
             return images
         thinned = images[:, :, :: self.stride, :: self.stride]
-        return functional.pad(thinned, (0, 0, 0, 0, self.padding, self.padding))
+        return pad_channels(thinned, self.padding, self.padding)
+
+
+def pad_channels(images: Tensor, before: int, after: int) -> Tensor:
+    """Return images (N, C, H, W) with channels of zeros before and after theirs."""
+    return functional.pad(images, (0, 0, 0, 0, before, after)) if before or after else images
 
 
 class ResNetCifar(nn.Module):
-    """The network: (N, 3, 32, 32) to (N, classes) logits."""
+    """The network: (N, 3, 32, 32) to (N, classes) logits.
 
-    def __init__(self, hidden_widths: Sequence[int], classes: int) -> None:
+    `hidden_widths` are the filters of the first convolution of each block, `added` those of the second and `first`
+    those of the first layer (None: as many as the shortcut has channels).
+    """
+
+    def __init__(
+        self,
+        hidden_widths: Sequence[int],
+        classes: int,
+        *,
+        added: Sequence[int] | None = None,
+        first: int | None = None,
+    ) -> None:
         super().__init__()
         per_stage = len(hidden_widths) // len(STAGES)
-        self.conv1 = nn.Conv2d(3, STAGES[0], 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(STAGES[0])
+        first = STAGES[0] if first is None else first
+        self.conv1 = nn.Conv2d(3, first, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(first)
+        self.missing = STAGES[0] - first
         remaining, inputs = iter(hidden_widths), STAGES[0]
+        unpruned = [width for width in STAGES for _ in range(per_stage)]
+        remaining_added = iter(unpruned if added is None else added)
         for number, outputs in enumerate(STAGES, 1):
             blocks = []
             for index in range(per_stage):
                 stride = 2 if number > 1 and index == 0 else 1
-                blocks.append(Block(inputs, next(remaining), outputs, stride))
+                blocks.append(Block(inputs, next(remaining), outputs, stride, next(remaining_added)))
                 inputs = outputs
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
         self.linear = nn.Linear(STAGES[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits."""
-        features = functional.relu(self.bn1(self.conv1(images)))
+        features = pad_channels(functional.relu(self.bn1(self.conv1(images))), 0, self.missing)
         for number in range(1, len(STAGES) + 1):
             features = getattr(self, f"layer{number}")(features)
         logits: Tensor = self.linear(features.mean((2, 3)))

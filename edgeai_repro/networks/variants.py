@@ -54,7 +54,7 @@ OTHER_NETWORKS = {
     "vgg16": "VGG-16",
 }
 # Networks for 32 × 32 pixels (`networks/cifar.py`), which `edgeai-repro train` takes next to the ConvNeXts.
-CIFAR_NETWORKS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "vgg16")
+CIFAR_NETWORKS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "vgg16_cifar")
 NETWORKS = tuple(dict.fromkeys([*CONVNEXT_VARIANTS, *OTHER_NETWORKS, *CIFAR_NETWORKS]))  # all that a claim can name
 IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
 

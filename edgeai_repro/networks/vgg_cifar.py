@@ -1,8 +1,8 @@
 """VGG-16 for CIFAR-10 as Li et al. 2017 train it (*Pruning Filters for Efficient ConvNets*, Table 2).
 
-3 × 3 convolutions without bias, BatchNorm after each, four max poolings, one average pooling to 1 × 1 at the end,
-and two Linear layers with BatchNorm between them. A network is given by its list of channels: a number is a
-convolution, "M" a max pooling.
+3 × 3 convolutions without bias (other papers' have one), BatchNorm after each, four max poolings, one average
+pooling to 1 × 1 at the end, and two Linear layers with BatchNorm between them. A network is given by its list of
+channels: a number is a convolution, "M" a max pooling.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from torch import Tensor, nn
 
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks.initial import draw_weights
+from edgeai_repro.networks.specs import POOL, VGG16
 
-POOL = "M"
 CLASSIFIER_WIDTH = 512
 SIDE = 32
-VGG16: tuple[int | str, ...] = (
-    *(64, 64, POOL),
-    *(128, 128, POOL),
-    *(256, 256, 256, POOL),
-    *(512, 512, 512, POOL),
-    *(512, 512, 512),
-)
 
 
 class VggCifar(nn.Module):
     """The network: (N, 3, 32, 32) to (N, classes) logits."""
 
-    def __init__(self, channels: Sequence[int | str], classes: int) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int | str],
+        classes: int,
+        *,
+        bias: bool = False,
+        hidden: int = CLASSIFIER_WIDTH,
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
@@ -38,15 +38,15 @@ class VggCifar(nn.Module):
             if isinstance(outputs, str):
                 layers.append(nn.MaxPool2d(2))
             else:
-                layers += [nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)]
+                layers += [nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias), nn.BatchNorm2d(outputs), nn.ReLU(True)]
                 inputs = outputs
         self.features = nn.Sequential(*layers)
         self.pool = nn.AvgPool2d(SIDE // 2 ** list(channels).count(POOL))
         self.classifier = nn.Sequential(
-            nn.Linear(inputs, CLASSIFIER_WIDTH),
-            nn.BatchNorm1d(CLASSIFIER_WIDTH),
+            nn.Linear(inputs, hidden),
+            nn.BatchNorm1d(hidden),
             nn.ReLU(True),
-            nn.Linear(CLASSIFIER_WIDTH, classes),
+            nn.Linear(hidden, classes),
         )
 
     def forward(self, images: Tensor) -> Tensor:

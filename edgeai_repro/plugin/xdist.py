@@ -41,7 +41,7 @@ def divide_by_group(given: argparse.Namespace, arguments: list[str]) -> None:
 
 def group_of(claim: Claim) -> str:
     """Return the group of a claim, which one worker judges: the networks of the claim, or all that are timed."""
-    return TIMED if is_timed(claim) else "+".join(sorted({*claim.models, *claim.also_shown}))
+    return TIMED if is_timed(claim) else "+".join(sorted(claim.networks))
 
 
 def number_of_workers(config: pytest.Config) -> int:

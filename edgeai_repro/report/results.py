@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import Field
 
+from edgeai_repro.claims.schema import ImplicationCase, Paper
+from edgeai_repro.devices.spec import Device
+from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Environment, Frozen
-from edgeai_repro.report.document import ClaimEntry, ImplicationEntry
+from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, ImplicationEntry, paper_entry
 
 
 class Result(Frozen):
@@ -52,3 +56,20 @@ class Results:
             self.environment = result.environment
         for step, seconds in result.seconds.items():
             self.seconds[step] += seconds
+
+    def document(
+        self, papers: Iterable[Paper], devices: Sequence[Device], on_devices: Sequence[DeviceResult]
+    ) -> Document:
+        """Return the results as one document, in the order of the papers and of their claims.
+
+        `on_devices` are the results that were measured on devices. A paper without results is left out.
+        """
+        entries = []
+        for paper in papers:
+            claims = [self.claims[case.id] for case in paper.cases if case.id in self.claims]
+            cases = [ImplicationCase(paper, spec) for spec in paper.implications]
+            checked = [self.implications[case.id] for case in cases if case.id in self.implications]
+            if claims or checked:
+                entries.append(paper_entry(paper, claims, checked, devices, on_devices))
+        here = self.environment or environment.describe()
+        return Document(environment=here, papers=entries, seconds=dict(self.seconds))

@@ -12,17 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from edgeai_repro.claims.schema import Claim, ClaimCase
+from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
-from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION, TIMM_PREFIX
+from edgeai_repro.evidence.measurement import Setting
+from edgeai_repro.networks.specs import Timm, Torchvision, reference
+from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
 INSTALLED = ("onnxruntime.quantization", "thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
 HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
 BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
 TORCHVISIONS = CONVNEXT_VARIANTS.keys() - {"convnext_atto", "convnext_xlarge"}
-CIFAR_RESOLUTION, CIFAR_CLASSES = 32, 10
 RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
+BUNDLE_RESOLUTION, BUNDLE_CLASSES = 32, 10  # of `edgeai-repro bundle`
 WIDTH, LITERAL = 110, 115  # columns; longer comments and values are wrapped
 
 
@@ -37,10 +39,10 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
         if model not in named:
             raise UserError(f"--model must be one of the claim's (got {model!r}); {did_you_mean(model, named)}")
     body = _read(f"{claim.metric}--{claim.technique}")
-    if body is None:
-        raise _no_script(case)
     chosen = list(models or claim.models)
-    values = _values(claim, chosen)
+    if body is None or claim.against is not None or not all(_is_published(case, model) for model in chosen):
+        raise _no_script(case)
+    values = _values(case, chosen)
     if "VARIANTS" not in values:
         timms = any(model.startswith(TIMM_PREFIX) for model in chosen)
         body = body.replace("build(name)", "published(name)" if timms else BUILD)
@@ -75,21 +77,37 @@ def _imports(text: str) -> Iterator[str]:
             yield ""
 
 
-def _values(claim: Claim, models: list[str]) -> Mapping[str, object]:
+def _values(case: ClaimCase, models: list[str]) -> Mapping[str, object]:
     """Return the values of the placeholders: models, image side, classes, settings and conditions."""
+    claim = case.claim
     convnexts = all(model in CONVNEXT_VARIANTS for model in models)
-    side, classes = (CIFAR_RESOLUTION, CIFAR_CLASSES) if convnexts else (IMAGENET_RESOLUTION, IMAGENET_CLASSES)
     values: dict[str, object] = {
         name.upper(): list(tried) for name, tried in {**claim.settings, **claim.conditions}.items()
     }
     values["MODELS"] = models
-    values["SIDE"] = claim.conditions.get("resolution", [side])[0]
-    values["CLASSES"] = claim.conditions.get("classes", [classes])[0]
+    for name, own in _conditions(case, models[0]).items():
+        values["SIDE" if name == "resolution" else name.upper()] = own
     if convnexts and not set(models) <= TORCHVISIONS:
         values["VARIANTS"] = {
             name: (CONVNEXT_VARIANTS[name].dims, CONVNEXT_VARIANTS[name].depths) for name in models
         }
     return values
+
+
+def _conditions(case: ClaimCase, model: str) -> dict[str, Setting]:
+    """Return the side of the image and the classes of a model: its own, the claim's, or those of a bundle."""
+    given = {name: values[0] for name, values in case.claim.conditions.items()}
+    spec = case.paper.network(model, given)
+    bundled = {"resolution": BUNDLE_RESOLUTION, "classes": BUNDLE_CLASSES}
+    return {name: getattr(spec, name) or given.get(name, bundled[name]) for name in bundled}
+
+
+def _is_published(case: ClaimCase, model: str) -> bool:
+    """Return whether torchvision or timm has a model, so that a script can build it in one line."""
+    spec = case.paper.networks.get(model) or reference(model)
+    return (
+        isinstance(spec, Torchvision | Timm) and spec.name == model.removeprefix(TIMM_PREFIX) and not spec.options
+    )
 
 
 def _read(name: str) -> str | None:

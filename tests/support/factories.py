@@ -15,8 +15,16 @@ from edgeai_repro.judge.verdict import Verdict, judge
 PAPER = {"id": "paper", "title": "A Paper", "authors": "A. Author", "year": 2024, "url": "https://example.org"}
 
 
+AT_32 = {"resolution": [32], "classes": [10]}
+ELSEWHERE = ("accuracy", "pretraining", "latency", "speedup")  # metrics of trained and deployed models begin so
+
+
 def claim_entry(**fields: Any) -> dict[str, Any]:
-    """Return a claim as its file has it: exactly 10 ± 1 by the one model; `fields` replace or add."""
+    """Return a claim as its file has it: exactly 10 ± 1 by the one model; `fields` replace or add.
+
+    Metrics that count networks get CIFAR-10's images and classes, unless the conditions are among the fields.
+    """
+    counted = not fields.get("metric", "").startswith(ELSEWHERE)
     entry = {
         "id": "a-claim",
         "quote": "it is 10 % smaller",
@@ -29,6 +37,7 @@ def claim_entry(**fields: Any) -> dict[str, Any]:
         "quantifier": "named",
         "value": 10.0,
         "band": {"rounding": 1.0, "derivation": "for the test"},
+        "conditions": AT_32 if counted else {},
         "expect": {"verdict": "reproduced", "reason": "the test says so"},
     }
     return {**entry, **fields}

@@ -18,7 +18,7 @@ from edgeai_repro.claims.schema import Paper
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import UserError
 from edgeai_repro.files import read_yaml
-from tests.support.factories import PAPER, claim, claim_entry, paper_entry, paper_yaml
+from tests.support.factories import AT_32, PAPER, claim, claim_entry, paper_entry, paper_yaml
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 FILES = sorted(CLAIMS.glob("*.yaml"))
@@ -155,11 +155,11 @@ class TestVariants:
 
     def test_claim_without_values_is_measured_once(self) -> None:
         """A technique without settings is measured once."""
-        assert claim().variants_for(TINY) == [({}, {})]
+        assert claim(conditions={}).variants_for(TINY) == [({}, {})]
 
     def test_model_that_does_not_sweep_is_measured_at_the_default(self) -> None:
         """A model that doesn't sweep the free choice is measured at our own value of it."""
-        swept = claim(settings={"target": [0.5, 0.8]}, choice=CHOICE)
+        swept = claim(settings={"target": [0.5, 0.8]}, conditions={}, choice=CHOICE)
 
         assert swept.variants_for(TINY) == [({"target": 0.5}, {}), ({"target": 0.8}, {})]
         assert swept.variants_for(SMALL) == [({"target": 0.8}, {})]
@@ -198,9 +198,13 @@ def _refusal(folder: Path, document: object) -> list[str]:
         ({"technique": "combinde"}, ": 'technique' must be known (got 'combinde'); did you mean 'combined'?"),
         (
             {"models": ["convnext_tinny"]},
-            ": 'model' must be known (got 'convnext_tinny'); did you mean 'convnext_tiny'?",
+            ": 'models' must be known networks (got 'convnext_tinny'); did you mean 'convnext_tiny'?",
         ),
-        ({"also_shown": ["darknet"]}, ": 'model' must be known (got 'darknet'); known are alexnet"),
+        (
+            {"also_shown": ["timm:xyzzy"]},
+            ": 'also_shown' must be known networks (got 'timm:xyzzy'); write a torchvision name, timm:NAME, ",
+        ),
+        ({"models": ["own.py:net"]}, ": 'models' must be known networks (got 'own.py:net'); "),
         (
             {"also_shown": [TINY]},
             ": 'models' and 'also_shown' must name each model once (got 'convnext_tiny' twice)",
@@ -219,10 +223,13 @@ def _refusal(folder: Path, document: object) -> list[str]:
             ": 'settings.target' is missing: 'structured_pruning' needs it; add it",
         ),
         (
-            {"conditions": {"classes": 10}},
-            ": 'conditions.classes' must be a condition of 'params_reduction' (it takes none)",
+            {"conditions": {**AT_32, "threads": 1}},
+            ": 'conditions.threads' must be a condition of 'params_reduction' (it takes resolution, classes)",
         ),
-        ({"metric": "macs", "technique": "none"}, ": 'conditions.resolution' is missing: 'macs' needs it; add it"),
+        (
+            {"conditions": {"classes": 10}},
+            ": 'conditions.resolution' is missing: 'convnext_tiny' is built and counted with it; add it, or 'def",
+        ),
         (
             {
                 "metric": "params",
@@ -270,7 +277,8 @@ def test_every_mistake_of_a_file_is_listed(tmp_path: Path) -> None:
         claim_entry(id="one", models=[TINY, SMALL], printed="11 %"),
         claim_entry(id="two", band=_band(side="atleast"), locater="l"),
     )
-    unknown = paper_entry(claim_entry(id="one", metric="m"), claim_entry(id="two", technique="t", models=["n"]))
+    bad = claim_entry(id="two", technique="t", models=["n"])
+    unknown = paper_entry(claim_entry(id="one", metric="m", conditions={}), bad)
 
     assert [line.partition(":")[0] for line in _refusal(tmp_path, mistakes)] == [
         "claims[one]",
@@ -305,7 +313,7 @@ CEILING = {"id": "i", "rule": "int8-ceiling", "given": {"models": TINY}, "expect
             paper_entry(claim_entry(metric="accuracy", needs=["data", "weights"])),
             "claims[a-claim]: 'full_scale' of the file is missing",
         ),
-        (paper_entry(defaults={"resolution": 32}), "'defaults.resolution' must be a condition of a claim's metric"),
+        (paper_entry(defaults={"stride": "v1"}), "'defaults.stride' must be a condition of a claim's metric"),
         ({"schema_version": 2, "paper": PAPER}, "claims: is missing; add it"),
         (paper_entry(paper={**PAPER, "id": "Francy 2024"}), "paper.id: "),
         (paper_entry(schema_version=1), "'schema_version' must be 2 (got 1); write 'schema_version: 2'"),
@@ -324,7 +332,9 @@ def test_mistake_in_a_file_is_one_line(tmp_path: Path, document: object, complai
 def test_defaults_reach_the_claims_whose_metric_takes_them(tmp_path: Path) -> None:
     """A condition of the claim itself comes first."""
     counted = claim_entry(metric="macs", technique="none", conditions={"classes": 10})
-    document = paper_entry(counted, claim_entry(id="other"), defaults={"resolution": 224, "classes": 1000})
+    other = claim_entry(id="other", metric="accuracy", needs=["weights"])
+    scale = {"init": "scratch", "epochs": 1, "resolution": 32, "stem_stride": 4}
+    document = paper_entry(counted, other, defaults={"resolution": 224, "classes": 1000}, full_scale=scale)
     (tmp_path / "paper.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
 
     (paper,) = load_claims(tmp_path)

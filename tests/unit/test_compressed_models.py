@@ -14,7 +14,7 @@ from edgeai_repro.claims.registry import TECHNIQUES, Technique
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Settings
 from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels
-from edgeai_repro.measure.profiles import ProfileStore
+from edgeai_repro.measure.shared_store import SharedStore
 from tests.support.factories import case, claim, row
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,7 +52,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 def test_planned_network_is_compressed_once_in_each_way(applied: Counter[str]) -> None:
     """The parts of a combination are profiled on the way, so the metric repeats nothing."""
-    measured = CompressedModels([COMBINED]).measure(case(COMBINED))
+    measured = CompressedModels([case(COMBINED)]).measure(case(COMBINED))
 
     assert [row.settings["target"] for row in measured.rows] == [0.5, 0.8]
     assert applied == {"structured_pruning": 2, "combined": 2, "dynamic_quantization": 1}
@@ -60,7 +60,7 @@ def test_planned_network_is_compressed_once_in_each_way(applied: Counter[str]) -
 
 def test_another_setting_repeats_no_earlier_one(applied: Counter[str]) -> None:
     """The earlier profile is kept."""
-    models = CompressedModels()
+    models = CompressedModels().networks(case(TREND))
     first = models.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.5})
 
     models.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.9})
@@ -72,7 +72,7 @@ def test_another_setting_repeats_no_earlier_one(applied: Counter[str]) -> None:
 @pytest.mark.parametrize("models", [["alexnet"], []])
 def test_claim_about_models_left_out_of_the_run_is_not_measured(applied: Counter[str], models: list[str]) -> None:
     """The obstacle names the models of the claim."""
-    measured = CompressedModels([COMBINED], models=models).measure(case(COMBINED))
+    measured = CompressedModels([case(COMBINED)], models=models).measure(case(COMBINED))
 
     assert measured.rows == ()
     assert measured.obstacle is not None
@@ -88,9 +88,10 @@ def _curves(models: CompressedModels, claim: Claim) -> dict[object, Curve | None
 
 def test_trend_has_the_curve_of_each_quantity() -> None:
     """These are bytes as stored and deflated, and the parameters that aren't zero, all by sparsity."""
-    models = CompressedModels([TREND])
+    models = CompressedModels([case(TREND)])
     curves = _curves(models, TREND)
-    profiles = [models.profile("convnext_atto", "unstructured_pruning", {"sparsity": s}) for s in SPARSITIES]
+    networks = models.networks(case(TREND))
+    profiles = [networks.profile("convnext_atto", "unstructured_pruning", {"sparsity": s}) for s in SPARSITIES]
     quantities: dict[object, tuple[str, list[int]]] = {
         "dense bytes": ("MB", [profile.state_dict_bytes for profile in profiles]),
         "deflated bytes": ("MB", [profile.deflated_bytes or 0 for profile in profiles]),
@@ -109,7 +110,8 @@ def test_trend_has_the_curve_of_each_quantity() -> None:
 
 def test_processes_that_share_a_folder_build_a_network_once(applied: Counter[str], tmp_path: Path) -> None:
     """The second one has the profiles of the first, and returns the same rows."""
-    first, second = (CompressedModels([COMBINED], shared=tmp_path).measure(case(COMBINED)) for _ in range(2))
+    combined = case(COMBINED)
+    first, second = (CompressedModels([combined], shared=tmp_path).measure(combined) for _ in range(2))
 
     assert first == second
     assert applied == {"structured_pruning": 2, "combined": 2, "dynamic_quantization": 1}
@@ -117,20 +119,22 @@ def test_processes_that_share_a_folder_build_a_network_once(applied: Counter[str
 
 def test_network_that_another_process_builds_comes_last(tmp_path: Path) -> None:
     """Otherwise all processes would wait for the first network."""
-    ours, theirs = ProfileStore(tmp_path), ProfileStore(tmp_path)
+    ours, theirs = SharedStore[int](tmp_path), SharedStore[int](tmp_path)
 
-    with theirs.of("alexnet"):
-        order = list(ours.free_first(["alexnet", "vgg16", "timm:resnet18.a1"]))
+    with theirs.of("key of a"):
+        order = list(ours.free_first({"a": "key of a", "b": "key of b", "c": "key of c"}))
 
-    assert order == ["vgg16", "timm:resnet18.a1", "alexnet"]
+    assert order == ["b", "c", "a"]
 
 
 def test_rows_are_in_the_order_of_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The order doesn't depend on what another process builds."""
     monkeypatch.setitem(COMPRESSED.functions, "params_reduction", lambda _, __, model: [row(10.0, model=model)])
-    both = claim(models=["convnext_atto", "convnext_tiny"], quantifier="every")
+    both = case(claim(models=["convnext_atto", "convnext_tiny"], quantifier="every"))
+    models = CompressedModels(shared=tmp_path)
+    key = models.networks(both).subject("convnext_atto").key
 
-    with ProfileStore(tmp_path).of("convnext_atto"):
-        measured = CompressedModels(shared=tmp_path).measure(case(both))
+    with SharedStore[int](tmp_path).of(key):
+        measured = models.measure(both)
 
-    assert [row.model for row in measured.rows] == both.models
+    assert [row.model for row in measured.rows] == both.claim.models

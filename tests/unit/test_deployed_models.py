@@ -55,7 +55,7 @@ def _claim(metric: str = "latency", **fields: Any) -> Claim:
 
 SPEEDUP = _claim("speedup", conditions=OVER_FP32)
 SPEEDUP_OVER_EAGER = _claim("speedup", conditions=OVER_EAGER)
-ACCURACY = _claim("accuracy", needs=["data", "weights", "edge"])
+ACCURACY = _claim("accuracy", conditions={"runtime": "onnxruntime"}, needs=["data", "weights", "edge"])
 
 
 @dataclass(frozen=True)

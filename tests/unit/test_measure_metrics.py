@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
-import torch
 from torch import nn
 from torchvision.models import get_model
 
@@ -15,7 +14,8 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement, Settings
 from edgeai_repro.measure import counts
 from edgeai_repro.measure.compressed_models import CompressedModels
-from edgeai_repro.networks import convnext
+from edgeai_repro.networks.resolve import build
+from edgeai_repro.networks.specs import reference
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, OTHER_NETWORKS, layers
 from tests.support.factories import case, claim
 
@@ -78,7 +78,7 @@ def test_each_setting_of_the_technique_is_counted(monkeypatch: pytest.MonkeyPatc
         return (nn.Conv2d(3, int(setting["width"]), 1, bias=False) for setting in settings)
 
     monkeypatch.setitem(registry.TECHNIQUES, "narrowed", Technique("narrowed", "none", ("width",), narrowed, ""))
-    given = {"settings": {"width": [2, 4]}, "conditions": {"resolution": 8, "classes": 10}}
+    given = {"settings": {"width": [2, 4]}}
 
     rows = CompressedModels().measure(case(claim(metric="params", technique="narrowed", **given))).rows
 
@@ -88,8 +88,8 @@ def test_each_setting_of_the_technique_is_counted(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("model", ["convnext_atto", "resnet18", "timm:convnext_tiny_hnf", "vit_b_16"])
 def test_network_on_meta_counts_as_one_with_values(model: str) -> None:
     """Parameters and MACs are equal, and so is thop's report."""
-    on_meta = convnext.build_on_meta(model)
-    built = convnext.build(model) if model in CONVNEXT_VARIANTS else convnext.build_from_zoo(model)
+    on_meta = build(reference(model), classes=10, device="meta").model
+    built = build(reference(model), classes=10).model
 
     actual, expected = counts.actual(on_meta, 224), counts.actual(built, 224)
     assert (actual.parameters, actual.macs) == (expected.parameters, expected.macs)
@@ -99,7 +99,7 @@ def test_network_on_meta_counts_as_one_with_values(model: str) -> None:
 @pytest.mark.parametrize("model", OTHER_NETWORKS)
 def test_every_other_network_can_be_built_and_has_a_linear_layer(model: str) -> None:
     """Its name is one of torchvision's or timm's."""
-    assert 0 < counts.linear_share(convnext.build_on_meta(model, num_classes=1000)) < 1
+    assert 0 < counts.linear_share(build(reference(model), classes=1000, device="meta").model) < 1
 
 
 def test_linear_share_counts_a_shared_layer_once() -> None:
@@ -116,10 +116,11 @@ def test_linear_share_leaves_subclasses_out() -> None:
 
 def test_reported_drop_is_the_share_of_linear_layers() -> None:
     """Both figures are notes of the row."""
-    models = CompressedModels()
-    row = _row(_quantized("linear_share_params"), models)
+    models, claim = CompressedModels(), _quantized("linear_share_params")
+    row = _row(claim, models)
 
-    dense, quantized = models.profile("convnext_atto"), models.profile("convnext_atto", "dynamic_quantization")
+    networks = models.networks(case(claim))
+    dense, quantized = networks.profile("convnext_atto"), networks.profile("convnext_atto", claim.technique)
     drop = 100 * (1 - quantized.reported.parameters / dense.reported.parameters)
     assert row.notes["reported_parameters_saved"] == row.notes["share_of_linear"] == round(drop, 2)
     assert row.reported.value == 0.0
@@ -127,10 +128,11 @@ def test_reported_drop_is_the_share_of_linear_layers() -> None:
 
 def test_bytes_saved_are_compared_with_three_quarters_of_the_share() -> None:
     """int8 saves three of four bytes."""
-    models = CompressedModels()
-    row = _row(_quantized("linear_share_bytes"), models)
+    models, claim = CompressedModels(), _quantized("linear_share_bytes")
+    row = _row(claim, models)
 
-    dense, quantized = models.profile("convnext_atto"), models.profile("convnext_atto", "dynamic_quantization")
+    networks = models.networks(case(claim))
+    dense, quantized = networks.profile("convnext_atto"), networks.profile("convnext_atto", claim.technique)
     share = 100 * (1 - quantized.reported.parameters / dense.reported.parameters)
     bytes_saved = 100 * (1 - quantized.state_dict_bytes / dense.state_dict_bytes)
     assert row.reported.value == pytest.approx(abs(bytes_saved - 0.75 * share))
@@ -143,12 +145,13 @@ def test_distance_to_a_wrong_share_is_not_zero(monkeypatch: pytest.MonkeyPatch) 
     assert _row(_quantized("linear_share_params")).reported.value > 1
 
 
-def test_other_networks_are_profiled_at_224_pixels_with_1000_classes() -> None:
-    """ConvNeXts have CIFAR-10's images and classes instead."""
-    profile = CompressedModels().profile("mobilenet_v3_large")
+@pytest.mark.parametrize(("resolution", "classes"), [(224, 1000), (64, 7)])
+def test_network_has_the_image_and_the_classes_of_the_claim(resolution: int, classes: int) -> None:
+    """Its name implies neither."""
+    counted = claim(metric="macs", models=["resnet18"], conditions={"resolution": resolution, "classes": classes})
 
-    network = get_model("mobilenet_v3_large", num_classes=1000)
-    assert profile.reported.parameters == sum(p.numel() for p in network.parameters())
-    with torch.device("meta"):
-        on_meta = convnext.build_on_meta("mobilenet_v3_large", num_classes=1000)
-        assert profile.actual.macs == counts.actual(on_meta, 224).macs
+    profile = CompressedModels().networks(case(counted)).profile("resnet18")
+
+    network = get_model("resnet18", num_classes=classes)
+    assert profile.actual.parameters == sum(p.numel() for p in network.parameters())
+    assert profile.actual.macs == counts.actual(network, resolution).macs

@@ -1,0 +1,262 @@
+"""What a claims file, the command line or a plan says of a network: a name, a function in a file, or a family.
+
+Each family has a list of channels. `reference` reads a text; `networks/resolve.py` builds what comes out. No torch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
+
+from edgeai_repro.errors import closest_name
+from edgeai_repro.networks.names import known_names
+from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS, TIMM_PREFIX
+
+POOL = "M"  # a 2 × 2 max pooling in a list of channels
+FILE_AND_FUNCTION = re.compile(r"^(?P<file>.+\.py):(?P<function>\w+)$")
+_REPEATED = re.compile(r"^([1-9]\d*)x([1-9]\d*)$")
+Option = bool | int | FiniteFloat | str
+
+
+def _unfold(value: Any) -> Any:
+    """Replace each `8x17` in a list by seventeen times 8."""
+    if not isinstance(value, list | tuple):
+        return value
+    unfolded: list[Any] = []
+    for entry in value:
+        repeated = _REPEATED.match(entry) if isinstance(entry, str) else None
+        unfolded += [int(repeated[1])] * int(repeated[2]) if repeated else [entry]
+    return unfolded
+
+
+Widths = Annotated[
+    tuple[PositiveInt, ...],
+    BeforeValidator(_unfold, json_schema_input_type=list[PositiveInt | str]),
+]
+Channels = Annotated[
+    tuple[PositiveInt | Literal["M"], ...],
+    Field(min_length=1),
+    BeforeValidator(_unfold, json_schema_input_type=list[PositiveInt | str]),
+]
+
+
+class Spec(BaseModel):
+    """The base of all descriptions of a network: frozen, and strict about their keys.
+
+    A network that always has the same number of classes or the same image says so; else a claim's conditions do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    classes: PositiveInt | None = Field(None, description="instead of the claim's condition")
+    resolution: PositiveInt | None = Field(None, description="instead of the claim's condition, in pixels")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if problems := list(self.problems()):
+            raise ValueError("\n".join(problems))
+        return self
+
+    def problems(self) -> Iterator[str]:
+        """Yield every mistake that takes more than one key to see."""
+        return iter(())
+
+    @property
+    def key(self) -> str:
+        """A text that is equal for equal networks, whatever they are called, with any classes and images."""
+        return self.model_dump_json(exclude_defaults=True, exclude={"classes", "resolution"})
+
+
+class Torchvision(Spec):
+    """A network of torchvision, or a ConvNeXt of `networks/variants.py`, by name."""
+
+    family: Literal["torchvision"]
+    name: str
+    options: dict[str, Option] = Field({}, description="arguments of its function, such as width_mult")
+
+
+class Timm(Spec):
+    """A network of timm, by name."""
+
+    family: Literal["timm"]
+    name: str
+    options: dict[str, Option] = Field({}, description="arguments of timm.create_model")
+
+
+class Function(Spec):
+    """A function of a Python file that returns the network, or the network and the tuple of its example inputs.
+
+    It is given those of `classes` and `resolution` that it takes as arguments.
+    """
+
+    family: Literal["function"]
+    file: Path
+    name: str
+
+
+class VggCifar(Spec):
+    """A VGG with BatchNorm for 32 × 32 pixels: convolutions, one average pooling, two Linear layers."""
+
+    family: Literal["vgg_cifar"]
+    channels: Channels
+    bias: bool = Field(False, description="whether convolutions have biases")
+    hidden: PositiveInt = Field(512, description="width between the two Linear layers")
+
+    def problems(self) -> Iterator[str]:
+        """Yield a list of channels that the image does not allow."""
+        yield from _pooling_problems(self.channels, most=5, last=False)
+
+
+class Vgg(Spec):
+    """A VGG for ImageNet, without BatchNorm: torchvision's three Linear layers, or global pooling and one."""
+
+    family: Literal["vgg"]
+    channels: Channels
+    head: Literal["linear", "global_pooling"] = "linear"
+
+    def problems(self) -> Iterator[str]:
+        """Yield a list of channels that the image does not allow."""
+        yield from _pooling_problems(self.channels, most=5, last=True)
+
+
+class ResNetCifar(Spec):
+    """A ResNet of 6n + 2 layers for 32 × 32 pixels, with zero-padded shortcuts of 16, 32 and 64 channels.
+
+    `hidden` and `outputs` are the filters of the first and the second convolution of each block, `first` those of
+    the first layer; without them nothing is cut. A shortcut keeps all its channels: the outputs that are left are
+    added into it. `cut` is where the lists apply: to the `hidden` widths only, to the `blocks`, or to `all` layers;
+    a paper's own way to count may use the other lists, too.
+    """
+
+    family: Literal["resnet_cifar"]
+    depth: PositiveInt
+    hidden: Widths | None = None
+    outputs: Widths | None = None
+    first: PositiveInt = 16
+    cut: Literal["hidden", "blocks", "all"] = "all"
+
+    def problems(self) -> Iterator[str]:
+        """Yield a wrong depth, and lists that don't fit."""
+        if self.depth < 8 or self.depth % 6 != 2:
+            yield f"'depth' must be 6n + 2 (got {self.depth}); 20, 56 and 110 are"
+            return
+        full = self.stages
+        for name, widths in (("hidden", self.hidden), ("outputs", self.outputs)):
+            if widths is not None:
+                yield from _width_problems(name, widths, len(full), f"block of the {self.depth} layers")
+        pairs = enumerate(zip(self.outputs or (), full, strict=False), 1)
+        for block, (width, most) in [entry for entry in pairs if entry[1][0] > entry[1][1]][:1]:
+            yield (
+                f"'outputs' must be at most the width of the shortcut (got {width} for block {block}, whose "
+                f"shortcut has {most}); correct that entry"
+            )
+        if self.first > full[0]:
+            yield f"'first' must be at most {full[0]}, the shortcut's width (got {self.first}); correct it"
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The width of each block if nothing is cut."""
+        return tuple(width for width in (16, 32, 64) for _ in range((self.depth - 2) // 6))
+
+
+class ResNet(Spec):
+    """A ResNet of bottleneck blocks for ImageNet.
+
+    `hidden` are the inner widths of the four stages, or of each block. `stride` is the convolution that halves the
+    resolution: the `first`, 1 × 1, as published in 2015, or the `second`, 3 × 3, as in torchvision ("v1.5").
+    """
+
+    family: Literal["resnet"]
+    depth: Literal[50, 101, 152]
+    hidden: Widths | None = None
+    stride: Literal["first", "second"] = "second"
+
+    def problems(self) -> Iterator[str]:
+        """Yield a list of widths that doesn't fit."""
+        blocks = sum(BOTTLENECKS[self.depth])
+        if self.hidden is not None and len(self.hidden) not in (4, blocks):
+            yield (
+                f"'hidden' must be 4 widths, one per stage, or {blocks}, one per block (got {len(self.hidden)}); "
+                "give all of them"
+            )
+
+
+BOTTLENECKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}  # blocks of each stage
+
+
+class Alternatives(Spec):
+    """Several networks under one name. A condition of the claim, such as `stride`, selects one of them."""
+
+    family: Literal["alternatives"]
+    by: str = Field(description="the condition that selects one")
+    of: dict[str, str] = Field(min_length=2, description="the network for each value of the condition, by name")
+
+
+NetworkSpec = Torchvision | Timm | Function | VggCifar | Vgg | ResNetCifar | ResNet
+NamedSpec = Annotated[NetworkSpec | Alternatives, Field(discriminator="family")]
+
+
+VGG16: tuple[int | str, ...] = (
+    *(64, 64, POOL),
+    *(128, 128, POOL),
+    *(256, 256, 256, POOL),
+    *(512, 512, 512, POOL),
+    *(512, 512, 512),
+)
+
+
+def reference(text: str, folder: Path = Path()) -> NetworkSpec:
+    """Return the network that a text names; a file's path is relative to `folder`, any other name torchvision's."""
+    if text in CIFAR_NETWORKS:
+        depth = text.removeprefix("resnet")
+        if depth == text:
+            return VggCifar(family="vgg_cifar", channels=VGG16)
+        return ResNetCifar(family="resnet_cifar", depth=int(depth))
+    if text.startswith(TIMM_PREFIX):
+        return Timm(family="timm", name=text.removeprefix(TIMM_PREFIX))
+    if match := FILE_AND_FUNCTION.match(text):
+        return Function(family="function", file=folder / match["file"], name=match["function"])
+    return Torchvision(family="torchvision", name=text)
+
+
+def unknown(spec: NetworkSpec) -> str | None:
+    """Return what is wrong with the name or the file of a network, None if nothing is."""
+    if isinstance(spec, Function):
+        return None if spec.file.is_file() else f"{spec.file}: no such file; check the path"
+    if isinstance(spec, Torchvision) and spec.name not in CONVNEXT_VARIANTS:
+        names = known_names("torchvision")
+        if names is not None and spec.name not in names:
+            return _not_known(spec.name, names | CONVNEXT_VARIANTS.keys() | set(CIFAR_NETWORKS))
+    if isinstance(spec, Timm):
+        names = known_names("timm")
+        if names is not None and spec.name.partition(".")[0] not in names:
+            return _not_known(spec.name, names)
+    return None
+
+
+def _not_known(name: str, names: frozenset[str]) -> str:
+    close = closest_name(name, names)
+    if close:
+        return f"did you mean {close!r}?"
+    return "write a torchvision name, timm:NAME, FILE.py:FUNCTION, or define it under 'networks'"
+
+
+def _pooling_problems(channels: tuple[int | str, ...], *, most: int, last: bool) -> Iterator[str]:
+    if channels.count(POOL) > most:
+        yield f"'channels' must have at most {most} {POOL!r} (got {channels.count(POOL)}); remove some"
+    if channels[0] == POOL:
+        yield f"'channels' must begin with a number (got {POOL!r} in entry 1); correct that entry"
+    if not last and channels[-1] == POOL:
+        yield (
+            f"'channels' must not end with {POOL!r} (got it in entry {len(channels)}); the average pooling at the "
+            "end is built in"
+        )
+
+
+def _width_problems(name: str, widths: tuple[int, ...], wanted: int, of: str) -> Iterator[str]:
+    if len(widths) != wanted:
+        yield f"{name!r} must be {wanted} widths, one per {of} (got {len(widths)}); give each its own"
