@@ -177,7 +177,7 @@ class TestFile:
         (paper,) = document.read(repository.json).papers
         (entry,) = paper.claims
         assert (entry.id, entry.verdict) == ("a-claim", "reproduced")
-        details = {"reported": 10, "planted": True}
+        details = {"resolution": 32, "classes": 10, "reported": 10, "planted": True}
         assert [row.details for row in entry.rows] == [details, details]
         assert [row.model for row in entry.rows] == ["convnext_tiny", "alexnet"]
 

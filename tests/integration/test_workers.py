@@ -18,7 +18,7 @@ import pytest
 from edgeai_repro.plugin import xdist
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document
-from tests.support.factories import paper_yaml
+from tests.support.factories import AT_32, paper_yaml
 from tests.support.repository import CONFTEST, PLUGINS, TEST, Repository, planted
 
 # A metric that is timed, and a record of what ran when and where.
@@ -69,7 +69,7 @@ def test_implication(implication, implication_result):
 
 def observed(seconds: float, *, metric: str = "observed", **fields: Any) -> dict[str, Any]:
     """Return the file entry of a claim that takes some seconds; a negative number kills the process."""
-    return planted(10, metric=metric, conditions={"seconds": [seconds]}, **fields)
+    return planted(10, metric=metric, conditions={**AT_32, "seconds": [seconds]}, **fields)
 
 
 CLAIMS = [

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgeai_repro.report import document
-from tests.support.factories import claim_entry, paper_yaml
+from tests.support.factories import AT_32, claim_entry, paper_yaml
 
 CONFTEST = '''
 from edgeai_repro import Interval, Measurement, metric
@@ -61,7 +61,7 @@ def planted(
     reported: float | str, actual: float | str | None = None, *, expected: str = "reproduced", **fields: Any
 ) -> dict[str, Any]:
     """Return the file entry of a claim of 10 ± 1. Its conditions hold the numbers or intervals to measure."""
-    conditions: dict[str, list[float | str]] = {"reported": [reported]}
+    conditions: dict[str, list[Any]] = {**AT_32, "reported": [reported]}
     if actual is not None:
         conditions["actual"] = [actual]
     expect = {"verdict": expected, "reason": "the test says so"}
@@ -71,7 +71,7 @@ def planted(
 def swept(*reported: float, expected: str) -> dict[str, Any]:
     """Return a claim of 10 ± 1 with a free choice. Each value of the choice is also the measured number."""
     choice = {"name": "reported", "default": reported[0], "swept_on": ["convnext_tiny"]}
-    return planted(reported[0], expected=expected, conditions={"reported": list(reported)}, choice=choice)
+    return planted(reported[0], expected=expected, conditions={**AT_32, "reported": list(reported)}, choice=choice)
 
 
 @dataclass
