@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, MetricGroup
@@ -27,12 +28,19 @@ class CompressedModels:
     """The source of measurements that need no training.
 
     `cases` are the claims that will be measured, so that a network is compressed in all the ways that they need
-    while it is at hand. `models` restricts the run to some networks, by name.
+    while it is at hand. `models` restricts the run to some networks, by name. `shared` is a folder that all
+    processes of a run share, if there are several.
     """
 
-    def __init__(self, cases: Sequence[ClaimCase] = (), *, models: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        cases: Sequence[ClaimCase] = (),
+        *,
+        models: Sequence[str] | None = None,
+        shared: Path | None = None,
+    ) -> None:
         self._models = models
-        self._profiles = NetworkProfiles()
+        self._profiles = NetworkProfiles(shared)
         self._counters = CounterCounts(self._profiles)
         for case in cases:
             self._add_to_plan(case)
@@ -54,7 +62,9 @@ class CompressedModels:
             return Measured(obstacle=models_left_out(claim))
         networks, function = self.networks(case), COMPRESSED.functions[claim.metric]
         try:
-            return Measured(tuple(row for model in models for row in function(networks, claim, model)))
+            in_turn = self._profiles.free_first({model: networks.subject(model) for model in models})
+            rows = {model: tuple(function(networks, claim, model)) for model in in_turn}
+            return Measured(tuple(row for model in models for row in rows[model]))
         except MissingRequirement as missing:  # a user's metric may need data, or time something
             return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
         except TooNoisyError as noise:
