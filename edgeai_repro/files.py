@@ -96,8 +96,8 @@ def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = No
         raise _unreadable(path, error, hint) from None
 
 
-def read_verified(path: Path, expected: str, hint: str, *, size: int | None = None) -> bytes:
-    """Return the bytes of a file, read once and then checked as `verify_sha256` does."""
+def read_verified(path: Path, expected: str | None, hint: str, *, size: int | None = None) -> bytes:
+    """Return the bytes of a file, read once and then checked as `verify_sha256` does; unchecked with None."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -106,10 +106,12 @@ def read_verified(path: Path, expected: str, hint: str, *, size: int | None = No
     return content
 
 
-def _compare(path: Path, size: int, digest: str, expected: str, hint: str, expected_size: int | None) -> None:
+def _compare(
+    path: Path, size: int, digest: str, expected: str | None, hint: str, expected_size: int | None
+) -> None:
     if expected_size is not None and size != expected_size:
         raise UserError(f"{path}: must have {expected_size} bytes (got {size}); {hint}")
-    if digest != expected:
+    if expected is not None and digest != expected:
         raise UserError(f"{path}: must have the sha256 {expected[:12]}… (got {digest[:12]}…); {hint}")
 
 
@@ -175,6 +177,33 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             folder.rename(path)
     except OSError as error:
         raise _not_writable(path, error) from None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, which is created if it is missing; another process waits until the block ends.
+
+    The lock also ends with the process, however it ends.
+    """
+    import fcntl  # not at the top, because Windows has none
+
+    with path.open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether some process holds the lock file `path`."""
+    import fcntl
+
+    if not path.exists():
+        return False
+    with path.open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _not_writable(path: Path, error: OSError) -> UserError:

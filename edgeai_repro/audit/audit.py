@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edgeai_repro.audit.answers import answer_all
+from edgeai_repro.audit.counters import counted_by_others
 from edgeai_repro.audit.facts import describe_conventions, describe_weights, parameter_shares
 from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
 from edgeai_repro.audit.operators import measure_seconds_per_operator
@@ -16,6 +17,7 @@ from edgeai_repro.audit.rows import counted_rows, with_latency
 from edgeai_repro.audit.schema import Audit, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES
+from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure.counting.run import example_inputs
@@ -42,6 +44,7 @@ def audit(
     settings: Mapping[str, Sequence[Settings]] | None = None,
     latency: bool = True,
     threads: int | None = None,
+    counters: bool = False,
     on_progress: Callable[[str], object] | None = None,
 ) -> Audit:
     """Return the effect of every known technique on a model, and warnings where common counters mislead.
@@ -51,12 +54,15 @@ def audit(
     module is not changed.
     `resolution` is in pixels (None: the model's own, else 224); `classes` are those of a model built by name.
     `settings` replaces `SETTINGS` by technique; an empty list leaves a technique out. Without `latency` nothing is
-    timed. `threads` is the number of threads per image (None: one per usable core).
+    timed. `threads` is the number of threads per image (None: one per usable core). With `counters` other counters
+    count the uncompressed and the quantized model, too, and it is found out what each of them misses.
     `on_progress` is called after each step with its name: a technique, or "latency" once all are timed. All
     compressed models stay in memory until then. A model that can't be compressed, counted or timed has a row with
     the reason. Raises UserError if there is no such model.
     """
     if isinstance(model, str) and Path(model).suffix == ".onnx":
+        if counters:
+            raise UserError(f"'counters' need a network of torch (got {model}); leave out --counters")
         from edgeai_repro.audit.onnx_file import audit_file
 
         return audit_file(Path(model), latency=latency, threads=threads)
@@ -79,7 +85,11 @@ def audit(
             rows = with_latency(rows, models, inputs)
             rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
             report("latency")
-        return _assess(source, side, rows)
+        audited = _assess(source, side, rows)
+        if counters:
+            counted = list(counted_by_others(rows, models, inputs, report))
+            audited = audited.model_copy(update={"counters": counted})
+        return audited
 
 
 def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:

@@ -87,7 +87,7 @@ def paper_number(claim: ClaimEntry) -> float | None:
 def reported_value(claim: ClaimEntry) -> str:
     """Return the reported value of the deciding row; empty if no row decided."""
     row = deciding_row(claim)
-    return "" if row is None else format_number(row.reported.value, claim.unit)
+    return "" if row is None else format_number(row.reported.value, claim.unit, _edges(claim))
 
 
 def actual_value(claim: ClaimEntry) -> str:
@@ -95,18 +95,41 @@ def actual_value(claim: ClaimEntry) -> str:
     row = deciding_row(claim)
     if row is None or row.actual is None:
         return ""
-    return format_number(row.actual.value, claim.unit) + _uncounted(row)
+    return format_number(row.actual.value, claim.unit, _edges(claim)) + _uncounted(row)
+
+
+def band(claim: ClaimEntry) -> str:
+    """Return the band around the paper's value, with its unit."""
+    return format_edges(*_edges(claim), claim.unit, symbols=True)
 
 
 def band_edges(claim: ClaimEntry) -> str:
-    """Return the band around the paper's value, without the unit."""
+    """Return the band without its unit, for a table whose values have it."""
+    words = band(claim).split(" ")
+    return " ".join(words[:-1] if claim.unit else words)
+
+
+def _edges(claim: ClaimEntry) -> tuple[float, float]:
     low, high = claim.band.low, claim.band.high
-    return format_edges(-math.inf if low is None else low, math.inf if high is None else high, symbols=True)
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def flip_text(claim: ClaimEntry) -> str:
     """Return the least change that would give another verdict; empty if the claim is undecided."""
     return "" if claim.flip_margin is None else claim.flip_margin.text
+
+
+def properties(paper: str, claim: ClaimEntry) -> dict[str, str]:
+    """Return a claim's result as properties of its test, for dashboards; those that it has none of are left out."""
+    values = {
+        "verdict": claim.verdict,
+        "paper": paper,
+        "reported": reported_value(claim),
+        "actual": actual_value(claim),
+        "band": f"{band_edges(claim)} {claim.unit}".rstrip(),
+        "flip_margin": flip_text(claim),
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def format_optional(interval: Interval | None, unit: str = "") -> str:
