@@ -14,7 +14,7 @@ from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.compress.techniques import Variant, apply
+from edgeai_repro.compress.techniques import Variant, apply, notes_on
 from edgeai_repro.errors import one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
@@ -23,11 +23,15 @@ from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, wh
 from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
-# One setting per technique, to show its effect. Callers of `audit` can pass others.
+# One setting per technique, to show its effect. Callers of `audit` can pass others. The densities and bits of
+# `codebook` are those of AlexNet's and VGG-16's large layers (Han et al. 2016, Tables 4 and 5).
 SETTINGS: Mapping[str, Sequence[Settings]] = {
     "unstructured_pruning": ({"sparsity": 0.8},),
     "structured_pruning": ({"target": 0.8},),
     "combined": ({"target": 0.8},),
+    "filter_pruning": ({"rate": 0.5, "ranking": "l1"},),
+    "static_quantization": ({"random_images": 8},),
+    "codebook": ({"density": 0.1, "conv_bits": 8, "linear_bits": 5, "index_bits": 4},),
 }
 
 
@@ -65,7 +69,7 @@ def audit(
     with torch_threads(threads or usable_cores()):
         rows: list[Row] = []
         models: list[nn.Module | None] = []
-        for row, compressed in _counted(source.model, side, {**SETTINGS, **(settings or {})}):
+        for row, compressed in _counted(source.model, side, _with_pixels({**SETTINGS, **(settings or {})}, side)):
             rows.append(row)
             models.append(compressed)
             report(row.technique)
@@ -87,6 +91,16 @@ def audit(
 def techniques_of(settings: Mapping[str, Sequence[Settings]] = SETTINGS) -> list[str]:
     """Return the techniques that an audit can apply: those that need no settings, and those that have some."""
     return [name for name, technique in TECHNIQUES.items() if name in settings or not technique.settings]
+
+
+def _with_pixels(settings: Mapping[str, Sequence[Settings]], side: int) -> dict[str, Sequence[Settings]]:
+    """Return settings that have the side of the audit's image where a technique takes one and none is given."""
+    return {
+        name: [{**one, "pixels": one.get("pixels", side)} for one in grid]
+        if name in TECHNIQUES and "pixels" in TECHNIQUES[name].optional
+        else grid
+        for name, grid in settings.items()
+    }
 
 
 def _counted(
@@ -117,6 +131,7 @@ def _count(model: nn.Module, resolution: int, technique: str, setting: Settings,
     return Row(
         technique=technique,
         settings=dict(setting),
+        notes=dict(notes_on(model, technique)),
         parameters=ReportedAndActual(
             reported=sum(parameter.numel() for parameter in model.parameters()), actual=stored.parameters
         ),

@@ -40,11 +40,13 @@ class Row(Frozen):
     and attention count, normalisations don't. `nonzero_macs` leaves out products with a weight of 0.
     `bit_operations` are MACs × bits of a weight × bits of an activation. `bytes` are the size of the saved
     state_dict or of the file, `deflated_bytes` of its tensors after deflate. `seconds` is the time that compressing
-    and counting took. `problem` says what couldn't be compressed, counted or timed.
+    and counting took. `notes` are the technique's about its result. `problem` says what couldn't be compressed,
+    counted or timed.
     """
 
     technique: str
     settings: dict[str, Setting] = Field(default_factory=dict)
+    notes: dict[str, Setting] = Field(default_factory=dict)
     parameters: ReportedAndActual | None = None
     nonzero_parameters: NonNegativeInt | None = None
     macs: ReportedAndActual | None = None

@@ -105,8 +105,11 @@ def _three_digits(value: float) -> str:
 
 def _name(row: Row) -> str:
     name = "uncompressed" if row.technique == UNCOMPRESSED else humanize(row.technique)
-    settings = ", ".join(f"{humanize(name)} {value}" for name, value in row.settings.items())
-    return "\n".join(filter(None, [name, settings]))
+    settings, notes = (
+        ", ".join(f"{humanize(name)} {value}" for name, value in details.items())
+        for details in (row.settings, row.notes)
+    )
+    return "\n".join(filter(None, [name, settings, notes]))
 
 
 def _count(before: int | None, after: int | None, *, compare: bool) -> Cell:

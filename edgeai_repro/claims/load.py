@@ -14,6 +14,7 @@ from edgeai_repro.claims.networks import conditions_of, definition_problems, net
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import SCHEMA_VERSION, Claim, Paper
 from edgeai_repro.claims.user_code import register_conftests
+from edgeai_repro.claims.uses import use_problems
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import LONGEST, UserError, did_you_mean
 from edgeai_repro.files import parse_as, read_yaml
@@ -124,6 +125,7 @@ def _claim_problems(claim: Claim, paper: Paper) -> Iterator[str]:
         yield from _unknown("assumes", name, [unstated.id for unstated in paper.unstated])
     if claim.metric in METRICS:
         yield from _metric_problems(claim, paper)
+        yield from use_problems(claim)
         yield from _comparison_problems(claim)
     if claim.technique in TECHNIQUES or claim.technique == UNCOMPRESSED:
         yield from _setting_problems(claim, paper)
@@ -166,7 +168,9 @@ def _comparison_problems(claim: Claim) -> Iterator[str]:
 
 
 def _setting_problems(claim: Claim, paper: Paper) -> Iterator[str]:
-    known = TECHNIQUES[claim.technique].settings if claim.technique in TECHNIQUES else ()
+    technique = TECHNIQUES.get(claim.technique)
+    required, optional = (technique.settings, technique.optional) if technique else ((), ())
+    known = (*required, *optional)
     for name in claim.settings:
         if name in conditions_of(claim, paper):
             yield f"'settings.{name}' is a condition of {claim.metric!r}; move it to 'conditions'"
@@ -174,7 +178,7 @@ def _setting_problems(claim: Claim, paper: Paper) -> Iterator[str]:
             takes = f"it takes {_listed(known)}"
             yield f"'settings.{name}' must be a setting of {claim.technique!r} ({takes}); remove it"
     deployed = claim.metric in METRICS and METRICS[claim.metric].source == "deployed"  # the bundle has settings
-    for name in known:
+    for name in required:
         if name not in claim.settings and not deployed:
             yield f"'settings.{name}' is missing: {claim.technique!r} needs it; add it"
 

@@ -5,24 +5,28 @@ Users can register their own metric or technique: one decorated function, in a `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
-from edgeai_repro.evidence.measurement import Measured, Measurement, Settings
+from edgeai_repro.evidence.measurement import Measured, Measurement, Setting, Settings
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim, ClaimCase
 
 UNCOMPRESSED = "none"
+RUNTIME = "runtime"  # the condition that a claim on a deployed model gives
 SourceName = Literal["compressed", "trained", "deployed"]
 Compares = Literal["never", "sometimes", "always"]
+Better = Literal["higher", "lower"]
 S = TypeVar("S")
 # A metric: (source, claim, model name) -> the rows of that model.
 Measure = Callable[[S, "Claim", str], Iterable[Measurement]]
 # A technique: (network, list of settings) -> one new network per entry of the list. Networks are torch modules,
 # which this package does not import.
 Apply = Callable[[Any, Sequence[Settings]], Iterator[Any]]
+# What a row adds for the reader about a compressed network, for example the share of its layers that stayed fp32.
+Describe = Callable[[Any], Settings]
 AnyApply = TypeVar("AnyApply", bound=Apply)
 
 
@@ -37,11 +41,12 @@ class Source(Protocol):
 class MetricGroup(Generic[S]):
     """The metrics that are measured on one kind of source; `S` is what their functions may ask of it.
 
-    A claim may give the `conditions` to every metric of the group.
+    A claim may give the `conditions` to every metric of the group, and list the `needs`.
     """
 
     source: SourceName
     conditions: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     functions: dict[str, Measure[S]] = field(default_factory=dict)
 
 
@@ -49,9 +54,13 @@ class MetricGroup(Generic[S]):
 class Metric:
     """A metric: its unit, the source that measures it, and the conditions that a claim gives it.
 
-    `has_actual` is true if the actual quantity can differ from the reported one. `deflated` asks for deflated bytes
+    `has_actual` is true if the actual quantity can differ from the reported one, which is that of `counter`.
+    `is_count` is true if the actual value itself is a count, so that what is not counted can only add to it.
+    `better` says which end is better, for claims with "up to". `deflated` asks for deflated bytes
     in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
-    and may give those of `optional`. `compares` is whether a claim names the other network, `against`.
+    and may give those of `optional`; `values` are those that a condition may have. `compares` is whether a claim
+    names the other network, `against`. `techniques` are those that the metric can measure, all if it names none.
+    `over` is the setting whose values make one row, a trend. A claim may list `needs`: what must be here.
     """
 
     name: str
@@ -63,6 +72,13 @@ class Metric:
     optional: tuple[str, ...]
     compares: Compares
     description: str
+    better: Better | None
+    counter: str
+    is_count: bool
+    values: Mapping[str, Sequence[Setting]]
+    techniques: tuple[str, ...]
+    over: str
+    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,7 @@ class Technique:
     """A technique: `apply` yields one new network per entry of a list of settings, in its order.
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
-    claim must give.
+    claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
     """
 
     name: str
@@ -78,6 +94,8 @@ class Technique:
     settings: tuple[str, ...]
     apply: Apply
     description: str
+    optional: tuple[str, ...] = ()
+    notes: Describe = lambda _: {}
 
 
 METRICS: dict[str, Metric] = {}
@@ -94,13 +112,20 @@ def metric(
     conditions: Sequence[str] = (),
     optional: Sequence[str] = (),
     compares: Compares = "never",
+    better: Better | None = None,
+    counter: str = "",
+    is_count: bool = False,
+    values: Mapping[str, Sequence[Setting]] | None = None,
+    techniques: Sequence[str] = (),
+    over: str = "",
+    needs: Sequence[str] = (),
 ) -> Callable[[Measure[S]], Measure[S]]:
     """Register a metric: a function (source, claim, model name) that yields the rows of the model.
 
     The first line of its docstring describes it. `edgeai_repro.metric` is this function for freshly compressed
     models. Example::
 
-        @metric("bits_reduction", unit="%")
+        @metric("bits_reduction", unit="%", better="higher")
         def bits_reduction(models, claim, model):
             ...
     """
@@ -117,6 +142,13 @@ def metric(
             (*optional, *(name for name in group.conditions if name not in (*conditions, *optional))),
             compares,
             _summary(measure),
+            better,
+            counter,
+            is_count,
+            values or {},
+            tuple(techniques),
+            over,
+            (*group.needs, *needs),
         )
         return measure
 
@@ -124,11 +156,17 @@ def metric(
 
 
 def technique(
-    name: str, *, base: str = UNCOMPRESSED, settings: Sequence[str] = ()
+    name: str,
+    *,
+    base: str = UNCOMPRESSED,
+    settings: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    notes: Describe = lambda _: {},
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
-    It must not change the network that it is given. The first line of its docstring describes it. Example::
+    It must not change the network that it is given. The first line of its docstring describes it. `settings` must
+    be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -137,7 +175,7 @@ def technique(
     """
 
     def register(apply: AnyApply) -> AnyApply:
-        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply))
+        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes)
         return apply
 
     return register
@@ -146,10 +184,10 @@ def technique(
 def measured_on(claim: Claim) -> SourceName:
     """Return the source that measures a claim: that of its metric.
 
-    The accuracy of a claim that needs the edge is measured on the deployed model, not on the trained one.
+    The accuracy in a runtime is measured on the deployed model, not on the trained one.
     """
     source = METRICS[claim.metric].source
-    return "deployed" if source == "trained" and "edge" in claim.needs else source
+    return "deployed" if source == "trained" and RUNTIME in claim.conditions else source
 
 
 def _summary(function: Callable[..., Any]) -> str:

@@ -42,7 +42,8 @@ class Expectation(Frozen):
 class Choice(Frozen):
     """A setting or condition that the paper leaves open.
 
-    `default` is our value of it. The models in `swept_on` are measured with all values, the others with that one.
+    `default` is our value of it. The models in `swept_on` are measured with all values, those that are only shown
+    with that one unless they are named, too.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {"recipe": "default", "kept_by": "accuracy_claim"}
@@ -109,8 +110,8 @@ class Claim(Frozen):
                     f"'choice.default' must be one of two or more values of {self.choice.name!r} "
                     f"(got {self.choice.default!r} of {values}); list the values under 'settings' or 'conditions'"
                 )
-            if not set(self.choice.swept_on) & set(self.models):
-                yield f"'choice.swept_on' must name one of 'models' (got {self.choice.swept_on}); add one"
+            if unswept := [model for model in self.models if model not in self.choice.swept_on]:
+                yield f"'choice.swept_on' must name all of 'models' (got no {', '.join(unswept)}); add it"
         if self.expect.verdict == "attainable" and self.choice is None:
             yield "'expect.verdict' must not be 'attainable' for a claim without 'choice'; choose another verdict"
 

@@ -8,7 +8,7 @@ the next layer. In residual networks only the first convolution of a block is pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -40,13 +40,38 @@ def prune_filters(model: Prunable, rates: Rates, *, ranking: Ranking = "l1", see
     network is not changed. Raises UserError for a layer that cannot be pruned, a rate out of [0, 1) or one that
     empties a layer, an unknown ranking, and weights that are not finite.
     """
+    return keep_filters(model, kept_counts(model, rates), ranking=ranking, seed=seed)
+
+
+def prune_to_widths(model: Prunable, widths: Sequence[int], *, ranking: Ranking = "l1", seed: int = 0) -> Prunable:
+    """Return a smaller network with the given number of filters in each layer that can be pruned, in their order.
+
+    Otherwise it is `prune_filters`. Raises UserError for another number of widths than layers, naming the layers,
+    and for a width that the layer does not have.
+    """
+    places = sites(model)
+    if len(widths) != len(places):
+        raise UserError(
+            f"'widths' must be {len(places)}, one per layer that can be pruned (got {len(widths)}); "
+            f"these are the layers {', '.join(map(str, places))}"
+        )
+    counts = dict(zip(places, widths, strict=True))
+    for number, count in counts.items():
+        filters = len(model.get_parameter(f"{places[number].conv}.weight"))
+        if not 1 <= count <= filters:
+            raise UserError(f"the width of layer {number} must be from 1 to {filters} (got {count}); correct it")
+    return keep_filters(model, counts, ranking=ranking, seed=seed)
+
+
+def keep_filters(model: Prunable, counts: Mapping[int, int], *, ranking: Ranking = "l1", seed: int = 0) -> Prunable:
+    """Return a smaller network with `counts` filters in the layers of these numbers, as `prune_filters` does."""
     if ranking not in get_args(Ranking):
         raise UserError(f"'ranking' must be known (got {ranking!r}); {did_you_mean(ranking, get_args(Ranking))}")
     places = sites(model)
     state = dict(model.state_dict())
     kept = {
-        number: _kept_filters(model.state_dict()[f"{places[number].conv}.weight"], count, ranking, (seed, number))
-        for number, count in kept_counts(model, rates).items()
+        number: _kept_filters(state[f"{places[number].conv}.weight"], count, ranking, (seed, number))
+        for number, count in counts.items()
     }
     for number, filters in kept.items():
         site = places[number]

@@ -25,7 +25,7 @@ def quantize(model: nn.Module, *, engine: str | None = None) -> nn.Module:
     qnnpack or fbgemm; None takes the current one. Raises UserError for an engine that this torch does not support.
     """
     clone = clone_sharing_tensors(model)
-    with _engine_set(engine), _quiet_deprecations():
+    with engine_set(engine), quiet_deprecations():
         quantized: nn.Module = quantize_dynamic(  # type: ignore[no-untyped-call]
             clone, {nn.Linear}, dtype=torch.qint8, inplace=True
         )
@@ -49,7 +49,7 @@ def to_tensors(layer: DynamicLinear) -> dict[str, Tensor]:
 
 def from_tensors(weight: Tensor, scale: Tensor, zero_point: Tensor, bias: Tensor | None = None) -> DynamicLinear:
     """Return the quantized layer of the tensors of `to_tensors`, packed for the current engine."""
-    with _engine_set(None), _quiet_deprecations():
+    with engine_set(None), quiet_deprecations():
         if scale.ndim:
             quantized = torch._make_per_channel_quantized_tensor(weight, scale, zero_point, 0)
         else:
@@ -84,7 +84,7 @@ def engine() -> str:
 
 
 @contextmanager
-def _quiet_deprecations() -> Iterator[None]:
+def quiet_deprecations() -> Iterator[None]:
     """Silence the deprecation warning of torch 2.10 to 2.15 (the API moves to torchao). The paper used this API."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"torch\.ao\.quantization is deprecated", DeprecationWarning)
@@ -93,7 +93,7 @@ def _quiet_deprecations() -> Iterator[None]:
 
 
 @contextmanager
-def _engine_set(name: str | None) -> Iterator[None]:
+def engine_set(name: str | None) -> Iterator[None]:
     """Set torch's quantization engine inside the block and restore it afterwards; None sets the current one."""
     supported = [known for known in torch.backends.quantized.supported_engines if known != NO_ENGINE]
     name = engine() if name is None else name

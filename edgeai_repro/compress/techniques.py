@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, cast
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, technique
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Setting, Settings
+from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
+
+# The paper's bits of a convolution's code, of a Linear layer's, and of a gap (Han et al. 2016, Table 4).
+CODE_BITS = {"conv_bits": 8, "linear_bits": 5, "index_bits": 4}
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,6 +80,11 @@ def apply_all(
             del result
 
 
+def notes_on(network: nn.Module, technique: str) -> Settings:
+    """Return what a row adds for the reader about the result of a technique."""
+    return {} if technique == UNCOMPRESSED else TECHNIQUES[technique].notes(network)
+
+
 def _with_dependents(name: str, wanted: Mapping[str, Sequence[Settings]]) -> list[Settings]:
     """Return the settings wanted of a technique and of those that start from its result, each once."""
     dependents = [other for other, step in TECHNIQUES.items() if step.base == name]
@@ -110,22 +119,109 @@ def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterat
         yield pruned
 
 
-@technique("filter_pruning", settings=("plan", "ranking", "retraining"))
+@technique("filter_pruning", optional=("plan", "widths", "rate", "ranking", "retraining"))
 def filter_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """Filters of a CIFAR network cut by a plan of `claims/training`, ranked within a layer; not retrained here."""
+    """Filters of a CIFAR network cut by a plan, to widths or at a rate, ranked by layer; not retrained here."""
     from edgeai_repro.claims.recipe_files import read_plan
-    from edgeai_repro.compress.filter_pruning import prune_filters
+    from edgeai_repro.compress.filter_pruning import prune_filters, prune_to_widths, sites
     from edgeai_repro.networks.resnet_cifar import ResNetCifar
     from edgeai_repro.networks.vgg_cifar import VggCifar
 
     if not isinstance(model, ResNetCifar | VggCifar):
         raise UserError(f"'filter_pruning' must be applied to a CIFAR network (got {type(model).__name__})")
     for setting in settings:
-        rates = read_plan(str(setting["plan"])).layer_rates()
-        yield prune_filters(model, rates, ranking=cast("Ranking", setting["ranking"]))
+        ranking = cast("Ranking", setting.get("ranking", "l1"))
+        rule = _the_one(setting, ("plan", "widths", "rate"), "filter_pruning")
+        if rule == "widths":
+            yield prune_to_widths(model, _numbers("widths", str(setting["widths"])), ranking=ranking)
+        elif rule == "plan":
+            yield prune_filters(model, read_plan(str(setting["plan"])).layer_rates(), ranking=ranking)
+        else:
+            yield prune_filters(model, dict.fromkeys(sites(model), float(setting["rate"])), ranking=ranking)
+
+
+@technique("layerwise_pruning", settings=("sparsity",))
+def layerwise_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """Magnitude pruning of each convolution and Linear layer by itself to a sparsity; biases stay."""
+    from edgeai_repro.compress.unstructured import prune_layers
+
+    for setting in settings:
+        yield prune_layers(model, float(setting["sparsity"]))
+
+
+@technique("layerwise_pruning_int8", base="layerwise_pruning", settings=("sparsity",))
+def layerwise_pruning_int8(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """Magnitude pruning of each layer by itself, then dynamic quantization of the pruned network."""
+    yield from dynamic_quantization(model, settings)
+
+
+def _layers_in_fp32(model: nn.Module) -> Settings:
+    from edgeai_repro.compress.static_quantization import float_layers
+
+    stayed, layers = float_layers(model)
+    return {"layers_in_fp32": f"{stayed} of {layers}"}
+
+
+@technique("static_quantization", settings=("random_images",), optional=("pixels",), notes=_layers_in_fp32)
+def static_quantization(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """torch's static quantization to int8 weights and activations, calibrated on random images."""
+    from edgeai_repro.compress.static_quantization import quantize
+
+    for setting in settings:
+        pixels = int(setting.get("pixels", IMAGENET_RESOLUTION))
+        yield quantize(model, images=int(setting["random_images"]), pixels=pixels)
+
+
+def _code_sizes(model: nn.Module) -> Settings:
+    from edgeai_repro.compress.codebook import coded_size
+
+    size = coded_size(model)
+    return {"code_bytes": size.huffman, "code_bytes_before_Huffman": size.quantized}
+
+
+@technique("codebook", optional=("table", "density", "conv_bits", "linear_bits", "index_bits"), notes=_code_sizes)
+def codebook(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """Deep Compression: each layer pruned, its values shared by k-means, positions relative, all Huffman-coded."""
+    from edgeai_repro.claims.coding_tables import read_table
+    from edgeai_repro.compress.codebook import compress, from_table, uniform
+
+    for setting in settings:
+        if _the_one(setting, ("table", "density"), "codebook") == "table":
+            yield compress(model, from_table(model, read_table(str(setting["table"]))))
+        else:
+            bits = (int(setting.get(name, default)) for name, default in CODE_BITS.items())
+            yield compress(model, uniform(float(setting["density"]), *bits))
+
+
+@technique("reparameterize")
+def reparameterize(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """The branches of a training graph merged into the layers that are deployed, as timm does it."""
+    from edgeai_repro.compress.reparameterization import reparameterize
+
+    for _ in settings:
+        yield reparameterize(model)
 
 
 @technique("combined", base="structured_pruning", settings=("target",))
 def combined(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """OTOv3 structured pruning, then dynamic quantization of the pruned network."""
     yield from dynamic_quantization(model, settings)
+
+
+def _the_one(setting: Settings, names: Sequence[str], technique: str) -> str:
+    """Return the only one of several settings that is given. Raises UserError for none and for more."""
+    given = [name for name in names if name in setting]
+    if len(given) != 1:
+        raise UserError(
+            f"{technique!r} must be given one of {', '.join(names)} (got {', '.join(given) or 'none'}); give one"
+        )
+    return given[0]
+
+
+def _numbers(name: str, text: str) -> list[int]:
+    """Return the positive numbers of a text, which are separated by spaces or commas."""
+    entries = text.replace(",", " ").split()
+    for place, entry in enumerate(entries, 1):
+        if not entry.isdigit():
+            raise UserError(f"{name!r} must be whole numbers (got {entry!r} in place {place}); correct it")
+    return [int(entry) for entry in entries]

@@ -50,6 +50,21 @@ def sweep(model: nn.Module, sparsities: Sequence[float]) -> Iterator[tuple[float
         yield sparsity, pruned
 
 
+def prune_layers(model: nn.Module, sparsity: float) -> nn.Module:
+    """Return a copy of `model` in which each Conv2d and Linear layer by itself has the share of zeros.
+
+    Otherwise it is `prune`. Layers that share a weight go on sharing it.
+    """
+    pruned = clone_sharing_tensors(model)
+    shared: dict[int, nn.Parameter] = {}
+    for layer in [module for module in pruned.modules() if isinstance(module, nn.Conv2d | nn.Linear)]:
+        original = id(layer.weight)
+        if original not in shared:
+            shared[original] = next(iter(prunable(prune(layer, sparsity))))
+        layer.weight = shared[original]
+    return pruned
+
+
 def prunable(model: nn.Module) -> list[nn.Parameter]:
     """Return the weights of the Conv2d and Linear layers, each once, in the order of the modules."""
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]

@@ -33,11 +33,11 @@ class TimingSource(Protocol):
         """Return the sha256 of the file that a contender runs, None if it runs none."""
 
 
-DEPLOYED: MetricGroup[TimingSource] = MetricGroup("deployed")
+DEPLOYED: MetricGroup[TimingSource] = MetricGroup("deployed", needs=("edge", "weights"))
 metric = partial(registry.metric, group=DEPLOYED)
 
 
-@metric("latency", unit="ms")
+@metric("latency", unit="ms", better="lower")
 def latency(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurement]:
     """Median time for one image on the edge device, with its quartiles."""
     from edgeai_repro.measure.latency.interleaved import worst_control
@@ -57,7 +57,7 @@ def latency(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurem
         )
 
 
-@metric("speedup", unit="×", conditions=("runtime", "baseline", "baseline_runtime"))
+@metric("speedup", unit="×", better="higher", conditions=("runtime", "baseline", "baseline_runtime"))
 def speedup(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurement]:
     """Speed-up over technique `baseline` in `baseline_runtime`, both timed in the same run."""
     from edgeai_repro.measure.latency.interleaved import ratio, worst_control

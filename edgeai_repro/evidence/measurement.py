@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat
 from edgeai_repro.errors import Requirement
 
 AA_BAND = (0.95, 1.05)  # a network that seems to differ from itself by more than 5 % shows the machine's noise
+MISSED = "missed"  # the note with what a common counter misses or adds, in words
 Setting = bool | int | FiniteFloat | str
 Settings = Mapping[str, Setting]
 
@@ -71,6 +72,7 @@ class Measurement(Frozen):
     (images, samples; 1 for a count). `scale` is "full" if the model and its training budget are the paper's.
     `control` is the ratio of the A/A control that was timed in the same run. `uncounted` names the operators
     that the actual count does not know: the count that the actual value is made from is then only a lower bound.
+    The note `missed` says in words what the reported count misses or adds.
     """
 
     model: str

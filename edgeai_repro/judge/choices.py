@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 from edgeai_repro.claims.schema import Choice, Claim
 from edgeai_repro.evidence.measurement import Frozen, Measurement, Setting
 from edgeai_repro.judge.formatting import format_range, format_values, value_with_budget
-from edgeai_repro.judge.rows import (
-    FlipMargin,
-    Outcome,
-    Outcomes,
-    VerdictName,
-    judge_rows,
-    row_margin,
-    smallest_margin,
-)
-
-# If the values of a choice give different verdicts, the first of these wins; some true and some false give
-# "attainable".
-UNDECIDED: tuple[VerdictName, ...] = ("inconclusive", "not_testable")
-FAILING: tuple[VerdictName, ...] = ("artefact", "contradicted")
+from edgeai_repro.judge.margins import FlipMargin, flip_margin, smallest_margin
+from edgeai_repro.judge.reasons import reason
+from edgeai_repro.judge.rows import DECIDED, Location, Outcome, Outcomes, VerdictName, judge_rows, missing_rows
 
 
 class Choices(Frozen):
@@ -40,117 +30,150 @@ class AccuracyCheck:
     rows: tuple[Measurement, ...]
 
 
-def judge_choice(
-    claim: Claim, choice: Choice, rows: Sequence[Measurement], check: AccuracyCheck | None
-) -> tuple[Outcome, FlipMargin | None, Choices]:
+@dataclass(frozen=True)
+class Judged:
+    """A verdict with the row that represents it, its reason, its flip margin, and the choice behind it."""
+
+    verdict: VerdictName
+    row: Measurement
+    reason: str
+    margin: FlipMargin | None
+    choices: Choices | None = None
+
+
+def judge_choice(claim: Claim, choice: Choice, rows: Sequence[Measurement], check: AccuracyCheck | None) -> Judged:
     """Judge a claim at each value of its choice, and combine the outcomes.
 
     Raises ValueError if no row has a value of the choice.
     """
     outcomes = _judge_values(claim, choice, rows)
-    choices = Choices(
-        name=choice.name,
-        tried=tuple(outcomes),
-        holding=tuple(value for value, outcome in outcomes.items() if outcome.verdict == "reproduced"),
-    )
-    verdict, outcome = _combine(claim, outcomes, choice)
-    if verdict == "attainable":
-        return (*_settle_by_accuracy(claim, outcomes, outcome, choices, check), choices)
-    same = [other for other in outcomes.values() if other.verdict == verdict]
-    return outcome, smallest_margin(row_margin(claim, other, choice.name) for other in same), choices
+    choices = Choices(name=choice.name, tried=tuple(outcomes), holding=_located(outcomes, "inside"))
+    accuracy = {} if check is None else _judge_accuracy(check, choice.name, claim.values_of(choice.name))
+    missing = missing_rows(claim, rows)
+    verdict = _combine(claim, outcomes, accuracy, missing)
+    default_first = sorted(outcomes, key=lambda value: value != choice.default)
+    all_fail = len(_located(outcomes, "outside")) == len(outcomes)
+    all_hold = choices.holding == tuple(claim.values_of(choice.name))
+    if verdict in DECIDED and not (all_fail or all_hold):
+        true = next(outcomes[value] for value in default_first if value in (choices.holding or outcomes))
+        return _by_accuracy(claim, outcomes, accuracy, Judged(verdict, true.row, "", None, choices), check)
+    same = [outcomes[value] for value in default_first if outcomes[value].verdict == verdict]
+    outcome = (same or [outcomes[default_first[0]]])[0]
+    text = reason(claim, replace(outcome, missing=tuple(missing)), verdict)
+    margin = flip_margin(claim, list(outcomes.values()), verdict, choice.name)
+    return Judged(verdict, outcome.row, text, margin, choices)
 
 
 def _judge_values(claim: Claim, choice: Choice, rows: Sequence[Measurement]) -> Outcomes:
-    """Judge each value of a choice: the default by all models, any other by the models that sweep the choice."""
+    """Judge each value of a choice that a row has."""
     outcomes = {}
     for value in claim.values_of(choice.name):
-        models = claim.models if value == choice.default else choice.swept_on
-        at_value = [row for row in rows if row.value_of(choice.name) == value and row.model in models]
+        at_value = [row for row in rows if row.value_of(choice.name) == value]
         if at_value:
-            outcomes[value] = judge_rows(claim, at_value, [model for model in claim.models if model in models])
+            outcomes[value] = judge_rows(claim, at_value, missing_rows(claim, rows, value))
     if not outcomes:
         raise ValueError(f"a row of {claim.id!r} must have a value of {choice.name!r} (none has)")
     return outcomes
 
 
-def _combine(claim: Claim, outcomes: Outcomes, choice: Choice) -> tuple[VerdictName, Outcome]:
-    """Return the verdict on all values of a choice, and the outcome that represents them.
+def _combine(claim: Claim, outcomes: Outcomes, accuracy: Outcomes, missing: Sequence[str]) -> VerdictName:
+    """Return the verdict on all values of the choice: the one that is the same whichever open values hold."""
+    assert claim.choice is not None
+    values = claim.values_of(claim.choice.name)
+    holding, failing = _located(outcomes, "inside"), _located(outcomes, "outside")
+    is_open = [value for value in values if value not in (*holding, *failing)]
+    if_none_holds = _if_none_holds(list(outcomes.values()), untried=len(outcomes) < len(values))
+    possible = {
+        _if_these_hold({*holding, *more}, values, accuracy) or if_none_holds
+        for count in range(len(is_open) + 1)
+        for more in combinations(is_open, count)
+    }
+    if len(possible) == 1 and possible <= set(DECIDED):
+        return possible.pop()
+    return "not_testable" if missing else "inconclusive"
 
-    If some values make the claim true and some false, the choice decides. If that is open, because a value is
-    undecided or was not tried, so is the verdict.
+
+def _if_these_hold(holding: set[Setting], values: Sequence[Setting], accuracy: Outcomes) -> VerdictName | None:
+    """Return the verdict on a claim that is true at these values of its choice, None if it is true at none.
+
+    If it is true at some and false at others, the accuracy there decides: the claim is reproduced if the accuracy
+    is maintained at one of these values, contradicted if it is lost at all of them, and otherwise attainable.
     """
-    representative: dict[VerdictName, Outcome] = {}
-    for value in sorted(outcomes, key=lambda value: value != choice.default):
-        representative.setdefault(outcomes[value].verdict, outcomes[value])
-    if "reproduced" in representative and not representative.keys().isdisjoint(FAILING):
-        return "attainable", representative["reproduced"]
-    if untried := [value for value in claim.values_of(choice.name) if value not in outcomes]:
-        reason = f"{choice.name} {', '.join(map(str, untried))} not tried; run without --claims-models"
-        row = next(iter(representative.values())).row
-        representative.setdefault("not_testable", Outcome("not_testable", row, reason))
-    verdict = next(name for name in (*UNDECIDED, "reproduced", *FAILING) if name in representative)
-    return verdict, representative[verdict]
+    if not holding or holding >= set(values):
+        return "reproduced" if holding else None
+    if holding & set(_located(accuracy, "inside")):
+        return "reproduced"
+    return "contradicted" if holding <= set(_located(accuracy, "outside")) else "attainable"
 
 
-def _settle_by_accuracy(
-    claim: Claim, outcomes: Outcomes, attainable: Outcome, choices: Choices, check: AccuracyCheck | None
-) -> tuple[Outcome, FlipMargin | None]:
-    """Return the outcome of a claim that some values of a choice make true, by the accuracy at these values.
+def _if_none_holds(outcomes: Sequence[Outcome], *, untried: bool) -> VerdictName:
+    """Return the verdict on a claim that is true at no value: an artefact if its number is reported at one."""
+    reported = [outcome.reported.location for outcome in outcomes if outcome.reported is not None]
+    if "inside" in reported:
+        return "artefact"
+    return "inconclusive" if "straddles" in reported or (untried and reported) else "contradicted"
 
-    `attainable` is the outcome that represents them. The claim is reproduced if the accuracy is maintained at one
-    of these values, and contradicted if it is lost at all of them.
+
+def _by_accuracy(
+    claim: Claim, outcomes: Outcomes, accuracy: Outcomes, judged: Judged, check: AccuracyCheck | None
+) -> Judged:
+    """Return the verdict on a claim that some values of its choice make true, with its reason and its margin.
+
+    `judged` has the verdict, and the row of one of these values.
     """
-    name = choices.name
-    reason = (
-        f"holds with {name} {format_values(choices.holding, choices.tried)} (tried {format_range(choices.tried)}), "
+    assert judged.choices is not None
+    name, holding, tried = judged.choices.name, judged.choices.holding, judged.choices.tried
+    failing, lost = _located(outcomes, "outside"), _located(accuracy, "outside")
+    true = holding or tuple(value for value in tried if value not in failing)
+    verb = "holds" if holding else "may hold"
+    text = (
+        f"{verb} with {name} {format_values(true, tried)} (tried {format_range(tried)}), "
         "a choice that the paper does not state"
     )
-    accuracy = {} if check is None else _judge_accuracy(check, choices)
-    maintained = [value for value in choices.holding if _verdict_at(accuracy, value) == "reproduced"]
-    lost = [value for value in choices.tried if _verdict_at(accuracy, value) == "contradicted"]
-    if check and maintained:
-        row = attainable.row if attainable.row.value_of(name) in maintained else outcomes[maintained[0]].row
-        reason = f"{reason}, and the accuracy is maintained at {name} {format_values(maintained, choices.tried)}"
+    if check and judged.verdict == "reproduced":
+        kept = [value for value in holding if value in _located(accuracy, "inside")]
+        row = judged.row if judged.row.value_of(name) in kept else outcomes[kept[0]].row
+        text = f"{text}, and the accuracy is maintained at {name} {format_values(kept, tried)}"
         margins = [
             smallest_margin(
-                [row_margin(claim, outcomes[value], name), _accuracy_margin(check, accuracy[value], name)]
+                [
+                    flip_margin(claim, [outcomes[value]], "reproduced", name),
+                    _accuracy_margin(check, accuracy[value], name),
+                ]
             )
-            for value in maintained
+            for value in kept
         ]
         # The verdict flips when the last of these values fails.
-        return Outcome("reproduced", row, reason), max(filter(None, margins), key=lambda margin: margin.amount)
-    if check and set(choices.holding) <= set(lost):
-        failing = [
-            outcomes[value]
-            for value in choices.tried
-            if outcomes[value].verdict == "contradicted" and value not in lost
-        ]
-        margin = smallest_margin(
-            [
-                *(_accuracy_margin(check, accuracy[value], name) for value in choices.holding),
-                *(row_margin(claim, outcome, name) for outcome in failing),
-            ]
-        )
-        return Outcome(
-            "contradicted", attainable.row, f"{reason}, but the accuracy is lost at all of these"
-        ), margin
-    if "weights" not in claim.needs:  # otherwise the claim itself is about accuracy
+        margin = max(filter(None, margins), key=lambda margin: margin.amount)
+        return replace(judged, row=row, reason=text, margin=margin)
+    if check and judged.verdict == "contradicted":
+        others = [outcomes[value] for value in failing if value not in lost]
+        margins = [_accuracy_margin(check, accuracy[value], name) for value in true]
+        margins += [flip_margin(claim, [replace(one, reported=None)], "contradicted", name) for one in others]
+        text = f"{text}, but the accuracy is lost at all of these"
+        return replace(judged, reason=text, margin=smallest_margin(margins))
+    # A condition, such as a way to count, changes no network; a claim that needs weights is itself about accuracy.
+    if name in claim.settings and "weights" not in claim.needs:
         scale = f"at full scale{_at_reduced_scale(check)}" if check else "here"
-        reason = f"{reason}; the accuracy at that choice is not shown {scale}"
-    return Outcome("attainable", attainable.row, reason), _choice_margin(attainable, outcomes, name)
+        text = f"{text}; the accuracy at that choice is not shown {scale}"
+    at = next(outcomes[value] for value in holding if outcomes[value].row == judged.row)
+    return replace(judged, reason=text, margin=_choice_margin(at, outcomes, name))
 
 
-def _verdict_at(outcomes: Outcomes, value: Setting) -> VerdictName | None:
-    return outcomes[value].verdict if value in outcomes else None
+def _located(outcomes: Outcomes, location: Location) -> tuple[Setting, ...]:
+    """Return the values of a choice at which the quantity that decides lies there."""
+    return tuple(value for value, outcome in outcomes.items() if outcome.deciding.location == location)
 
 
-def _judge_accuracy(check: AccuracyCheck, choices: Choices) -> Outcomes:
+def _judge_accuracy(check: AccuracyCheck, choice: str, values: Sequence[Setting]) -> Outcomes:
     """Judge the accuracy at each value of a choice for which a model was trained at full scale."""
     outcomes = {}
-    for value in choices.tried:
-        rows = [row for row in check.rows if row.scale == "full" and row.value_of(choices.name) == value]
+    for value in values:
+        rows = [row for row in check.rows if row.scale == "full" and row.value_of(choice) == value]
+        measured = {row.model for row in rows}
         if rows:
-            outcomes[value] = judge_rows(check.claim, rows, check.claim.models)
+            missing = [model for model in check.claim.models if model not in measured]
+            outcomes[value] = judge_rows(check.claim, rows, missing)
     return outcomes
 
 
@@ -163,12 +186,12 @@ def _choice_margin(outcome: Outcome, outcomes: Outcomes, choice: str) -> FlipMar
             return 1.0
         return abs(float(value) - present)
 
-    nearest = min((value for value, other in outcomes.items() if other.verdict in FAILING), key=step)
+    nearest = min(_located(outcomes, "outside"), key=step)
     return FlipMargin(of="choice", amount=step(nearest), text=f"{choice} is {nearest} instead of {present}")
 
 
 def _accuracy_margin(check: AccuracyCheck, outcome: Outcome, choice: str) -> FlipMargin | None:
-    margin = row_margin(check.claim, outcome, choice)
+    margin = flip_margin(check.claim, [outcome], outcome.verdict, choice)
     return margin and margin.model_copy(update={"text": f"{check.claim.id}: {margin.text}"})
 
 

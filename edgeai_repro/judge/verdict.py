@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.errors import Requirement
-from edgeai_repro.evidence.measurement import Frozen, Measured, Measurement, Obstacle
-from edgeai_repro.judge.choices import AccuracyCheck, Choices, judge_choice
+from edgeai_repro.evidence.measurement import Frozen, Measured, Measurement, Obstacle, aa_control_passes
+from edgeai_repro.judge.choices import AccuracyCheck, Choices, Judged, judge_choice
 from edgeai_repro.judge.formatting import value_with_budget
-from edgeai_repro.judge.rows import DECIDED, FlipMargin, VerdictName, judge_rows, row_margin
+from edgeai_repro.judge.margins import FlipMargin, flip_margin
+from edgeai_repro.judge.reasons import reason
+from edgeai_repro.judge.rows import DECIDED, VerdictName, judge_rows, missing_rows
 
 
 class Verdict(Frozen):
@@ -38,7 +40,7 @@ class Verdict(Frozen):
 def judge(claim: Claim, measured: Measured, check: AccuracyCheck | None = None) -> Verdict:
     """Judge a claim by its rows, or by the obstacle that keeps it from being measured.
 
-    Rows at reduced scale and rows of models that are only shown do not count. If an unmeasured model could change
+    Rows at reduced scale and rows of models that are only shown do not count. If a row that is missing could change
     the verdict, the claim is not testable. `check` decides, for a claim with a choice, whether the accuracy is
     maintained: an attainable claim is then reproduced or contradicted. Raises ValueError for no rows, and for rows
     without a value of the choice.
@@ -50,23 +52,31 @@ def judge(claim: Claim, measured: Measured, check: AccuracyCheck | None = None) 
     counting = [row for row in measured.rows if row.scale == "full" and row.model in claim.models]
     if not counting:
         return _blocked(claim, _why_no_row_counts(claim, measured.rows), measured.rows)
-    choices = None
-    if claim.choice is None:
-        outcome = judge_rows(claim, counting, claim.models)
-        margin = row_margin(claim, outcome)
-    else:
-        outcome, margin, choices = judge_choice(claim, claim.choice, counting, check)
+    judged = _judge_counting(claim, counting, check)
     return Verdict(
         claim=claim,
-        verdict=outcome.verdict,
-        reason=outcome.reason,
-        row=outcome.row,
+        verdict=judged.verdict,
+        reason=judged.reason,
+        row=judged.row,
         rows=measured.rows,
         accuracy_rows=check.rows if check else (),
-        flip_margin=margin,
-        choices=choices,
-        requirement="models" if outcome.verdict == "not_testable" else None,
+        flip_margin=judged.margin,
+        choices=judged.choices,
+        requirement=_requirement(claim, measured.rows) if judged.verdict == "not_testable" else None,
     )
+
+
+def _judge_counting(claim: Claim, rows: Sequence[Measurement], check: AccuracyCheck | None) -> Judged:
+    for row in rows:
+        if row.control is not None and not aa_control_passes(row.control):
+            control = f"{row.control.low:.2f} … {row.control.high:.2f}"
+            text = f"too noisy: the A/A control is {control}, not 1 ± 0.05; try again"
+            return Judged("inconclusive", row, text, None)
+    if claim.choice is not None:
+        return judge_choice(claim, claim.choice, rows, check)
+    outcome = judge_rows(claim, rows, missing_rows(claim, rows))
+    verdict = outcome.verdict
+    return Judged(verdict, outcome.row, reason(claim, outcome, verdict), flip_margin(claim, [outcome], verdict))
 
 
 def error_verdict(claim: Claim, reason: str) -> Verdict:
@@ -80,7 +90,7 @@ def _blocked(claim: Claim, obstacle: Obstacle, rows: Iterable[Measurement]) -> V
     if obstacle.kind == "noise":
         return Verdict(claim=claim, verdict="inconclusive", reason=obstacle.remedy, rows=rows)
     findings = [
-        f"{value_with_budget(claim, row)} would be {judge_rows(claim, [row], [row.model]).verdict}"
+        f"{value_with_budget(claim, row)} would be {judge_rows(claim, [row]).verdict}"
         for row in rows
         if row.scale == "reduced"
     ]
@@ -98,3 +108,9 @@ def _why_no_row_counts(claim: Claim, rows: Iterable[Measurement]) -> Obstacle:
     if any(row.scale == "reduced" for row in rows):
         return Obstacle("weights", "no trained weights at full scale are here")
     return Obstacle("models", f"{', '.join(claim.models)} not in --claims-models; add it or drop the option")
+
+
+def _requirement(claim: Claim, rows: Iterable[Measurement]) -> Requirement:
+    """Return what the rows lack that are missing: their models, if these have no row, or trained weights."""
+    measured = {row.model for row in rows}
+    return "weights" if "weights" in claim.needs and measured >= set(claim.models) else "models"

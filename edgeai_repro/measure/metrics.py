@@ -22,25 +22,27 @@ BYTES: Pair = (lambda profile: profile.state_dict_bytes, None)
 metric = partial(registry.metric, group=COMPRESSED)
 
 
-@metric("size_reduction", unit="%", compares="sometimes")
+@metric("size_reduction", unit="%", better="higher", compares="sometimes")
 def size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Bytes saved in the file of the state_dict, compared with the uncompressed model."""
     return _reductions(networks, claim, model, BYTES)
 
 
-@metric("params_reduction", unit="%", compares="sometimes", has_actual=True)
+@metric(
+    "params_reduction", unit="%", better="higher", counter="parameters()", compares="sometimes", has_actual=True
+)
 def params_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters saved: reported by parameters(), actual by the weights that are stored."""
     return _reductions(networks, claim, model, PARAMETERS)
 
 
-@metric("macs_reduction", unit="%", compares="sometimes", has_actual=True)
+@metric("macs_reduction", unit="%", better="higher", counter="thop", compares="sometimes", has_actual=True)
 def macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
     return _reductions(networks, claim, model, MACS)
 
 
-@metric("executed_macs_reduction", unit="%", has_actual=True)
+@metric("executed_macs_reduction", unit="%", better="higher", counter="thop", has_actual=True)
 def executed_macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved, with a note of the share on zero weights, which most runtimes do not skip."""
     dense = networks.profile(model).actual
@@ -50,7 +52,7 @@ def executed_macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -
         yield row.model_copy(update={"notes": {**row.notes, "macs_on_zero_weights": on_zeros}})
 
 
-@metric("added_size_reduction", unit="points")
+@metric("added_size_reduction", unit="points", better="higher", techniques=["combined"])
 def added_size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Points of bytes that pruning and quantizing together save beyond the better of the two."""
     dense = networks.profile(model)
@@ -65,7 +67,7 @@ def added_size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> I
         yield _row(claim, model, added, settings=settings, seconds=both.seconds)
 
 
-@metric("compression_trend", unit="τ", deflated=True)
+@metric("compression_trend", unit="τ", better="higher", deflated=True, over="sparsity")
 def compression_trend(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and saving: non-zeros and deflated bytes must follow it, dense bytes must not."""
     from edgeai_repro.evidence.statistics import kendall_trend
@@ -95,7 +97,7 @@ def compression_trend(networks: ClaimNetworks, claim: Claim, model: str) -> Iter
         )
 
 
-@metric("imbalance", unit="%")
+@metric("imbalance", unit="%", techniques=[registry.UNCOMPRESSED])
 def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """The share of the MACs in convolutions, and the share of the parameters in fully connected layers."""
     by_kind = networks.by_kind(model)
@@ -108,50 +110,50 @@ def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Mea
         yield _row(claim, model, 100 * share, notes={"share": name})
 
 
-@metric("params", unit="M", has_actual=True)
+@metric("params", unit="M", better="lower", counter="parameters()", is_count=True, has_actual=True)
 def params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Millions of parameters: reported by parameters(), actual by the weights that are stored."""
     return _amounts(networks, claim, model, PARAMETERS, 1e6)
 
 
-@metric("macs", unit="G", has_actual=True)
+@metric("macs", unit="G", better="lower", counter="thop", is_count=True, has_actual=True)
 def macs(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Billions of multiply-accumulates for one image: reported by thop, actual by the products computed."""
     return _amounts(networks, claim, model, MACS, 1e9)
 
 
-@metric("params_ratio", unit="×", has_actual=True, compares="always")
+@metric("params_ratio", unit="×", better="higher", counter="parameters()", has_actual=True, compares="always")
 def params_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """How many times as many parameters `against` has: reported by parameters(), actual by the weights stored."""
     return _ratios(networks, claim, model, PARAMETERS)
 
 
-@metric("params_share", unit="%", has_actual=True, compares="always")
+@metric("params_share", unit="%", better="lower", counter="parameters()", has_actual=True, compares="always")
 def params_share(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters in percent of those of `against`: reported by parameters(), actual by the weights stored."""
     return _ratios(networks, claim, model, PARAMETERS, percent=True)
 
 
-@metric("macs_ratio", unit="×", has_actual=True, compares="always")
+@metric("macs_ratio", unit="×", better="higher", counter="thop", has_actual=True, compares="always")
 def macs_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """How many times as many multiply-accumulates `against` has: by thop, actual by the products."""
     return _ratios(networks, claim, model, MACS)
 
 
-@metric("size_ratio", unit="×", compares="always")
+@metric("size_ratio", unit="×", better="higher", compares="always")
 def size_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """How many times as many bytes the file of the state_dict of `against` has."""
     return _ratios(networks, claim, model, BYTES)
 
 
-@metric("linear_share_params", unit="points")
+@metric("linear_share_params", unit="points", better="lower", techniques=["dynamic_quantization"])
 def linear_share_params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
     savings = _linear_savings(networks, claim, model)
     yield _distance(claim, model, savings, abs(savings["reported_parameters_saved"] - savings["share_of_linear"]))
 
 
-@metric("linear_share_bytes", unit="points")
+@metric("linear_share_bytes", unit="points", better="lower", techniques=["dynamic_quantization"])
 def linear_share_bytes(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the bytes saved and three quarters of the share of parameters in nn.Linear."""
     savings = _linear_savings(networks, claim, model)
@@ -215,6 +217,7 @@ def _comparisons(
             None if actual is None else compare(actual(other), actual(own)),
             settings=settings,
             conditions=networks.conditions(model, conditions),
+            notes=own.notes,
             seconds=own.seconds,
         )
 
@@ -232,6 +235,7 @@ def _amounts(
             None if actual is None else actual(profile) / unit,
             settings=settings,
             conditions=networks.conditions(model, conditions),
+            notes=profile.notes,
             seconds=profile.seconds,
         )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.compress.techniques import Variant, apply_all
+from edgeai_repro.compress.techniques import Variant, apply_all, notes_on
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.networks.specs import NetworkSpec
 
@@ -33,6 +33,7 @@ class Profile:
     """The numbers of one network: what common tools report, and what is actually stored and computed.
 
     `state_dict_bytes` is the size of the saved file. `seconds` is the time that compressing and measuring took.
+    `notes` are the technique's about the network.
     """
 
     reported: Reported
@@ -40,6 +41,7 @@ class Profile:
     state_dict_bytes: int
     deflated_bytes: int | None
     seconds: float
+    notes: Settings
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,9 @@ class NetworkProfiles:
         with self._timed("deflate"):
             wanted = (subject.key, technique) in self._deflated
             deflated = size.deflated_bytes(network) if wanted else None
+        notes = notes_on(network, technique)
         seconds = time.perf_counter() - start
-        profile = Profile(reported, actual, stored, deflated, seconds)
+        profile = Profile(reported, actual, stored, deflated, seconds, notes)
         self._profiles[Variant.of(subject.key, technique, settings)] = profile
 
     @contextmanager

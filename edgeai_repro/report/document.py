@@ -18,7 +18,8 @@ from edgeai_repro.errors import Requirement, UserError
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
 from edgeai_repro.files import parse_as, read_json, write_text
 from edgeai_repro.judge.choices import Choices
-from edgeai_repro.judge.rows import FlipMargin, VerdictName
+from edgeai_repro.judge.margins import FlipMargin
+from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 

@@ -30,8 +30,8 @@ MEANINGS: dict[VerdictName, str] = {
     "attainable": "the claim holds for some values of a setting that the paper doesn't state",
     "artefact": "the reported value lies in the band, but the actual value doesn't: the number is right, its "
     "meaning is not",
-    "contradicted": "the measured value lies outside the band",
-    "inconclusive": "the measured value is too close to an edge of the band, or too noisy, to decide",
+    "contradicted": "the actual and the reported value lie outside the band",
+    "inconclusive": "the measured value is too close to an edge of the band, too noisy or a lower bound",
     "not_testable": "something is missing here: data, weights, an edge device or a model",
     "error": "the measurement failed, so there is no verdict",
 }
@@ -87,7 +87,7 @@ def paper_number(claim: ClaimEntry) -> float | None:
 def reported_value(claim: ClaimEntry) -> str:
     """Return the reported value of the deciding row; empty if no row decided."""
     row = deciding_row(claim)
-    return "" if row is None else format_number(row.reported.value, claim.unit)
+    return "" if row is None else format_number(row.reported.value, claim.unit, _edges(claim))
 
 
 def actual_value(claim: ClaimEntry) -> str:
@@ -95,13 +95,23 @@ def actual_value(claim: ClaimEntry) -> str:
     row = deciding_row(claim)
     if row is None or row.actual is None:
         return ""
-    return format_number(row.actual.value, claim.unit) + _uncounted(row)
+    return format_number(row.actual.value, claim.unit, _edges(claim)) + _uncounted(row)
+
+
+def band(claim: ClaimEntry) -> str:
+    """Return the band around the paper's value, with its unit."""
+    return format_edges(*_edges(claim), claim.unit, symbols=True)
 
 
 def band_edges(claim: ClaimEntry) -> str:
-    """Return the band around the paper's value, without the unit."""
+    """Return the band without its unit, for a table whose values have it."""
+    words = band(claim).split(" ")
+    return " ".join(words[:-1] if claim.unit else words)
+
+
+def _edges(claim: ClaimEntry) -> tuple[float, float]:
     low, high = claim.band.low, claim.band.high
-    return format_edges(-math.inf if low is None else low, math.inf if high is None else high, symbols=True)
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def flip_text(claim: ClaimEntry) -> str:

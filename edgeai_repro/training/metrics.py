@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from edgeai_repro.claims import registry
-from edgeai_repro.claims.registry import UNCOMPRESSED, MetricGroup
+from edgeai_repro.claims.registry import RUNTIME, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, Variant
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Settings
 
@@ -50,11 +50,11 @@ class CorrectnessSource(Protocol):
         """
 
 
-TRAINED: MetricGroup[CorrectnessSource] = MetricGroup("trained")
+TRAINED: MetricGroup[CorrectnessSource] = MetricGroup("trained", needs=("data", "weights"))
 metric = partial(registry.metric, group=TRAINED)
 
 
-@metric("accuracy", unit="%")
+@metric("accuracy", unit="%", better="higher", optional=(RUNTIME,), values={RUNTIME: ("onnxruntime",)})
 def accuracy(source: CorrectnessSource, claim: Claim, model: str) -> Iterator[Measurement]:
     """Top-1 accuracy on the test images, with Wilson's interval."""
     from edgeai_repro.evidence.statistics import wilson
@@ -66,7 +66,13 @@ def accuracy(source: CorrectnessSource, claim: Claim, model: str) -> Iterator[Me
             yield _estimate(claim, model, variant, intervals, [answer])
 
 
-@metric("accuracy_change", unit="points", optional=("reading",))
+@metric(
+    "accuracy_change",
+    unit="points",
+    better="higher",
+    optional=("reading",),
+    values={"reading": ("points", "relative")},
+)
 def accuracy_change(source: CorrectnessSource, claim: Claim, model: str) -> Iterator[Measurement]:
     """Top-1 accuracy minus that of the uncompressed model, on the same images; in points, or relative to it."""
     from edgeai_repro.evidence.statistics import paired_difference, relative_difference
@@ -81,7 +87,7 @@ def accuracy_change(source: CorrectnessSource, claim: Claim, model: str) -> Iter
             yield _estimate(claim, model, variant, changes, [baseline, compressed])
 
 
-@metric("accuracy_trend", unit="τ")
+@metric("accuracy_trend", unit="τ", better="higher", over="sparsity")
 def accuracy_trend(source: CorrectnessSource, claim: Claim, model: str) -> Iterator[Measurement]:
     """Kendall's tau of sparsity and lost accuracy."""
     from edgeai_repro.evidence.statistics import kendall_trend
@@ -106,7 +112,7 @@ def accuracy_trend(source: CorrectnessSource, claim: Claim, model: str) -> Itera
         yield row.model_copy(update={"notes": {"sparsities": swept, **row.notes}, "curve": curve})
 
 
-@metric("pretraining_gain", unit="points")
+@metric("pretraining_gain", unit="points", better="higher")
 def pretraining_gain(source: CorrectnessSource, claim: Claim, model: str) -> Iterator[Measurement]:
     """Top-1 accuracy of the compressed model from pre-trained weights, minus that of the one from scratch."""
     from edgeai_repro.evidence.statistics import paired_difference

@@ -25,7 +25,7 @@ def ternary_weights(network: nn.Module, settings: Sequence[Mapping[str, Any]]) -
         yield ternary
 
 
-@metric("zero_weights", unit="%")
+@metric("zero_weights", unit="%", better="higher")
 def zero_weights(models: Any, claim: Claim, model: str) -> Iterator[Measurement]:
     """Share of the parameters that the technique sets to zero.
 

@@ -28,7 +28,7 @@ RECIPE = "li2017-train"
 def main() -> None:
     """Print a table of seconds per epoch, from blocks that take turns."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", nargs="+", default=["resnet56", "vgg16"])
+    parser.add_argument("--networks", nargs="+", default=["resnet56", "vgg16_cifar"])
     parser.add_argument("--steps", type=int, default=3, help="of each loop, after one to warm up")
     given = parser.parse_args()
     table = Table("network", "ours, s per epoch", "plain fp32", "ratio", "plain bf16", "ratio")

@@ -38,14 +38,15 @@ with timed("import"):
 
     from edgeai_repro.compress import quantization, structured, unstructured
     from edgeai_repro.measure import counts, size
-    from edgeai_repro.networks import convnext
+    from edgeai_repro.networks import resolve
+    from edgeai_repro.networks.specs import reference
 
 
 def main(names: list[str]) -> None:
     """Do each step once for the named models."""
     for name in names:
         with timed("build"):
-            model = convnext.build(name) if name != "alexnet" else convnext.build_from_zoo(name)
+            model = resolve.build(reference(name), classes=10).model
         if name == "alexnet":
             with timed("count"):
                 counts.by_kind(model, 224)

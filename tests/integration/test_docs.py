@@ -22,7 +22,8 @@ from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.errors import UserError
 from edgeai_repro.files import read_yaml
 from edgeai_repro.measure import counts
-from edgeai_repro.networks import convnext
+from edgeai_repro.networks.resolve import build as build_network
+from edgeai_repro.networks.specs import reference
 from edgeai_repro.networks.variants import display_name
 from edgeai_repro.plugin import fixtures
 from edgeai_repro.report import document
@@ -175,7 +176,7 @@ def test_generality_table_agrees_with_the_claims(build: ModuleType) -> None:
 @pytest.mark.parametrize("network", ["resnet18", "mobilenet_v3_large"])
 def test_generality_table_has_the_macs_of_thop(network: str) -> None:
     """The reduction in the table equals the reduction that thop reports now."""
-    model = convnext.build_from_zoo(network, num_classes=1000)
+    model = build_network(reference(network), classes=1000).model
     before, after = (counts.reported(counted, 224).macs for counted in (model, quantize(model)))
     findings = (ROOT / "docs" / "findings" / "generality.md").read_text(encoding="utf-8")
     (line,) = re.findall(rf"^\| {display_name(network)} \|.*$", findings, re.MULTILINE)

@@ -42,7 +42,12 @@ def _same(reported: float, actual: float) -> Pick:
 
 def _at_default(choice: Choice, value: float, elsewhere: float) -> Pick:
     """Give one value at our own value of a free choice, and another elsewhere."""
-    return lambda settings: (value if settings[choice.name] == choice.default else elsewhere, value)
+
+    def pick(settings: dict[str, Setting]) -> tuple[float, float]:
+        here = value if settings[choice.name] == choice.default else elsewhere
+        return here, here
+
+    return pick
 
 
 def _rows(claim: Claim, pick: Pick) -> list[Measurement]:
@@ -71,8 +76,10 @@ def _planted(claim: Claim, verdict: str) -> Iterator[list[Measurement]]:
         for value in [fits, *_edges(claim)]:
             yield _rows(claim, _same(value, value))
     for value in _beyond(claim):
-        if verdict == "contradicted":
+        if verdict == "reproduced" and METRICS[claim.metric].has_actual:
             yield _rows(claim, _same(value, fits))
+        if verdict == "contradicted":
+            yield _rows(claim, _same(value, value))
         if verdict == "artefact" and METRICS[claim.metric].has_actual:
             yield _rows(claim, _same(fits, value))
         if verdict == "attainable" and choice is not None:

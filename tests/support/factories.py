@@ -86,6 +86,25 @@ def judged(claim: Claim, rows: Iterable[Measurement], check: AccuracyCheck | Non
     return judge(claim, Measured(tuple(rows)), check)
 
 
+def band(side: str = "both") -> dict[str, Any]:
+    """Return the band 10 ± 1, open on one side or closed on both."""
+    return {"rounding": 1.0, "side": side, "derivation": "for the test"}
+
+
+def with_choice(**fields: Any) -> Claim:
+    """Return `claim` with a choice of the target: 0.5, 0.7 or the default of 0.8."""
+    choice = {"name": "target", "default": 0.8, "swept_on": ["convnext_tiny"]}
+    return claim(**{"settings": {"target": [0.5, 0.7, 0.8]}, "choice": choice, **fields})
+
+
+def swept(*reported: Any, actual: Any = None, model: str = "convnext_tiny") -> list[Measurement]:
+    """Return one row of a model at each target of `with_choice`, in their order."""
+    targets = (0.5, 0.7, 0.8)
+    return [
+        row(value, actual, model=model, settings={"target": t}) for value, t in zip(reported, targets, strict=True)
+    ]
+
+
 def interval(given: float | Sequence[float]) -> Interval:
     """Return an interval from one number (exact), or from low and high with the value in the middle."""
     if isinstance(given, int | float):

@@ -116,7 +116,7 @@ def test_from_scratch_the_smaller_network_is_drawn_anew(tmp_path: Path) -> None:
 
 def test_widths_give_a_network(tmp_path: Path) -> None:
     """A channel list trains as the network of that list."""
-    run = Trainer(Recipe("vgg16", widths="8,8,8,8,8,8,8,8,8,8,8,8,4", **SMALL), tmp_path, tmp_path)
+    run = Trainer(Recipe("vgg16_cifar", widths="8,8,8,8,8,8,8,8,8,8,8,8,4", **SMALL), tmp_path, tmp_path)
     run.step()
 
     assert cifar.widths(run.model)[-1] == 4

@@ -255,7 +255,7 @@ def _refusal(folder: Path, document: object) -> list[str]:
         ({"choice": {**CHOICE, "recipe": 0.8}}, ".choice.recipe: is now called 'default'; rename it"),
         (
             {**PRUNED, "choice": {**CHOICE, "swept_on": [SMALL]}},
-            ": 'choice.swept_on' must name one of 'models' (got ['convnext_small'])",
+            ": 'choice.swept_on' must name all of 'models' (got no convnext_tiny)",
         ),
         (
             {**PRUNED, "choice": {**CHOICE, "accuracy_claim": "a-clam"}},

@@ -24,7 +24,7 @@ COUNTS = {
     "li2017-resnet110-a": (1_688_522, 212_779_648),
     "li2017-resnet110-b": (1_168_424, 155_124_352),
 }
-UNPRUNED = {"vgg16": 14_987_722, "resnet56": 853_018, "resnet110": 1_727_962}
+UNPRUNED = {"vgg16_cifar": 14_987_722, "resnet56": 853_018, "resnet110": 1_727_962}
 
 
 def _network(name: str, seed: int = 0) -> Prunable:
@@ -169,7 +169,7 @@ def test_weights_that_are_not_finite_are_not_ranked() -> None:
     ("call", "message"),
     [
         (lambda: cifar.build("resnet20", widths=[16] * 8), "'hidden_widths' must be 9 positive numbers"),
-        (lambda: cifar.build("vgg16", widths=[16] * 8), "'widths' must be 13, one per convolution"),
+        (lambda: cifar.build("vgg16_cifar", widths=[16] * 8), "'widths' must be 13, one per convolution"),
         (lambda: read_plan("li2017-resnet56-c", FOLDER), "did you mean 'li2017-resnet56-"),
     ],
 )

@@ -195,5 +195,5 @@ def test_deprecation_warnings_of_torch_are_silenced() -> None:
 
 def test_other_deprecation_warnings_are_shown() -> None:
     """A deprecation warning that is not torch's passes the filter."""
-    with pytest.warns(DeprecationWarning, match=re.escape("something else")), quantization._quiet_deprecations():
+    with pytest.warns(DeprecationWarning, match=re.escape("something else")), quantization.quiet_deprecations():
         warnings.warn("something else is deprecated", DeprecationWarning, stacklevel=1)

@@ -19,6 +19,8 @@ from edgeai_repro.evidence.measurement import Curve
 from edgeai_repro.judge.verdict import error_verdict
 from edgeai_repro.report import document, files, html, markdown
 from edgeai_repro.report.document import Document
+from edgeai_repro.report.figures.claims import overview
+from edgeai_repro.report.figures.style import BAND, INK
 from tests.support.factories import claim
 from tests.support.reports import HOSTILE, networks, run
 
@@ -76,6 +78,13 @@ def source() -> str:
 def page(source: str) -> _Page:
     """The page, parsed."""
     return _Page(source)
+
+
+def _extents(svg: str, colour: str, attribute: str = "fill") -> list[tuple[float, float]]:
+    """Return the least and the largest x of each path of a colour, in the order of drawing."""
+    paths = re.findall(rf'<path d="([^"]*)"[^>]*style="[^"]*{attribute}: {colour}', svg)
+    numbers = [[float(x) for x, _ in re.findall(r"[ML] (\S+) (\S+)", path)] for path in paths]
+    return [(min(xs), max(xs)) for xs in numbers]
 
 
 class TestPage:
@@ -216,6 +225,21 @@ class TestContent:
         assert {f"paper-{name}-title", f"paper-{name}-desc"} <= set(page.ids)
         described = source.partition(f'<p id="paper-{name}-desc" hidden>')[2].partition("</p>")[0]
         assert re.search(r"\d %|\d ms", described)
+
+    def test_each_claim_has_its_own_band_in_the_overview(self) -> None:
+        """A band is as wide on both sides of the paper's value, or reaches beyond the figure if its end is open."""
+        (paper,) = run().papers
+        first, second, *others = paper.claims
+        open_ended = second.model_copy(update={"band": second.band.model_copy(update={"high": None})})
+
+        plot = overview(paper.model_copy(update={"claims": [first, open_ended, *others]}))
+
+        assert plot is not None
+        closed, unbounded = _extents(plot.svg, BAND)[:2]
+        middle, _ = _extents(plot.svg, INK, attribute="stroke")[0]
+        assert closed[0] + closed[1] == pytest.approx(2 * middle)
+        assert unbounded[0] == pytest.approx(closed[0])
+        assert unbounded[1] > 2 * closed[1]
 
     def test_trend_is_described_by_its_points(self) -> None:
         """The points of a trend's curve are in the figure's description."""

@@ -143,7 +143,9 @@ class TestJudge:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It goes to the deployed models, not to the compressed ones. The remedy is the option --bundle."""
-        entry = claim_entry(id="fast", metric="latency", technique="combined", settings={"target": 0.8})
+        entry = claim_entry(
+            id="fast", metric="latency", technique="combined", settings={"target": 0.8}, needs=["edge"]
+        )
         (folder / "a.yaml").write_text(paper_yaml(entry), encoding="utf-8")
         temporary_bundle.make_bundle.cache_clear()
         monkeypatch.setitem(sys.modules, "onnx", None)  # so that it can't be found

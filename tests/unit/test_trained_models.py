@@ -433,10 +433,10 @@ class TestTrainedModels:
         assert [row.evidence for row in measured.rows] == ["a, b"]
 
 
-def test_accuracy_claim_that_needs_the_edge_is_not_measured_on_trained_models() -> None:
+def test_accuracy_claim_that_names_a_runtime_is_not_measured_on_trained_models() -> None:
     """So models that were trained elsewhere are not shown with it either."""
     assert measured_on(_change()) == "trained"
-    assert measured_on(_change(needs=["data", "weights", "edge"])) == "deployed"
+    assert measured_on(_change(metric="accuracy", conditions={"runtime": "onnxruntime"})) == "deployed"
 
 
 class TestReasons:

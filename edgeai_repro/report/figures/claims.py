@@ -58,14 +58,15 @@ def overview(paper: PaperEntry) -> Plot | None:
         axes.set_xscale("symlog", linthresh=1, linscale=0.8)
         axes.set_xlim(-(10**decades), 10**decades)
         axes.set_ylim(len(claims) - 0.5, -0.5)
-        for y, claim in enumerate(claims):
-            low, high = (_distance(claim, edge) for edge in _edges(claim))
-            axes.barh(y, high - low, left=low, height=0.66, color=BAND, linewidth=0, zorder=0)
-            axes.plot([0, 0], [y - 0.33, y + 0.33], color=INK, linewidth=1.4)
-            _draw_rows(axes, claim, claim.rows, y, size=2.8, alpha=0.4)
-            if row := deciding_row(claim):
-                _draw_rows(axes, claim, [row], y, size=6.2, alpha=1.0)
-        axes.set_yticks(range(len(claims)), [claim.id for claim in claims])
+        lines = range(len(claims))
+        bands = [[_distance(claim, edge) for edge in _edges(claim)] for claim in claims]
+        widths = [high - low for low, high in bands]
+        axes.barh(lines, widths, left=[low for low, _ in bands], height=0.66, color=BAND, linewidth=0, zorder=0)
+        axes.vlines([0] * len(claims), [y - 0.35 for y in lines], [y + 0.35 for y in lines], INK, linewidth=1.4)
+        _draw_rows(axes, [(claim, claim.rows) for claim in claims], size=2.8, alpha=0.4)
+        deciding = [(claim, [row] if (row := deciding_row(claim)) else []) for claim in claims]
+        _draw_rows(axes, deciding, size=6.2, alpha=1.0)
+        axes.set_yticks(lines, [claim.id for claim in claims])
         for label, claim in zip(axes.get_yticklabels(), claims, strict=True):
             label.set_color(INK if claim.rows else MUTED)
         powers = [10**power for power in range(decades + 1)]
@@ -101,7 +102,7 @@ def counted(paper: PaperEntry) -> Plot | None:
             _set_limits(axes.set_xlim, [*values, 0.0, 100.0] if claim.unit == "%" else values)
             axes.set_yticks(range(len(rows)), [row.model for row in rows])
             axes.grid(axis="x")
-            axes.tick_params(axis="x", labelbottom=claim is shown[-1][0], length=0)
+            axes.tick_params(axis="x", labelbottom=claim is shown[-1][0], bottom=False, length=0)
             axes.set_title(claim.id)
         axes.set_xlabel(f"reduction, {shown[-1][0].unit}")
         drawing.legend(handles=common_entries(), loc="outside upper center", ncols=4)
@@ -151,16 +152,20 @@ def sweeps(paper: PaperEntry) -> Plot | None:
 
 
 def _draw_rows(
-    axes: Axes, claim: ClaimEntry, rows: Sequence[Measurement], y: float, *, size: float, alpha: float
+    axes: Axes, lines: Sequence[tuple[ClaimEntry, Sequence[Measurement]]], *, size: float, alpha: float
 ) -> None:
-    """Draw the reported and actual values of some rows, with their intervals, on one line of the overview."""
-    actual = [row.actual for row in rows if row.actual is not None]
-    for values, marker, colour in ((actual, "D", ACTUAL), ([row.reported for row in rows], "o", REPORTED)):
-        heights = [y] * len(values)
-        lows, highs = ([_distance(claim, getattr(value, end)) for value in values] for end in ("low", "high"))
-        axes.hlines(heights, lows, highs, colour, linewidth=1.2, alpha=alpha)
-        middles = [_distance(claim, value.value) for value in values]
-        axes.plot(middles, heights, marker, color=colour, markersize=size, alpha=alpha, markeredgewidth=0)
+    """Draw the reported and actual values of some rows, with their intervals, on the lines of the overview."""
+    for quantity, marker, colour in (("actual", "D", ACTUAL), ("reported", "o", REPORTED)):
+        points = [
+            (y, *(_distance(claim, end) for end in (value.low, value.value, value.high)))
+            for y, (claim, rows) in enumerate(lines)
+            for row in rows
+            if (value := getattr(row, quantity)) is not None
+        ]
+        if points:
+            heights, lows, middles, highs = zip(*points, strict=True)
+            axes.hlines(heights, lows, highs, colour, linewidth=1.2, alpha=alpha)
+            axes.plot(middles, heights, marker, color=colour, markersize=size, alpha=alpha, markeredgewidth=0)
 
 
 def _draw_pairs(axes: Axes, rows: Sequence[Measurement]) -> None:

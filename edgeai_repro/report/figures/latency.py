@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from matplotlib.axes import Axes
@@ -56,8 +57,8 @@ def latency(paper: PaperEntry, roofline: Roofline) -> Plot | None:
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.axvspan(claim.band.low or 1e-9, claim.band.high or 1e9, color=BAND, linewidth=0, zorder=0)
         axes.axvline(claim.paper_value, color=INK, linewidth=1.4)
-        for y, line in enumerate(lines):
-            _draw(axes, line, y)
+        _draw_estimates(axes, lines)
+        _draw_measured(axes, lines)
         axes.set_yticks(range(len(lines)), [line.label for line in lines])
         for label, line in zip(axes.get_yticklabels(), lines, strict=True):
             label.set(fontweight="bold" if line.is_heading else "normal", color=INK if line.is_heading else MUTED)
@@ -98,18 +99,28 @@ def _lines(claim: ClaimEntry, roofline: Roofline) -> Iterator[Line]:
             yield Line(f"{resolution} × {resolution}", False, estimates, measured)
 
 
-def _draw(axes: Axes, line: Line, y: float) -> None:
-    for estimate in line.estimates:
-        height, colour = y + 0.27 * (VARIANTS.index(estimate.variant) - 1), COLOURS[estimate.variant]
-        axes.plot(estimate.bound_ms, height, "|", color=colour, markersize=5.4, markeredgewidth=2)
-        if estimate.expected_ms is not None:
-            axes.plot([estimate.bound_ms, estimate.expected_ms], [height, height], color=colour, linewidth=1.4)
-            axes.plot(estimate.expected_ms, height, "o", color=colour, markersize=4.4)
-    for interval in line.measured:
-        errors = [[interval.value - interval.low], [interval.high - interval.value]]
-        axes.errorbar(interval.value, y, xerr=errors, fmt="D", color=REPORTED, markersize=5.6, capsize=3)
-        label = format_number(interval.value, UNIT)
-        axes.annotate(label, (interval.high, y), (7, 0), textcoords="offset points", va="center", fontweight="bold")
+def _draw_estimates(axes: Axes, lines: Sequence[Line]) -> None:
+    """Draw bounds as ticks and expectations as dots, with a line from one to the other; one colour per variant."""
+    for index, variant in enumerate(VARIANTS):
+        rows = [(y, row) for y, line in enumerate(lines) for row in line.estimates if row.variant == variant]
+        heights = [y + 0.27 * (index - 1) for y, _ in rows]
+        bounds = [row.bound_ms for _, row in rows]
+        expected = [math.nan if row.expected_ms is None else row.expected_ms for _, row in rows]  # nan isn't drawn
+        colour = COLOURS[variant]
+        axes.plot(bounds, heights, "|", color=colour, markersize=5.4, markeredgewidth=2)
+        axes.hlines(heights, bounds, expected, colour, linewidth=1.4)
+        axes.plot(expected, heights, "o", color=colour, markersize=4.4)
+
+
+def _draw_measured(axes: Axes, lines: Sequence[Line]) -> None:
+    for y, line in enumerate(lines):
+        for interval in line.measured:
+            errors = [[interval.value - interval.low], [interval.high - interval.value]]
+            axes.errorbar(interval.value, y, xerr=errors, fmt="D", color=REPORTED, markersize=5.6, capsize=3)
+            label = format_number(interval.value, UNIT)
+            axes.annotate(
+                label, (interval.high, y), (7, 0), textcoords="offset points", va="center", fontweight="bold"
+            )
 
 
 def _describe(claim: ClaimEntry, roofline: Roofline) -> str:

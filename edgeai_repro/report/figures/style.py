@@ -89,6 +89,9 @@ def common_entries() -> list[Artist]:
 
 def to_plot(drawing: Figure, name: str, title: str, description: str) -> Plot:
     """Return a figure with its SVG, ready to stand in an HTML page."""
+    for axis in (axis for axes in drawing.axes for axis in (axes.xaxis, axes.yaxis)):
+        if not axis.get_label_text():
+            axis.set_label_coords(0, 0)  # else matplotlib measures all tick labels to place an empty label
     if engine := drawing.get_layout_engine():
         engine.execute(drawing)
         drawing.set_layout_engine(None)  # done; else savefig would draw everything twice
