@@ -33,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--claims-dir", type=Path, metavar="DIR", help="folder of claims files (default: ini option claims_dir)"
     )
     group.addoption("--claims-models", metavar="NAMES", help="restrict the run to these models, comma-separated")
+    group.addoption("--claims-papers", metavar="NAMES", help="restrict the run to these papers, comma-separated")
     group.addoption("--claims-json", type=Path, metavar="FILE", help="write the verdicts and all rows as JSON")
     group.addoption(
         "--claims-require", metavar="NEEDS", help="fail instead of skip if one of data,weights,edge is missing"
@@ -63,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
             folder,
             Options.parse(
                 models=config.option.claims_models,
+                papers=config.option.claims_papers,
                 required=config.option.claims_require,
                 json_path=config.option.claims_json,
                 report_folder=config.option.claims_report,
@@ -81,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _refuse_options_without_claims(config: pytest.Config) -> None:
-    options = {f"--claims-{name}": f"claims_{name}" for name in ("models", "json", "report", "require")}
+    options = {f"--claims-{name}": f"claims_{name}" for name in ("models", "papers", "json", "report", "require")}
     options |= {"--bundle": "bundle", "--edge-threads": "edge_threads"}
     for option, name in options.items():
         if config.getoption(name) is not None:
@@ -169,15 +171,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the files, even if tests failed or the run was interrupted."""
+    """Write the files, even if tests failed or the run was interrupted; report mistakes in claims files."""
     claims_session = session.config.stash.get(SESSION, None)
-    if claims_session is None or session.config.option.collectonly:
+    if claims_session is None:
         return
+    problems = list(claims_session.problems)
     try:
-        claims_session.write()
+        if not session.config.option.collectonly:
+            claims_session.write()
     except UserError as error:
+        problems.append(str(error))
+    if problems:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        session.config.get_terminal_writer().line(f"ERROR: {error}", red=True)
+        for problem in problems:
+            session.config.get_terminal_writer().line(f"ERROR: {problem}", red=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
