@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
+from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subject, as_arguments
@@ -24,12 +26,19 @@ class CompressedModels:
     """The source of measurements that need no training.
 
     `cases` are the claims that will be measured, so that a network is compressed in all the ways that they need
-    while it is at hand. `models` restricts the run to some networks, by name.
+    while it is at hand. `models` restricts the run to some networks, by name. `shared` is a folder that all
+    processes of a run share, if there are several.
     """
 
-    def __init__(self, cases: Sequence[ClaimCase] = (), *, models: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        cases: Sequence[ClaimCase] = (),
+        *,
+        models: Sequence[str] | None = None,
+        shared: Path | None = None,
+    ) -> None:
         self._models = models
-        self._profiles = NetworkProfiles()
+        self._profiles = NetworkProfiles(shared)
         for case in cases:
             self._add_to_plan(case)
 
@@ -50,7 +59,9 @@ class CompressedModels:
             return Measured(obstacle=models_left_out(claim))
         networks, function = self.networks(case), COMPRESSED.functions[claim.metric]
         try:
-            return Measured(tuple(row for model in models for row in function(networks, claim, model)))
+            in_turn = self._profiles.free_first({model: networks.subject(model) for model in models})
+            rows = {model: tuple(function(networks, claim, model)) for model in in_turn}
+            return Measured(tuple(row for model in models for row in rows[model]))
         except MissingRequirement as missing:  # a user's metric may need data, or time something
             return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
         except TooNoisyError as noise:
@@ -98,6 +109,18 @@ class ClaimNetworks:
         """Return an uncompressed network with random weights. It is built for each call."""
         with self._naming(model):
             return self.profiles.built(self.subject(model, conditions))
+
+    def with_values(
+        self,
+        model: str,
+        technique: str = UNCOMPRESSED,
+        settings: Settings | None = None,
+        conditions: Settings | None = None,
+    ) -> Network:
+        """Return a network with random weights on the CPU, compressed by a technique, to be timed."""
+        with self._naming(model):
+            network = self.profiles.with_values(self.subject(model, conditions))
+            return replace(network, model=apply(network.model, technique, settings))
 
     def by_kind(self, model: str, conditions: Settings | None = None) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""
