@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from edgeai_repro.claims import registry
@@ -107,7 +107,8 @@ def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Mea
         / sum(counts.parameters for counts in by_kind.values()),
     }
     for name, share in shares.items():
-        yield _row(claim, model, 100 * share, notes={"share": name})
+        uncounted = by_kind["other"].uncounted if name.startswith("MACs") else ()
+        yield _row(claim, model, 100 * share, notes={"share": name}, uncounted=uncounted)
 
 
 @metric("params", unit="M", better="lower", counter="parameters()", is_count=True, has_actual=True)
@@ -219,6 +220,7 @@ def _comparisons(
             conditions=networks.conditions(model, conditions),
             notes=own.notes,
             seconds=own.seconds,
+            uncounted=_uncounted(quantity, other, own),
         )
 
 
@@ -237,7 +239,15 @@ def _amounts(
             conditions=networks.conditions(model, conditions),
             notes=profile.notes,
             seconds=profile.seconds,
+            uncounted=_uncounted(quantity, profile),
         )
+
+
+def _uncounted(quantity: Pair, *profiles: Profile) -> tuple[str, ...]:
+    """Return the operators without a rule, which make actual MACs a lower bound; they have no parameters."""
+    if quantity is not MACS:
+        return ()
+    return tuple(sorted({name for profile in profiles for name in profile.actual.uncounted}))
 
 
 def _row(
@@ -250,6 +260,7 @@ def _row(
     conditions: Settings | None = None,
     notes: Settings | None = None,
     seconds: float = 0.0,
+    uncounted: Sequence[str] = (),
 ) -> Measurement:
     return Measurement(
         model=model,
@@ -260,4 +271,5 @@ def _row(
         reported=Interval.exact(reported),
         actual=None if actual is None else Interval.exact(actual),
         seconds=seconds,
+        uncounted=tuple(uncounted),
     )
