@@ -3,4 +3,5 @@
 import edgeai_repro.compress.techniques
 import edgeai_repro.edge.metrics
 import edgeai_repro.measure.metrics
+import edgeai_repro.measure.technique_metrics
 import edgeai_repro.training.metrics  # noqa: F401

@@ -93,6 +93,11 @@ class ClaimNetworks:
         with self._naming(model):
             return self.profiles.on_meta(self.subject(model, conditions))
 
+    def built(self, model: str, conditions: Settings | None = None) -> Network:
+        """Return an uncompressed network with random weights. It is built for each call."""
+        with self._naming(model):
+            return self.profiles.built(self.subject(model, conditions))
+
     def by_kind(self, model: str, conditions: Settings | None = None) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""
         from edgeai_repro.measure import counts
