@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -84,6 +86,14 @@ def test_custom_operators_are_named() -> None:
         assert actual(network, inputs=tokens()).uncounted == ("edgeai_test::scan",)
 
 
+@pytest.mark.filterwarnings("error")
+def test_warnings_of_a_network_are_no_reason_to_refuse_it() -> None:
+    """Here they are errors, as in many test suites."""
+    network = Apply(lambda self, x: (warnings.warn("deprecated", stacklevel=1), self.a(x)), a=linear())
+
+    assert actual(network, inputs=tokens()).macs == 160
+
+
 def test_masked_weights_count_as_zeros() -> None:
     """12 of 32 weights are masked; the bias has 4 values."""
     counts = actual(masked(), inputs=tokens())
@@ -113,3 +123,14 @@ def test_products_of_stored_values_count_unless_they_make_a_weight() -> None:
     network = Apply(lambda self, x: x + self.a(self.table), a=nn.Linear(8, 8), table=nn.Parameter(torch.ones(5, 8)))
 
     assert actual(network, inputs=tokens()).macs == 5 * 64
+
+
+def test_counting_leaves_no_trace() -> None:
+    """The mode, the fast path of attention and the gradient mode are as before, even if the network raises."""
+    network = Apply(lambda self, x: self.a(x[0, 0, 0, 0]), a=nn.Sequential(linear()).train())
+
+    with pytest.raises(UserError):
+        actual(network, inputs=tokens())
+    assert all(module.training for module in network.modules())
+    assert torch.is_grad_enabled()
+    assert torch.backends.mha.get_fastpath_enabled()
