@@ -129,7 +129,8 @@ def missing_rows(claim: Claim, rows: Sequence[Measurement], at: Setting | None =
             if at is not None and claim.choice is not None and variant[claim.choice.name] != at:
                 continue
             if not any(_covers(row, variant) for row in measured):
-                details = " and ".join(f"{name} {value}" for name, value in variant.items())
+                varied = {name: value for name, value in variant.items() if len(claim.values_of(name)) > 1}
+                details = " and ".join(f"{name} {value}" for name, value in (varied or variant).items())
                 missing.append(f"{model} with {details}")
     return missing
 

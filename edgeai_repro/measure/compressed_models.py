@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, MetricGroup
@@ -13,9 +14,10 @@ from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subject, as_arguments
+from edgeai_repro.networks.specs import ResNetCifar
 
 if TYPE_CHECKING:
-    from edgeai_repro.measure.counts import Counts, Kind
+    from edgeai_repro.measure.counts import Counts, Kind, Reported
     from edgeai_repro.networks.resolve import Network
 
 
@@ -23,12 +25,19 @@ class CompressedModels:
     """The source of measurements that need no training.
 
     `cases` are the claims that will be measured, so that a network is compressed in all the ways that they need
-    while it is at hand. `models` restricts the run to some networks, by name.
+    while it is at hand. `models` restricts the run to some networks, by name. `shared` is a folder that all
+    processes of a run share, if there are several.
     """
 
-    def __init__(self, cases: Sequence[ClaimCase] = (), *, models: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        cases: Sequence[ClaimCase] = (),
+        *,
+        models: Sequence[str] | None = None,
+        shared: Path | None = None,
+    ) -> None:
         self._models = models
-        self._profiles = NetworkProfiles()
+        self._profiles = NetworkProfiles(shared)
         for case in cases:
             self._add_to_plan(case)
 
@@ -49,7 +58,9 @@ class CompressedModels:
             return Measured(obstacle=models_left_out(claim))
         networks, function = self.networks(case), COMPRESSED.functions[claim.metric]
         try:
-            return Measured(tuple(row for model in models for row in function(networks, claim, model)))
+            in_turn = self._profiles.free_first({model: networks.subject(model) for model in models})
+            rows = {model: tuple(function(networks, claim, model)) for model in in_turn}
+            return Measured(tuple(row for model in models for row in rows[model]))
         except MissingRequirement as missing:  # a user's metric may need data, or time something
             return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
         except TooNoisyError as noise:
@@ -105,6 +116,24 @@ class ClaimNetworks:
         network, subject = self.on_meta(model, conditions), self.subject(model, conditions)
         return counts.by_kind(network.model, subject.resolution or 0, **as_arguments(network.inputs))
 
+    def by_convention(self, model: str, conditions: Settings) -> tuple[Reported, Reported] | None:
+        """Return what a paper's own way to count gives for `against` and the model, None for a common counter."""
+        convention, claim = str(conditions.get("convention", "counter")), self.case.claim
+        if convention == "counter":
+            return None
+        from edgeai_repro.measure.conventions import CONVENTIONS
+
+        if claim.against is None:
+            raise UserError(
+                f"{self.case.id}: 'against' is missing: convention {convention!r} counts from it; add it"
+            )
+        subject = self.subject(model, conditions)
+        if isinstance(subject.spec, ResNetCifar):
+            subject = replace(subject, spec=subject.spec.model_copy(update={"cut": "all"}))
+        dense = self.on_meta(claim.against, conditions).model
+        cut = self.profiles.on_meta(subject).model
+        return CONVENTIONS[convention](dense, cut, subject.resolution or 0, conditions)
+
     def subject(self, model: str, conditions: Settings | None = None) -> Subject:
         """Return the network that a name stands for under some conditions."""
         if conditions is None:
@@ -116,11 +145,11 @@ class ClaimNetworks:
             spec, None if classes is None else int(classes), None if resolution is None else int(resolution)
         )
 
-    def conditions(self, model: str, conditions: Settings) -> Settings:
-        """Return the conditions under which a network is measured: those given, or the network's own."""
-        subject = self.subject(model, conditions)
-        own = {"classes": subject.classes, "resolution": subject.resolution}
-        return {**conditions, **{name: value for name, value in own.items() if name in conditions and value}}
+    def own_conditions(self, model: str, conditions: Settings) -> Settings:
+        """Return the classes and the resolution of a network that has its own, instead of the claim's, as words."""
+        spec = self.case.paper.network(model, conditions)
+        own = {"resolution": spec.resolution, "classes": spec.classes}
+        return {name: str(value) for name, value in own.items() if value and value != conditions.get(name, value)}
 
     @contextmanager
     def _naming(self, model: str) -> Iterator[None]:

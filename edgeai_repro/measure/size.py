@@ -37,6 +37,11 @@ def state_dict_bytes(model: nn.Module) -> int:
     return counter.bytes
 
 
+def value_bytes(model: nn.Module) -> int:
+    """Return the bytes of the tensors of the state_dict, without the archive around them."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in stored_tensors(model))
+
+
 def deflated_bytes(model: nn.Module) -> int:
     """Return the bytes of the state_dict's tensors after deflate, compressed in pieces of 1 MiB.
 
