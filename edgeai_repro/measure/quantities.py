@@ -6,7 +6,7 @@ actual one is what is stored or computed; a claim's conditions can leave out wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edgeai_repro.claims.registry import allow_values
@@ -145,12 +145,8 @@ def row(
     settings: Settings,
     conditions: Settings,
     profile: Profile,
-    uncounted: Iterable[str] = (),
 ) -> Measurement:
-    """Return the row of a network that was profiled under some settings and conditions.
-
-    `uncounted` are operators that the actual value leaves out.
-    """
+    """Return the row of a network that was profiled under some settings and conditions."""
     return Measurement(
         model=model,
         technique=claim.technique,
@@ -160,5 +156,4 @@ def row(
         reported=Interval.exact(reported),
         actual=None if actual is None else Interval.exact(actual),
         seconds=profile.seconds,
-        uncounted=tuple(sorted(set(uncounted))),
     )
