@@ -113,9 +113,7 @@ def _claim_lines(case: ClaimCase, models: CompressedModels) -> Iterator[str]:
     unmeasured = {
         "trained": "needs trained weights",
         "deployed": "needs a deployed model",
-        "compressed": f"needs the networks compressed by {claim.technique}"
-        if claim.technique != UNCOMPRESSED
-        else "",
+        "compressed": f"needs networks compressed by {claim.technique}" if claim.technique != UNCOMPRESSED else "",
     }[measured_on(claim)]
     if not unmeasured and METRICS[claim.metric].timed:
         unmeasured = "is timed"

@@ -14,12 +14,15 @@ from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
+from edgeai_repro.measure.counter_counts import CounterCounts
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subject, as_arguments
 from edgeai_repro.networks.specs import ResNetCifar
 
 if TYPE_CHECKING:
     from edgeai_repro.measure.counts import Counts, Kind, Reported
     from edgeai_repro.networks.resolve import Network
+
+DEFAULT_COUNTER = "thop"  # the one that papers name most often
 
 
 class CompressedModels:
@@ -39,6 +42,7 @@ class CompressedModels:
     ) -> None:
         self._models = models
         self._profiles = NetworkProfiles(shared)
+        self._counters = CounterCounts(self._profiles)
         for case in cases:
             self._add_to_plan(case)
 
@@ -49,7 +53,7 @@ class CompressedModels:
 
     def networks(self, case: ClaimCase) -> ClaimNetworks:
         """Return the networks of a claim."""
-        return ClaimNetworks(self._profiles, case)
+        return ClaimNetworks(self._profiles, self._counters, case)
 
     def measure(self, case: ClaimCase) -> Measured:
         """Return the rows of a claim, for each of its models that the run is not restricted from."""
@@ -77,6 +81,8 @@ class CompressedModels:
             for settings, conditions in claim.variants_for(model):
                 subject = networks.subject(model, conditions)
                 self._profiles.plan(subject, claim.technique, settings, deflated=METRICS[claim.metric].deflated)
+                if counter := conditions.get("counter"):
+                    self._counters.plan(str(counter), subject, claim.technique, settings)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class ClaimNetworks:
     """The networks of one claim, by the names and under the conditions that it gives them."""
 
     profiles: NetworkProfiles
+    counters: CounterCounts
     case: ClaimCase
 
     def profile(
@@ -95,10 +102,22 @@ class ClaimNetworks:
     ) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings.
 
-        Without `conditions`, the first value of each of the claim's conditions is taken.
+        Without `conditions`, the first value of each of the claim's conditions is taken. If they name a counter,
+        the reported MACs are its.
         """
         with self._naming(model):
-            return self.profiles.profile(self.subject(model, conditions), technique, settings or {})
+            subject = self.subject(model, conditions)
+            profile = self.profiles.profile(subject, technique, settings or {})
+            if counter := (conditions or {}).get("counter"):
+                count = self.counters.count(str(counter), subject, technique, settings or {})
+                return replace(profile, reported=replace(profile.reported, macs=count.macs))
+            return profile
+
+    def missed(self, model: str, technique: str, settings: Settings, conditions: Settings) -> str:
+        """Return in words why the reported MACs of a network differ from the actual ones."""
+        counter = str(conditions.get("counter", DEFAULT_COUNTER))
+        with self._naming(model):
+            return self.counters.missed(counter, self.subject(model, conditions), technique, settings)
 
     def on_meta(self, model: str, conditions: Settings | None = None) -> Network:
         """Return an uncompressed network on the meta device: all its layers, without memory for their values."""

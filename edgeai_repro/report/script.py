@@ -19,7 +19,15 @@ from edgeai_repro.networks.specs import Timm, Torchvision, reference
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
-INSTALLED = ("onnxruntime.quantization", "thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
+INSTALLED = (
+    "onnxruntime.quantization",
+    "thop",
+    "timm",
+    "timm.utils",
+    "torch",
+    "torch.nn.utils.prune",
+    "torchvision",
+)
 HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
 BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
 TORCHVISIONS = CONVNEXT_VARIANTS.keys() - {"convnext_atto", "convnext_xlarge"}
@@ -40,7 +48,13 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
             raise UserError(f"--model must be one of the claim's (got {model!r}); {did_you_mean(model, named)}")
     body = _read(f"{claim.metric}--{claim.technique}")
     chosen = list(models or claim.models)
-    if body is None or claim.against is not None or not all(_is_published(case, model) for model in chosen):
+    by_thop = claim.conditions.get("counter", ["thop"]) == ["thop"]  # as the scripts count
+    if (
+        body is None
+        or not by_thop
+        or claim.against is not None
+        or not all(_is_published(case, model) for model in chosen)
+    ):
         raise _no_script(case)
     values = _values(case, chosen)
     if "VARIANTS" not in values:
