@@ -18,7 +18,8 @@ TIMM = """
     efficientformer_l1 efficientvim_m1 efficientvit_b0 fasternet_t0 ghostnet_050 halonet26t inception_next_atto
     lcnetv2_base legacy_xception levit_128s mixer_s32_224 nfnet_f0 pit_ti_224 pvt_v2_b0 repghostnet_050 repvgg_a0
     resnest14d resnet10t resnetv2_18 res2net50d rexnet_100 selecsls42 shvit_s1 skresnet18 starnet_s1
-    swiftformer_xs test_maxvit test_vit tiny_vit_5m_224 visformer_tiny vgg11 vovnet39a xception41 xcit_nano_12_p8_224"""
+    swiftformer_xs test_maxvit test_vit tiny_vit_5m_224 vgg11 visformer_tiny vovnet39a xception41
+    xcit_nano_12_p8_224"""
 SAMPLE = [f"torchvision:{name}" for name in TORCHVISION.split()] + [f"timm:{name}" for name in TIMM.split()]
 
 
