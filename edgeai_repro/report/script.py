@@ -23,6 +23,7 @@ INSTALLED = (
     "onnxruntime.quantization",
     "thop",
     "timm",
+    "timm.utils",
     "torch",
     "torch.nn.utils.prune",
     "torchao.quantization",
