@@ -18,7 +18,7 @@ from edgeai_repro.compress.techniques import apply
 from edgeai_repro.data import cifar
 from edgeai_repro.data.transforms import MEAN, STD, normalise
 from edgeai_repro.edge import bundle, export
-from edgeai_repro.edge.bundle import Bundle, Counts, InputSpec, ModelEntry, Variant
+from edgeai_repro.edge.bundle import Bundle, BundledModel, Counts, InputSpec, ModelEntry
 from edgeai_repro.edge.model_source import PRUNED, ModelSource, random_source
 from edgeai_repro.edge.model_source import read_source as read_source
 from edgeai_repro.edge.runtime import Network
@@ -58,14 +58,14 @@ def build(
     shape = (1, 3, source.resolution, source.resolution)
     spec = InputSpec(name=export.INPUT, shape=shape, mean=MEAN, std=STD)
 
-    pairs: list[tuple[Variant, Variant, ModelSource]] = [
+    pairs: list[tuple[BundledModel, BundledModel, ModelSource]] = [
         ("fp32", "int8", dense),
         ("pruned", "pruned-int8", pruned),
     ]
 
     def fill(folder: Path) -> dict[str, Any]:
         np.save(folder / bundle.PROBES, probes)
-        models: dict[Variant, ModelEntry] = {}
+        models: dict[BundledModel, ModelEntry] = {}
         for fp32, int8, model in tqdm(pairs, disable=None, desc=f"bundle of {source.name}", leave=False):
             models |= _export(model, fp32, int8, folder, probes, spec)
         return {
@@ -102,8 +102,8 @@ def _dense_and_pruned(
 
 
 def _export(
-    source: ModelSource, fp32: Variant, int8: Variant, folder: Path, probes: Images, spec: InputSpec
-) -> dict[Variant, ModelEntry]:
+    source: ModelSource, fp32: BundledModel, int8: BundledModel, folder: Path, probes: Images, spec: InputSpec
+) -> dict[BundledModel, ModelEntry]:
     """Write a network in fp32 and in int8, check both against torch, and return their entries of the manifest."""
     quantized = apply(source.network, "dynamic_quantization")
     paths = {variant: folder / f"{variant}.onnx" for variant in (fp32, int8)}

@@ -27,8 +27,8 @@ TEST_IMAGES, TEST_LABELS = "test.webp", "test_labels.npy"
 VERSION: Literal[3] = 3
 WEIGHTS_SHA256 = "weights_sha256"  # the key of an ONNX file's metadata that holds the sha256 of its weights
 FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)  # no path: every file lies in the bundle's folder
-Variant = Literal["fp32", "int8", "pruned", "pruned-int8"]
-TECHNIQUE_OF_VARIANT: dict[Variant, str] = {
+BundledModel = Literal["fp32", "int8", "pruned", "pruned-int8"]
+TECHNIQUE_OF_VARIANT: dict[BundledModel, str] = {
     "fp32": "none",
     "int8": "dynamic_quantization",
     "pruned": "structured_pruning",
@@ -99,7 +99,7 @@ class Manifest(Frozen):
     num_classes: PositiveInt
     stem_stride: PositiveInt
     input: InputSpec
-    models: dict[Variant, ModelEntry] = Field(min_length=1)
+    models: dict[BundledModel, ModelEntry] = Field(min_length=1)
     files: dict[str, FileEntry]
     data_sha256: str | None = None
     versions: dict[str, str]
@@ -122,24 +122,24 @@ class Bundle:
     folder: Path
     manifest: Manifest
 
-    def model(self, variant: Variant) -> ModelEntry:
+    def model(self, variant: BundledModel) -> ModelEntry:
         """Return the manifest's entry of a model. Raises UserError if the bundle doesn't hold it."""
         require_known(f"{self.folder}: 'model'", variant, self.manifest.models)
         return self.manifest.models[variant]
 
-    def path(self, variant: Variant) -> Path:
+    def path(self, variant: BundledModel) -> Path:
         """Return the ONNX file of a model."""
         return self.folder / self.model(variant).file
 
-    def sha256(self, variant: Variant) -> str:
+    def sha256(self, variant: BundledModel) -> str:
         """Return the sha256 of a model's ONNX file. That file contains the sha256 of the weights."""
         return self.manifest.files[self.model(variant).file].sha256
 
-    def size(self, variant: Variant) -> int:
+    def size(self, variant: BundledModel) -> int:
         """Return the bytes of a model's files."""
         return sum(self.manifest.files[name].bytes for name in self.model(variant).files)
 
-    def check(self, variant: Variant) -> None:
+    def check(self, variant: BundledModel) -> None:
         """Raise UserError unless the files of a model are those of the manifest."""
         for name in self.model(variant).files:
             _check(self.folder / name, self.manifest.files[name])
@@ -184,13 +184,13 @@ class Bundle:
         return np.asarray(array)
 
 
-def parse_variant(name: str) -> Variant:
+def parse_variant(name: str) -> BundledModel:
     """Return the variant of this name. Raises UserError if there is none."""
     require_known("'model'", name, TECHNIQUE_OF_VARIANT)
-    return cast(Variant, name)
+    return cast(BundledModel, name)
 
 
-def load(folder: Path, variants: Collection[Variant] | None = None) -> Bundle:
+def load(folder: Path, variants: Collection[BundledModel] | None = None) -> Bundle:
     """Read a bundle and check its files; with `variants`, skip the files of all other models.
 
     Raises UserError if the manifest has another version, or if a file is missing, truncated or altered.
@@ -233,6 +233,4 @@ def write(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Path:
 
 def _check(path: Path, entry: FileEntry) -> None:
     """Raise UserError unless a file exists and has the sha256 and the size that the manifest lists."""
-    if not path.is_file():
-        raise UserError(f"{path}: is listed in the manifest but missing; {REBUILD_HINT}")
-    verify_sha256(path, entry.sha256, f"it is truncated or altered, {REBUILD_HINT}", size=entry.bytes)
+    verify_sha256(path, entry.sha256, f"the bundle is truncated or altered, {REBUILD_HINT}", size=entry.bytes)

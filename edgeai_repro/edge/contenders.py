@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, Variant
+from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel
 from edgeai_repro.edge.runtime import prepare
 from edgeai_repro.evidence import environment
 
@@ -21,7 +21,7 @@ class Contender:
     """One model of the bundle in one runtime, to be timed against others."""
 
     runtime: Runtime
-    variant: Variant
+    variant: BundledModel
 
     @property
     def technique(self) -> str:
@@ -51,7 +51,7 @@ def needs_timing_of(claim: Claim, contender: Contender) -> bool:
     return (contender.technique, contender.runtime) in pairs
 
 
-def eager_runner(bundle: Bundle, variant: Variant) -> Callable[[], object]:
+def eager_runner(bundle: Bundle, variant: BundledModel) -> Callable[[], object]:
     """Return a callable that runs a model of the bundle on one image in torch's eager mode.
 
     The model has the architecture of the bundle's and random weights, which take the same time.

@@ -18,7 +18,7 @@ from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim, ClaimCase, FullScale
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.edge.absolute_latency import not_an_edge_device
-from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, ModelEntry, Variant
+from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel, ModelEntry
 from edgeai_repro.edge.contenders import Contender, Runtime, eager_runner, needs_timing_of
 from edgeai_repro.edge.metrics import DEPLOYED
 from edgeai_repro.edge.runtime import Deployed
@@ -64,8 +64,8 @@ class DeployedModels:
         self._claims = claims
         self._plan = plan
         self._timer = timer
-        self._deployed: dict[Variant, Deployed] = {}
-        self._correct: dict[Variant, NDArray[np.bool_]] = {}
+        self._deployed: dict[BundledModel, Deployed] = {}
+        self._correct: dict[BundledModel, NDArray[np.bool_]] = {}
         self._timings: dict[Contender, Timing] | None = None
         self._noise: TooNoisyError | None = None
 
@@ -202,13 +202,13 @@ class DeployedModels:
         seed = (entry.origin.recipe or {}).get("seed")
         return Answer({int(seed or 0): self._correct[variant]})
 
-    def _variant(self, technique: str) -> Variant:
+    def _variant(self, technique: str) -> BundledModel:
         for variant, known in TECHNIQUE_OF_VARIANT.items():
             if known == technique and variant in self.bundle.manifest.models:
                 return variant
         raise MissingRequirement("edge", f"the bundle has no model for {technique}; {NO_BUNDLE}")
 
-    def _check_settings(self, variant: Variant, settings: Settings) -> ModelEntry:
+    def _check_settings(self, variant: BundledModel, settings: Settings) -> ModelEntry:
         """Return the manifest's entry of a model. Raises MissingRequirement if it has other settings."""
         entry = self.bundle.model(variant)
         for name, value in settings.items():
@@ -219,7 +219,7 @@ class DeployedModels:
                 )
         return entry
 
-    def _deploy(self, variant: Variant) -> Deployed:
+    def _deploy(self, variant: BundledModel) -> Deployed:
         if variant not in self._deployed:
             deployed = Deployed(self.bundle, variant, threads=self.threads)
             deployed.check_outputs()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle, InputSpec, Variant
+from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle, BundledModel, InputSpec
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import CPUINFO
 from edgeai_repro.measure.latency.threads import usable_cores
@@ -60,9 +60,9 @@ class Network:
 class Deployed(Network):
     """A model of a bundle. Raises UserError also if its files are no longer those of the manifest."""
 
-    def __init__(self, bundle: Bundle, variant: Variant, *, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, variant: BundledModel, *, threads: int | None = None) -> None:
         self.bundle = bundle
-        self.variant: Variant = variant
+        self.variant: BundledModel = variant
         self.sha256 = bundle.sha256(variant)
         self.check_unchanged()
         super().__init__(bundle.path(variant), bundle.manifest.input, threads=threads)

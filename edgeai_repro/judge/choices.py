@@ -152,7 +152,8 @@ def _by_accuracy(
         margins += [flip_margin(claim, [replace(one, reported=None)], "contradicted", name) for one in others]
         text = f"{text}, but the accuracy is lost at all of these"
         return replace(judged, reason=text, margin=smallest_margin(margins))
-    if "weights" not in claim.needs:  # otherwise the claim itself is about accuracy
+    # A condition, such as a way to count, changes no network; a claim that needs weights is itself about accuracy.
+    if name in claim.settings and "weights" not in claim.needs:
         scale = f"at full scale{_at_reduced_scale(check)}" if check else "here"
         text = f"{text}; the accuracy at that choice is not shown {scale}"
     at = next(outcomes[value] for value in holding if outcomes[value].row == judged.row)

@@ -9,11 +9,36 @@ from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement, Setting
 
+SMALLER_UNIT = {"G": "M", "M": "k"}  # each a thousandth
+MOST_DECIMALS = 6
 
-def format_number(value: float, unit: str) -> str:
-    """Return a number with at most two decimals and its unit; a number that would be rounded to 0 keeps a digit."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
+
+def format_number(value: float, unit: str, edges: Sequence[float] = ()) -> str:
+    """Return a number and its unit, with at most two decimals, or as many as tell it from the `edges` of its band.
+
+    If the band lies below 1, the number is written in the next smaller unit. A number that would be rounded to 0
+    keeps a digit.
+    """
+    finite = [edge for edge in edges if math.isfinite(edge)]
+    if finite and max(map(abs, finite)) < 1 and unit in SMALLER_UNIT:
+        unit, value, finite = SMALLER_UNIT[unit], 1000 * value, [1000 * edge for edge in finite]
+    decimals = max([2, *map(_decimals, finite)])
+    while decimals < MOST_DECIMALS and any(_rounds_to(edge, value, decimals) for edge in finite):
+        decimals += 1
+    text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
     return f"{f'{value + 0.0:.1g}' if text in ('0', '-0') else text} {unit}".rstrip()
+
+
+def _decimals(edge: float) -> int:
+    """Return the number of decimals of the edge of a band."""
+    return len(f"{edge:.{MOST_DECIMALS}f}".rstrip("0").partition(".")[2])
+
+
+def _rounds_to(edge: float, value: float, decimals: int) -> bool:
+    """Return whether a value looks like an edge of its band, although it is not."""
+    return round(value, MOST_DECIMALS) != round(edge, MOST_DECIMALS) and round(value, decimals) == round(
+        edge, decimals
+    )
 
 
 def unit_of(claim: Claim) -> str:
@@ -21,17 +46,23 @@ def unit_of(claim: Claim) -> str:
     return METRICS[claim.metric].unit
 
 
-def difference_unit(claim: Claim) -> str:
-    """Return the unit of a difference of two values: percentages differ by points."""
-    return "points" if unit_of(claim) == "%" else unit_of(claim)
+def format_value(claim: Claim, interval: Interval) -> str:
+    """Return a value of a claim with its interval and unit."""
+    return format_interval(interval, unit_of(claim), claim.edges)
 
 
-def format_interval(interval: Interval, unit: str) -> str:
+def format_difference(claim: Claim, difference: float) -> str:
+    """Return a difference of two values of a claim, with its unit: percentages differ by points."""
+    return format_number(difference, "points" if unit_of(claim) == "%" else unit_of(claim), claim.edges)
+
+
+def format_interval(interval: Interval, unit: str, edges: Sequence[float] = ()) -> str:
     """Return a value, followed by the ends of its interval in brackets if the interval has a width."""
-    value = format_number(interval.value, unit)
+    value = format_number(interval.value, unit, edges)
     if interval.low == interval.high:
         return value
-    return f"{value} [{format_number(interval.low, '')}, {format_number(interval.high, '')}]"
+    low, high = (format_number(end, unit, edges).partition(" ")[0] for end in (interval.low, interval.high))
+    return f"{value} [{low}, {high}]"
 
 
 def format_band(claim: Claim) -> str:
@@ -41,15 +72,19 @@ def format_band(claim: Claim) -> str:
 
 def format_edges(low: float, high: float, unit: str = "", *, symbols: bool = False) -> str:
     """Return the edges of a band; an infinite edge is left out. `symbols` writes ≤ and ≥ instead of words."""
+    edges = (low, high)
     if math.isinf(low):
-        return f"{'≤' if symbols else 'at most'} {format_number(high, unit)}"
+        return f"{'≤' if symbols else 'at most'} {format_number(high, unit, edges)}"
     if math.isinf(high):
-        return f"{'≥' if symbols else 'at least'} {format_number(low, unit)}"
-    return f"{format_number(low, '')} … {format_number(high, unit)}"
+        return f"{'≥' if symbols else 'at least'} {format_number(low, unit, edges)}"
+    last = format_number(high, unit, edges)
+    return f"{format_number(low, unit, edges).partition(' ')[0]} … {last}"
 
 
 def format_range(values: Sequence[Setting]) -> str:
-    """Return the first and the last of several values."""
+    """Return the first and the last of several numbers, or every one of several words."""
+    if any(isinstance(value, str) for value in values):
+        return ", ".join(map(str, values))
     return " … ".join(dict.fromkeys(str(value) for value in (values[0], values[-1])))
 
 
@@ -69,7 +104,7 @@ def describe_row(row: Measurement) -> str:
 
 def value_with_model(claim: Claim, row: Measurement) -> str:
     """Return the value of a row that decides, and in parentheses the model that it is of."""
-    return f"{format_interval(row.actual or row.reported, unit_of(claim))} ({describe_row(row)})"
+    return f"{format_value(claim, row.actual or row.reported)} ({describe_row(row)})"
 
 
 def value_with_budget(claim: Claim, row: Measurement) -> str:
@@ -79,4 +114,4 @@ def value_with_budget(claim: Claim, row: Measurement) -> str:
         if name in row.notes:
             number = row.notes[name]
             details.append(f"{number} {name if number != 1 else name.removesuffix('s')}")
-    return f"{format_interval(row.reported, unit_of(claim))} ({', '.join(details)})"
+    return f"{format_value(claim, row.reported)} ({', '.join(details)})"

@@ -7,7 +7,7 @@ from typing import Literal
 
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Frozen
-from edgeai_repro.judge.formatting import difference_unit, format_number
+from edgeai_repro.judge.formatting import format_difference
 from edgeai_repro.judge.rows import DECIDED, Outcome, Standing, VerdictName
 
 
@@ -35,7 +35,7 @@ def flip_margin(
     if verdict == "artefact":  # it flips when the last reported value that fits leaves the band
         flips.append(max((one for one in reported if one.location == "inside"), key=_amount))
     first = min(flips, key=_amount)
-    by = format_number(first.margin, difference_unit(claim))
+    by = format_difference(claim, first.margin)
     at = f" ({choice} {first.row.value_of(choice)})" if choice else ""
     if verdict == "contradicted":
         return FlipMargin(of="band", amount=first.margin, text=f"the band widens by {by}{at}")

@@ -7,11 +7,9 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import MISSED, Measurement
 from edgeai_repro.judge.formatting import (
     describe_row,
-    difference_unit,
     format_band,
-    format_interval,
-    format_number,
-    unit_of,
+    format_difference,
+    format_value,
     value_with_model,
 )
 from edgeai_repro.judge.rows import Outcome, VerdictName, ends_of, interval_of, is_lower_bound
@@ -24,8 +22,8 @@ def reason(claim: Claim, outcome: Outcome, verdict: VerdictName) -> str:
         case "reproduced":
             return f"{value} lies in the band, {band}{_counter_is_wrong(claim, outcome)}"
         case "artefact":
-            actual = format_interval(interval_of(row), unit_of(claim))
-            reported = f"{format_interval(row.reported, unit_of(claim))} ({describe_row(row)})"
+            actual = format_value(claim, interval_of(row))
+            reported = f"{format_value(claim, row.reported)} ({describe_row(row)})"
             return f"{_counter(claim)} {reported}; actually {actual}"
         case "contradicted":
             return f"{value} lies {_distance(claim, row)} the band, {band}{_counter_is_wrong(claim, outcome)}"
@@ -49,7 +47,7 @@ def _why_open(claim: Claim, outcome: Outcome) -> str:
     edge = f"straddles an edge of the band, {format_band(claim)}; measure more"
     if outcome.deciding.location == "outside" and outcome.reported is not None:
         row = outcome.reported.row
-        return f"reported {format_interval(row.reported, unit_of(claim))} ({describe_row(row)}) {edge}"
+        return f"reported {format_value(claim, row.reported)} ({describe_row(row)}) {edge}"
     return f"{value_with_model(claim, outcome.row)} {edge}"
 
 
@@ -57,7 +55,7 @@ def _distance(claim: Claim, row: Measurement) -> str:
     """Return how far a row lies outside of the band, and on which side."""
     value = interval_of(row).value
     edge = claim.nearest_edge(value)
-    distance = format_number(abs(value - edge), difference_unit(claim))
+    distance = format_difference(claim, abs(value - edge))
     return f"{distance} {'under' if value < edge else 'over'}"
 
 
@@ -70,9 +68,9 @@ def _counter_is_wrong(claim: Claim, outcome: Outcome) -> str:
     if not difference:
         return ""
     model = "" if row is outcome.row else f" ({describe_row(row)})"
-    by = format_number(abs(difference), difference_unit(claim))
+    by = format_difference(claim, abs(difference))
     missed = f": {row.notes[MISSED]}" if MISSED in row.notes else ""
-    value = format_interval(row.reported, unit_of(claim))
+    value = format_value(claim, row.reported)
     return f"; {_counter(claim)} {value}{model}, {by} too {'much' if difference > 0 else 'little'}{missed}"
 
 

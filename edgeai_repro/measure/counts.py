@@ -1,26 +1,24 @@
 """Parameters and MACs, counted twice: as common tools report them, and as they actually are.
 
-The tools are `parameters()` and thop. Both miss weights that quantization has packed. The actual counter knows each
-kind of layer that multiplies weights by activations. It observes how often the model uses each weight when it runs,
-and unpacks packed weights.
+The tools are `parameters()` and thop. Both miss weights that quantization has packed, and thop misses all
+layers that it doesn't know. The actual counter observes the operators that run, and unpacks packed weights.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import math
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch import nn
 
-from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
-
-Kind = Literal["conv", "linear", "attention", "other"]
+from edgeai_repro.measure.counting.run import Inputs, example_inputs, run_counted, runnable_clone
+from edgeai_repro.measure.counting.stored_values import BYTE, StoredValue, count_nonzero, stored_values
+from edgeai_repro.measure.counting.work import Kind as Kind
+from edgeai_repro.measure.counting.work import Run, Work
 
 
 @dataclass(frozen=True)
@@ -36,10 +34,13 @@ class Counts:
     """The values that a model actually stores, and its computation for one image.
 
     `parameters` are all learned values, packed or not, each counted once even if several layers share it.
-    `nonzero_parameters` are those whose stored value, dequantized, is not 0. `macs` are multiply-accumulates of
-    weights with activations (including padding, excluding biases) and, in attention, of activations with each
-    other; `nonzero_macs` excludes those of weights that are 0. `bit_operations` are MACs × bits of a weight × bits
-    of an activation: 32 × 32 in fp32, 8 × 8 in dynamically quantized layers.
+    `nonzero_parameters` are those whose stored value, dequantized, is not 0. `stored_bytes` are the bytes of all
+    that is stored: parameters with the bits that they really have, their scales, and saved buffers. `macs` are
+    multiply-accumulates of weights with activations (including padding, excluding biases) and of activations with
+    each other, as in attention, which are `activation_macs`; `nonzero_macs` excludes those of weights that are 0.
+    `bit_operations` are MACs × bits of one operand × bits of the other, as the operator receives them: 32 × 32 in
+    fp32, 8 × 8 in dynamically quantized layers. `uncounted` are the operators without a rule: if there is one, all
+    work is a lower bound.
     """
 
     parameters: int = 0
@@ -47,43 +48,61 @@ class Counts:
     macs: int = 0
     nonzero_macs: int = 0
     bit_operations: int = 0
+    activation_macs: int = 0
+    stored_bytes: int = 0
+    uncounted: tuple[str, ...] = ()
 
     def __add__(self, other: Counts) -> Counts:
-        """Return the sum of each quantity."""
-        return Counts(
-            self.parameters + other.parameters,
-            self.nonzero_parameters + other.nonzero_parameters,
-            self.macs + other.macs,
-            self.nonzero_macs + other.nonzero_macs,
-            self.bit_operations + other.bit_operations,
-        )
+        """Return the sum of each quantity, and the operators without a rule of both."""
+        sums = {
+            field.name: getattr(self, field.name) + getattr(other, field.name)
+            for field in fields(self)
+            if field.name != "uncounted"
+        }
+        return Counts(**sums, uncounted=tuple(sorted({*self.uncounted, *other.uncounted})))
 
 
-def count(model: nn.Module, resolution: int = 32) -> tuple[Reported, Counts]:
-    """Return the reported and the actual counts for an RGB image of `resolution` × `resolution` pixels."""
-    clone, image = clone_sharing_tensors(model), _image(model, resolution)
-    return _reported(clone, image), sum(_by_kind(clone, image).values(), Counts())
+def count(model: nn.Module, resolution: int = 32, *, inputs: Inputs | None = None) -> tuple[Reported, Counts]:
+    """Return the reported and the actual counts for an image, or for `inputs`.
+
+    The image is RGB, `resolution` × `resolution` pixels, in the type and on the device of the model; a model that
+    convolves videos gets one of 16 frames. `inputs` are the arguments of a model that takes something else. Raises
+    UserError if the model does not run on them.
+    """
+    clone, inputs = runnable_clone(model), inputs or example_inputs(model, resolution)
+    actual = _sum(_by_kind(clone, inputs))  # before thop leaves its buffers in the clone
+    return _reported(clone, inputs), actual
 
 
-def reported(model: nn.Module, resolution: int = 32) -> Reported:
-    """Return the counts of common tools for an RGB image of `resolution` × `resolution` pixels."""
-    return _reported(clone_sharing_tensors(model), _image(model, resolution))
+def reported(model: nn.Module, resolution: int = 32, *, inputs: Inputs | None = None) -> Reported:
+    """Return the counts of common tools. The arguments are those of `count`; whatever thop raises is raised."""
+    return _reported(runnable_clone(model), inputs or example_inputs(model, resolution))
 
 
-def actual(model: nn.Module, resolution: int = 32) -> Counts:
-    """Return the actual counts for an RGB image of `resolution` × `resolution` pixels."""
-    return sum(by_kind(model, resolution).values(), Counts())
+def actual(model: nn.Module, resolution: int = 32, *, inputs: Inputs | None = None) -> Counts:
+    """Return the actual counts. The arguments and errors are those of `count`."""
+    return _sum(by_kind(model, resolution, inputs=inputs))
 
 
-def by_kind(model: nn.Module, resolution: int = 32) -> dict[Kind, Counts]:
-    """Return the actual counts by kind of layer; norms, layer scale and all other parameters are "other"."""
-    return _by_kind(clone_sharing_tensors(model), _image(model, resolution))
+def by_kind(model: nn.Module, resolution: int = 32, *, inputs: Inputs | None = None) -> dict[Kind, Counts]:
+    """Return the actual counts by kind. The arguments and errors are those of `count`.
+
+    "conv" are convolutions, "linear" all other products with weights, "attention" products of activations with each
+    other; a parameter has the kind of the products that it is used in. All other parameters are "other".
+    """
+    return _by_kind(runnable_clone(model), inputs or example_inputs(model, resolution))
+
+
+def by_operator(model: nn.Module, resolution: int = 32, *, inputs: Inputs | None = None) -> list[Work]:
+    """Return the work of each operator that multiplies. The arguments and errors are those of `count`."""
+    clone = runnable_clone(model)
+    run = run_counted(clone, inputs or example_inputs(model, resolution), stored_values(clone))
+    return list(run.work.values())
 
 
 def stored(model: nn.Module) -> Counts:
-    """Return the parameters that a model stores, and those that are not 0, without running it; the work is 0."""
-    values = [values for values in _stored(clone_sharing_tensors(model)) if not values.counted_before]
-    return Counts(sum(value.size for value in values), sum(value.nonzero for value in values))
+    """Return the parameters that a model stores, those that are not 0, and their bytes, without running it."""
+    return _sum(_parameters(stored_values(runnable_clone(model)), Run()))
 
 
 def linear_share(model: nn.Module) -> float:
@@ -96,7 +115,7 @@ def linear_share(model: nn.Module) -> float:
     return sum(inside.values()) / sum(parameter.numel() for parameter in model.parameters())
 
 
-def _reported(clone: nn.Module, image: Tensor) -> Reported:
+def _reported(clone: nn.Module, inputs: Inputs) -> Reported:
     """Count with the tools. Changes `clone`: thop leaves its buffers total_ops and total_params in it."""
     with warnings.catch_warnings():
         # thop 0.1.1 imports distutils, which Python 3.12 dropped (setuptools brings it back).
@@ -105,133 +124,56 @@ def _reported(clone: nn.Module, image: Tensor) -> Reported:
         import thop
 
     parameters = sum(parameter.numel() for parameter in clone.parameters())
-    macs, _ = thop.profile(clone, (image,), verbose=False)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints, even if it isn't verbose
+        macs, _ = thop.profile(clone, inputs, verbose=False)
     return Reported(parameters, int(macs))
 
 
-def _by_kind(clone: nn.Module, image: Tensor) -> dict[Kind, Counts]:
-    """Count by kind of layer. Changes `clone`: its mode, and hooks on its layers."""
-    clone.eval()
-    stored = list(_stored(clone))
-    sizes = {(id(values.owner), values.name): values for values in stored}
-    counts: dict[Kind, Counts] = {"conv": Counts(), "linear": Counts(), "attention": Counts(), "other": Counts()}
-    for values in stored:
-        if not values.counted_before:
-            counts[_kind(values.owner)] += Counts(values.size, values.nonzero)
-    for use in _uses(clone, image):
-        bits = 8 * 8 if isinstance(use.owner, DynamicLinear) else 32 * 32
-        size, nonzero = 1, 1
-        if use.weight:
-            size, nonzero = sizes[id(use.owner), use.weight].size, sizes[id(use.owner), use.weight].nonzero
-        macs = use.times * size
-        counts[_kind(use.owner)] += Counts(0, 0, macs, use.times * nonzero, macs * bits)
+def _by_kind(clone: nn.Module, inputs: Inputs) -> dict[Kind, Counts]:
+    values = stored_values(clone)
+    run = run_counted(clone, inputs, values)
+    counts = _parameters(values, run)
+    for work in run.work.values():
+        counts[work.kind] += Counts(
+            macs=work.macs,
+            nonzero_macs=work.nonzero_macs,
+            bit_operations=work.bit_operations,
+            activation_macs=work.activation_macs,
+        )
+    counts["other"] += Counts(uncounted=tuple(sorted(run.uncounted)))
     return counts
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """A parameter of a layer, packed or not; `counted_before` if it was yielded for an earlier layer too."""
-
-    owner: nn.Module
-    name: str
-    size: int
-    nonzero: int
-    counted_before: bool
-
-
-def _stored(model: nn.Module) -> Iterator[_Stored]:
-    nonzeros: dict[int, int] = {}
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            counted_before = id(parameter) in nonzeros
-            if not counted_before:
-                nonzeros[id(parameter)] = _count_nonzero(parameter.detach())
-            yield _Stored(module, name, parameter.numel(), nonzeros[id(parameter)], counted_before)
-        if isinstance(module, DynamicLinear):
-            weight_and_bias = module._weight_bias()  # type: ignore[no-untyped-call]  # slow, because it unpacks
-            for name, tensor in zip(("weight", "bias"), weight_and_bias, strict=True):
-                if tensor is not None:
-                    yield _Stored(module, name, tensor.numel(), _count_nonzero(tensor.detach()), False)
+def _parameters(values: Sequence[StoredValue], run: Run) -> dict[Kind, Counts]:
+    """Return the stored values by kind. A saved buffer is a parameter if a product uses it as a weight."""
+    counts: dict[Kind, Counts] = {"conv": Counts(), "linear": Counts(), "attention": Counts(), "other": Counts()}
+    of_module = {id(value.owner): kind for value, kind in run.kinds.items() if value.is_saved}
+    with_buffers = {id(value.owner) for value in run.weights if not value.is_parameter}
+    for value in values:
+        size, nonzero = (value.size, value.nonzero) if value.is_parameter else (0, 0)
+        if value in run.weights and value.is_saved:
+            size, nonzero = max((size, nonzero), run.weights[value])
+        elif value.name == "bias" and not value.is_parameter and id(value.owner) in with_buffers:
+            size, nonzero = value.size, sum(count_nonzero(tensor) for tensor in value.tensors)
+        kind = run.kinds.get(value) or of_module.get(id(value.owner)) or _kind(value.owner)
+        bits = value.bits if size or value.role == "buffer" else 0
+        counts[kind] += Counts(size, nonzero, stored_bytes=math.ceil(bits / BYTE))
+    return counts
 
 
-def _count_nonzero(tensor: Tensor) -> int:
-    """Count the values that are not 0. A quantized value is 0 if it equals its zero point; on meta none is 0."""
-    if tensor.is_meta:
-        return tensor.numel()
-    if not tensor.is_quantized:
-        return int(torch.count_nonzero(tensor))
-    per_tensor = tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric)
-    zero = tensor.q_zero_point() if per_tensor else tensor.q_per_channel_zero_points().unsqueeze(1)
-    return int(np.count_nonzero(tensor.int_repr().numpy() != np.asarray(zero)))
-
-
-@dataclass(frozen=True)
-class _Use:
-    """One call of a layer: each element of its `weight` is multiplied `times` times.
-
-    If `weight` is None, `times` is the number of MACs itself.
-    """
-
-    owner: nn.Module
-    weight: str | None
-    times: int
-
-
-def _uses(model: nn.Module, image: Tensor) -> list[_Use]:
-    """Run the model on an image; return each use of a weight, in the order of execution."""
-    uses: list[_Use] = []
-    for module in model.modules():
-        for layer, rule in RULES.items():
-            if isinstance(module, layer):
-                module.register_forward_hook(lambda *call, rule=rule: uses.extend(rule(*call)))
-                break
-    with torch.inference_mode():
-        model(image)
-    return uses
-
-
-def _image(model: nn.Module, resolution: int) -> Tensor:
-    """Return a random image on the device of the model: meta, or the CPU, which quantized layers need."""
-    on_meta = any(parameter.is_meta for parameter in model.parameters())
-    return random_images(1, resolution).to("meta") if on_meta else random_images(1, resolution)
-
-
-def _conv(layer: _ConvNd, inputs: tuple[Tensor, ...], output: Tensor) -> Iterator[_Use]:
-    yield _Use(layer, "weight", output.numel() // layer.out_channels)
-
-
-def _transposed_conv(layer: _ConvTransposeNd, inputs: tuple[Tensor, ...], output: Tensor) -> Iterator[_Use]:
-    yield _Use(layer, "weight", inputs[0].numel() // layer.in_channels)
-
-
-def _linear(layer: nn.Linear | DynamicLinear, inputs: tuple[Tensor, ...], output: Tensor) -> Iterator[_Use]:
-    yield _Use(layer, "weight", output.numel() // layer.out_features)
-
-
-def _self_attention(layer: nn.MultiheadAttention, inputs: tuple[Tensor, ...], output: Any) -> Iterator[_Use]:
-    query, key = inputs[:2]
-    if query.shape != key.shape or layer.in_proj_weight is None:
-        raise NotImplementedError("only self-attention is counted, with one width for queries, keys and values")
-    tokens = query.numel() // layer.embed_dim
-    sequence = query.shape[1] if layer.batch_first and query.ndim == 3 else query.shape[0]
-    yield _Use(layer, "in_proj_weight", tokens)
-    yield _Use(layer, None, 2 * tokens * sequence * layer.embed_dim)  # queries by keys, and the result by values
-    yield _Use(layer.out_proj, "weight", tokens)  # its forward is not called
-
-
-RULES: dict[type[nn.Module], Callable[..., Iterator[_Use]]] = {
-    _ConvTransposeNd: _transposed_conv,  # before its base class _ConvNd
-    _ConvNd: _conv,
-    nn.Linear: _linear,
-    DynamicLinear: _linear,
-    nn.MultiheadAttention: _self_attention,
-}
-KINDS: dict[Kind, tuple[type[nn.Module], ...]] = {
-    "conv": (_ConvNd,),
-    "linear": (nn.Linear, DynamicLinear),
-    "attention": (nn.MultiheadAttention,),
+KINDS: dict[type[nn.Module], Kind] = {  # of layers that did not run
+    nn.modules.conv._ConvNd: "conv",
+    nn.Linear: "linear",
+    nn.MultiheadAttention: "linear",
+    nn.RNNBase: "linear",
+    nn.RNNCellBase: "linear",
+    nn.Bilinear: "linear",
 }
 
 
 def _kind(layer: nn.Module) -> Kind:
-    return next((kind for kind, types in KINDS.items() if isinstance(layer, types)), "other")
+    return next((kind for type_, kind in KINDS.items() if isinstance(layer, type_)), "other")
+
+
+def _sum(counts: Mapping[Kind, Counts]) -> Counts:
+    return sum(counts.values(), Counts())

@@ -138,8 +138,13 @@ def clone_sharing_tensors(model: M) -> M:
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(parameter.detach(), parameter.requires_grad)
     for module in model.modules():
-        packed = [value for value in vars(module).values() if isinstance(value, torch.ScriptObject)]
-        memo.update({id(value): value for value in packed})
+        for value in vars(module).values():
+            if isinstance(value, torch.ScriptObject):
+                memo[id(value)] = value
+            elif isinstance(
+                value, Tensor
+            ):  # for example a pruned weight, which deepcopy refuses: it has a gradient
+                memo[id(value)] = value.detach()
     return copy.deepcopy(model, memo)
 
 

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def with_weights(build: Callable[[], Network], seed: int | None) -> Network:
+    """Return the network of `build` in eval mode, with the weights that `draw_weights` draws under `seed`."""
+    with torch.device("meta"):  # not filled with torch's own random weights first
+        model = build()
+    model.to_empty(device="cpu")
+    draw_weights(model, seed)
+    return model.eval()
 
 
 def draw_weights(model: nn.Module, seed: int | None) -> None:

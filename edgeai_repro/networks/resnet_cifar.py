@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeai_repro.errors import UserError
-from edgeai_repro.networks.initial import draw_weights
+from edgeai_repro.networks.initial import with_weights
 
 STAGES = (16, 32, 64)  # channels of the three stages
 DEPTHS = {"resnet20": 20, "resnet32": 32, "resnet44": 44, "resnet56": 56, "resnet110": 110}
@@ -126,8 +125,4 @@ def resnet_cifar(
             f"'hidden_widths' must be {len(unpruned)} positive numbers, one per block (got {list(widths)}); "
             "give each block its own"
         )
-    with torch.device("meta"):
-        model = ResNetCifar(widths, classes)
-    model.to_empty(device="cpu")
-    draw_weights(model, seed)
-    return model.eval()
+    return with_weights(lambda: ResNetCifar(widths, classes), seed)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from edgeai_repro.errors import UserError
-from edgeai_repro.networks.initial import draw_weights
+from edgeai_repro.networks.initial import with_weights
 from edgeai_repro.networks.specs import POOL, VGG16
 
 CLASSIFIER_WIDTH = 512
@@ -80,8 +79,4 @@ def vgg_cifar(channels: Sequence[int | str] = VGG16, *, classes: int = 10, seed:
             f"'channels' must hold at most 5 {POOL!r} and not end with one (got {list(channels)}); "
             "the average pooling at the end is built in"
         )
-    with torch.device("meta"):
-        model = VggCifar(channels, classes)
-    model.to_empty(device="cpu")
-    draw_weights(model, seed)
-    return model.eval()
+    return with_weights(lambda: VggCifar(channels, classes), seed)

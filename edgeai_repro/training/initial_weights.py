@@ -15,6 +15,7 @@ from torchvision.models import get_model_weights
 from edgeai_repro.compress.filter_pruning import Ranking, kept_counts, prune_filters, resized
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.training_record import RESULT, load_record
+from edgeai_repro.files import read_verified
 from edgeai_repro.networks import cifar, convnext
 from edgeai_repro.networks.resnet_cifar import ResNetCifar
 from edgeai_repro.networks.vgg_cifar import VggCifar
@@ -91,17 +92,10 @@ def _checked(state: dict[str, Tensor], model: nn.Module, recipe: Recipe) -> dict
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """Return a safetensors `state_dict` and its sha256, which a record next to the file must confirm."""
+    recorded = path.parent / RESULT
+    expected = load_record(recorded).weights_sha256 if recorded.is_file() else None
+    content = read_verified(path, expected, "fetch it again")
     try:
-        content = path.read_bytes()  # read once: the bytes that are hashed are those that are loaded
-        digest, state = hashlib.sha256(content).hexdigest(), load(content)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{str(path)!r} must be a safetensors file ({error}); fetch it again") from None
-    manifest = path.parent / RESULT
-    if manifest.is_file():
-        expected = load_record(manifest).weights_sha256
-        if expected != digest:
-            raise UserError(
-                f"{str(path)!r} must have its manifest's sha256 {expected[:12]}… (got {digest[:12]}…); "
-                "fetch it again"
-            )
-    return state, digest
+        return load(content), hashlib.sha256(content).hexdigest()
+    except SafetensorError as error:
+        raise UserError(f"{path}: must be a safetensors file (got {error}); fetch it again") from None

@@ -77,10 +77,10 @@ class TrainedModels:
 
 def recorded_evaluation(run: TrainedRun, technique: str, settings: Settings) -> NDArray[np.bool_] | None:
     """Return the recorded correctness of a run, None if its record has no such evaluation."""
-    for evaluation in run.record.evaluations:
-        if (evaluation.technique, evaluation.settings) == (technique, settings):
-            return evaluation.bits()
-    return None
+    try:
+        return run.record.evaluation(technique, **settings).bits()
+    except KeyError:
+        return None
 
 
 def recorded_runs(folder: Path) -> list[ComparableRuns]:

@@ -245,12 +245,12 @@ def test_attention_is_counted_with_its_products_of_activations() -> None:
     products = 2 * (2 * 17 * 17 * 16)  # in two blocks: queries by keys, and the result by values
     # FlopCounterMode counts these products in torch 2.15, but not in 2.10.
     assert actual(net).macs - flop_counter_macs(net, 32) in (0, products)
-    assert kinds["attention"].macs == 2 * (17 * 3 * 16 * 16) + products
+    assert kinds["attention"].macs == kinds["attention"].activation_macs == products
     assert actual(net).parameters == sum(parameter.numel() for parameter in net.parameters())
 
 
-def test_cross_attention_is_refused() -> None:
-    """If queries and keys differ in number, the counter raises instead of guessing."""
+def test_cross_attention_is_counted() -> None:
+    """The queries are one row of the image, keys and values all eight."""
 
     class Cross(nn.Module):
         """A layer with fewer queries than keys."""
@@ -264,8 +264,9 @@ def test_cross_attention_is_refused() -> None:
             rows = images[0, 0]
             return self.attention(rows[:1], rows, rows)[0]
 
-    with pytest.raises(NotImplementedError, match="only self-attention"):
-        actual(Cross(), 8)
+    counts = actual(Cross(), 8)
+    assert counts.activation_macs == 2 * 8 * 8
+    assert counts.macs == counts.activation_macs + (2 * 1 + 2 * 8) * 8 * 8
 
 
 def test_alexnet_computes_in_convolutions_and_stores_in_linear_layers() -> None:

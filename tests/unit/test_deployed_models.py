@@ -197,7 +197,7 @@ class TestContenders:
         assert "unset" in obstacle.remedy
 
     @pytest.mark.parametrize("variant", bundle.TECHNIQUE_OF_VARIANT)
-    def test_eager_model_returns_logits_of_one_image(self, loaded: Bundle, variant: bundle.Variant) -> None:
+    def test_eager_model_returns_logits_of_one_image(self, loaded: Bundle, variant: bundle.BundledModel) -> None:
         """There are as many as the bundle's models have classes."""
         logits = eager_runner(loaded, variant)()
 

@@ -212,10 +212,10 @@ class TestRefusedWeights:
         self._assert_refused(data, run, r"sha256 .* \(got .*; fetch it again")
 
     def test_truncated_file_is_refused(self, data: Path, run: Path) -> None:
-        """It is no safetensors file any more."""
+        """The sha256 is not that of the record."""
         (run / WEIGHTS).write_bytes((run / WEIGHTS).read_bytes()[:-10])
 
-        self._assert_refused(data, run, r"must be a safetensors file .*; fetch it again")
+        self._assert_refused(data, run, r"sha256 .* \(got .*; fetch it again")
 
     def test_missing_file_is_refused(self, data: Path, run: Path) -> None:
         """The record alone is not evaluated."""

@@ -15,7 +15,7 @@ from PIL import Image
 from edgeai_repro.data.transforms import normalise
 from edgeai_repro.devices.fingerprint import architecture
 from edgeai_repro.edge import bundle, runtime
-from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, InputSpec, Variant
+from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel, InputSpec
 from edgeai_repro.edge.model_source import read_source
 from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network, prepare, read_image
 from edgeai_repro.errors import UserError
@@ -65,7 +65,7 @@ class TestInt8:
         np.testing.assert_array_equal(sums, np.full((1, 16), DEPTH * 255 * 127))
 
     @pytest.mark.parametrize("variant", ["int8", "pruned-int8"])
-    def test_logits_are_those_of_the_reference_implementation(self, loaded: Bundle, variant: Variant) -> None:
+    def test_logits_are_those_of_the_reference_implementation(self, loaded: Bundle, variant: BundledModel) -> None:
         """ONNX's own implementation in numpy gives the same logits on most images.
 
         On the others one activation is rounded to the next step of int8, which moves a logit by a part of int8's
@@ -84,7 +84,7 @@ class TestInt8:
     @pytest.mark.skipif(not SATURATES, reason="only kernels for x86 without VNNI saturate")
     @pytest.mark.parametrize("variant", ["int8", "pruned-int8"])
     def test_saturating_kernels_are_refused(
-        self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch, variant: Variant
+        self, loaded: Bundle, monkeypatch: pytest.MonkeyPatch, variant: BundledModel
     ) -> None:
         """Outputs of kernels that saturate are not the manifest's."""
         monkeypatch.setattr(runtime, "has_vnni", lambda: True)
@@ -127,7 +127,7 @@ class TestOutputs:
         np.testing.assert_allclose(Deployed(loaded, "fp32", threads=1).predict(IMAGES), expected, atol=1e-5)
 
     @pytest.mark.parametrize("variant", TECHNIQUE_OF_VARIANT)
-    def test_each_model_gives_the_manifests_outputs(self, loaded: Bundle, variant: Variant) -> None:
+    def test_each_model_gives_the_manifests_outputs(self, loaded: Bundle, variant: BundledModel) -> None:
         """On the machine that wrote the bundle they are equal to rounding."""
         assert Deployed(loaded, variant, threads=1).check_outputs() <= 1e-6
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.networks.fast_cpu import small_maps
 from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -45,9 +44,9 @@ def test_what_is_replaced_is_put_back() -> None:
     conv = nn.Conv2d(256, 256, 3, padding=1, bias=False)
 
     with fast_small_maps(conv):
-        assert type(conv) is small_maps._FastConv
+        assert "forward" in vars(conv)
 
-    assert type(conv) is nn.Conv2d
+    assert "forward" not in vars(conv)
 
 
 @pytest.mark.parametrize(
@@ -63,4 +62,4 @@ def test_what_is_replaced_is_put_back() -> None:
 def test_other_layers_are_left(conv: nn.Conv2d) -> None:
     """Only what was measured to be faster is replaced."""
     with fast_small_maps(conv):
-        assert type(conv) is nn.Conv2d
+        assert "forward" not in vars(conv)

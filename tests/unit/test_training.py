@@ -284,7 +284,7 @@ def test_weights_that_belie_their_record_are_refused(tmp_path: Path) -> None:
     content[-1] ^= 1
     weights.write_bytes(content)
 
-    with pytest.raises(UserError, match="must have its manifest's sha256"):
+    with pytest.raises(UserError, match="must have the sha256"):
         Trainer(replace(BASE, init=str(weights)), tmp_path, tmp_path / "next")
 
 

@@ -1,4 +1,4 @@
-"""Faster CPU kernels for ConvNeXt's layers, used for the time of a `with` block."""
+"""Faster CPU kernels for the layers of ConvNeXt and VGG, used for the time of a `with` block."""
 
 from __future__ import annotations
 

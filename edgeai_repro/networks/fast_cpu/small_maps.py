@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
+
+from edgeai_repro.networks.fast_cpu import replaced_forward
 
 SIDE = 8  # pixels; on larger maps oneDNN's gradient of the weights is the faster one
 CHANNELS = 256  # with fewer, matrix products are too small to gain
@@ -27,13 +30,8 @@ KERNEL = 3
 def fast_small_maps(model: nn.Module) -> Iterator[None]:
     """Run the 3 × 3 convolutions of `model` the fast way inside the block, and restore the model afterwards."""
     chosen = [module for module in model.modules() if type(module) is nn.Conv2d and _is_plain(module)]
-    for module in chosen:
-        module.__class__ = _FastConv
-    try:
+    with replaced_forward({module: partial(_forward, module) for module in chosen}):
         yield
-    finally:
-        for module in chosen:
-            module.__class__ = nn.Conv2d
 
 
 def _is_plain(conv: nn.Conv2d) -> bool:
@@ -42,16 +40,14 @@ def _is_plain(conv: nn.Conv2d) -> bool:
     return conv.kernel_size == (KERNEL, KERNEL) and ones and wide and conv.bias is None
 
 
-class _FastConv(nn.Conv2d):
-    def forward(self, input: Tensor) -> Tensor:
-        in_fp32 = input.dtype == torch.float32 and not torch.is_autocast_enabled(input.device.type)
-        if not (
-            in_fp32 and input.device.type == "cpu" and torch.is_grad_enabled() and max(input.shape[2:]) <= SIDE
-        ):
-            return super().forward(input)
-        if tuple(input.shape[2:]) == (DENSE_SIDE, DENSE_SIDE):
-            return cast(Tensor, _AllPairs.apply(input, self.weight))
-        return cast(Tensor, _NineProducts.apply(input, self.weight))
+def _forward(conv: nn.Conv2d, images: Tensor) -> Tensor:
+    device = images.device.type
+    in_fp32 = images.dtype == torch.float32 and not torch.is_autocast_enabled(device)
+    if not (in_fp32 and device == "cpu" and torch.is_grad_enabled() and max(images.shape[2:]) <= SIDE):
+        return functional.conv2d(images, conv.weight, padding=1)
+    if tuple(images.shape[2:]) == (DENSE_SIDE, DENSE_SIDE):
+        return cast(Tensor, _AllPairs.apply(images, conv.weight))
+    return cast(Tensor, _NineProducts.apply(images, conv.weight))
 
 
 class _NineProducts(torch.autograd.Function):
