@@ -2,5 +2,7 @@
 
 import edgeai_repro.compress.techniques
 import edgeai_repro.edge.metrics
+import edgeai_repro.measure.counted_metrics
 import edgeai_repro.measure.metrics
+import edgeai_repro.measure.technique_metrics
 import edgeai_repro.training.metrics  # noqa: F401

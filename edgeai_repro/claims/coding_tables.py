@@ -35,10 +35,22 @@ class LayerRow(Frozen):
     huffman: Percent
 
 
+class Total(Frozen):
+    """The printed size of a whole network in percent of fp32, before and after Huffman coding."""
+
+    quantized: Percent
+    huffman: Percent
+
+    def size_ratio(self, stage: Stage) -> float:
+        """Return how many times smaller than fp32 the network is by this row."""
+        return 100 / (self.quantized if stage == "quantized" else self.huffman)
+
+
 class CodingTable(Frozen):
-    """A paper's table of a network, its rows in the order of the layers."""
+    """A paper's table of a network, its rows in the order of the layers, and its row of totals."""
 
     layers: list[LayerRow] = Field(min_length=1)
+    total: Total
 
     @property
     def weights(self) -> int:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from edgeai_repro.claims.implications import spec_problems
 from edgeai_repro.claims.networks import conditions_of, definition_problems, network_problems, with_all_networks
-from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, VALUES
 from edgeai_repro.claims.schema import SCHEMA_VERSION, Claim, Paper
 from edgeai_repro.claims.user_code import register_conftests
 from edgeai_repro.claims.uses import use_problems
@@ -148,6 +148,12 @@ def _metric_problems(claim: Claim, paper: Paper) -> Iterator[str]:
         if name not in known:
             takes = f"it takes {_listed(known)}"
             yield f"'conditions.{name}' must be a condition of {metric.name!r} ({takes}); remove it"
+    for name, values in claim.conditions.items():
+        allowed = VALUES.get(name, values)
+        for value in values:
+            if value not in allowed:
+                known_values = " or ".join(map(str, allowed))
+                yield f"'conditions.{name}' must be {known_values} (got {value!r}); correct it"
     for name in metric.conditions:
         if name not in claim.conditions and name not in claim.settings:
             yield f"'conditions.{name}' is missing: {metric.name!r} needs it; add it"

@@ -112,8 +112,11 @@ class Claim(Frozen):
                 )
             if unswept := [model for model in self.models if model not in self.choice.swept_on]:
                 yield f"'choice.swept_on' must name all of 'models' (got no {', '.join(unswept)}); add it"
-        if self.expect.verdict == "attainable" and self.choice is None:
-            yield "'expect.verdict' must not be 'attainable' for a claim without 'choice'; choose another verdict"
+        if self.expect.verdict == "attainable" and self.choice is None and not self.digits_may_be_cut:
+            yield (
+                "'expect.verdict' must not be 'attainable' for a claim without 'choice' whose digits can't be cut; "
+                "choose another verdict"
+            )
 
     @property
     def networks(self) -> list[str]:
@@ -146,6 +149,16 @@ class Claim(Frozen):
     def edges(self) -> tuple[float, float]:
         """The ends of the band around the paper's value."""
         return self.band.edges(self.value)
+
+    @property
+    def digits_may_be_cut(self) -> bool:
+        """Whether the paper may have cut its digits where the band takes them for rounded."""
+        both_sides = self.band.side == "both" and self.band.digits == "rounded"
+        return both_sides and self.band.is_half_a_digit(self.printed, self.value)
+
+    def with_cut_digits(self) -> Claim:
+        """Return the claim with the band that cut digits allow."""
+        return self.model_copy(update={"band": self.band.model_copy(update={"digits": "cut"})})
 
     def locate(self, low: float, high: float) -> Literal["inside", "outside", "straddles"]:
         """Return whether [low, high] lies inside the closed band, outside of it, or across an edge."""

@@ -24,6 +24,8 @@ def reason(claim: Claim, outcome: Outcome, verdict: VerdictName) -> str:
         case "artefact":
             actual = format_value(claim, interval_of(row))
             reported = f"{format_value(claim, row.reported)} ({describe_row(row)})"
+            if claim.without is not None:
+                return f"the whole change gives {reported}; the part from {claim.without} on gives {actual}"
             return f"{_counter(claim)} {reported}; actually {actual}"
         case "contradicted":
             return f"{value} lies {_distance(claim, row)} the band, {band}{_counter_is_wrong(claim, outcome)}"
@@ -75,5 +77,6 @@ def _counter_is_wrong(claim: Claim, outcome: Outcome) -> str:
 
 
 def _counter(claim: Claim) -> str:
-    counter = METRICS[claim.metric].counter
+    convention = claim.conditions.get("convention", ["counter"])[0]
+    counter = METRICS[claim.metric].counter if convention == "counter" else f"the paper's own count ({convention})"
     return f"{counter} reports" if counter else "common counters report"

@@ -131,7 +131,8 @@ def missing_rows(claim: Claim, rows: Sequence[Measurement], at: Setting | None =
                 continue
             variant = {name: value for name, value in given.items() if len(claim.values_of(name)) > 1}
             if not any(_covers(row, variant) for row in measured):
-                details = " and ".join(f"{name} {value}" for name, value in variant.items())
+                varied = {name: value for name, value in variant.items() if len(claim.values_of(name)) > 1}
+                details = " and ".join(f"{name} {value}" for name, value in (varied or variant).items())
                 missing.append(f"{model} with {details}")
     return missing
 

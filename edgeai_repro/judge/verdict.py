@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.errors import Requirement
@@ -52,7 +53,7 @@ def judge(claim: Claim, measured: Measured, check: AccuracyCheck | None = None) 
     counting = [row for row in measured.rows if row.scale == "full" and row.model in claim.models]
     if not counting:
         return _blocked(claim, _why_no_row_counts(claim, measured.rows), measured.rows)
-    judged = _judge_counting(claim, counting, check)
+    judged = _judge_digits(claim, counting, check)
     return Verdict(
         claim=claim,
         verdict=judged.verdict,
@@ -63,6 +64,26 @@ def judge(claim: Claim, measured: Measured, check: AccuracyCheck | None = None) 
         flip_margin=judged.margin,
         choices=judged.choices,
         requirement=_requirement(claim, measured.rows) if judged.verdict == "not_testable" else None,
+    )
+
+
+def _judge_digits(claim: Claim, rows: Sequence[Measurement], check: AccuracyCheck | None) -> Judged:
+    """Judge a claim by its rounded digits. If it fails, and holds if the paper cut its digits, it is attainable.
+
+    A paper doesn't say which it did, so this is a choice that every claim leaves open.
+    """
+    rounded = _judge_counting(claim, rows, check)
+    if rounded.verdict not in ("artefact", "contradicted") or not claim.digits_may_be_cut:
+        return rounded
+    cut = _judge_counting(claim.with_cut_digits(), rows, check)
+    if cut.verdict not in ("reproduced", "attainable"):
+        return rounded
+    return replace(
+        cut,
+        verdict="attainable",
+        reason=f"{cut.reason}; only if the printed digits are cut, not rounded",
+        margin=FlipMargin(of="choice", amount=1.0, text="digits are rounded instead of cut"),
+        choices=cut.choices or Choices(name="digits", tried=("rounded", "cut"), holding=("cut",)),
     )
 
 

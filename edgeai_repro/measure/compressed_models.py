@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, MetricGroup
@@ -13,9 +13,10 @@ from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subject, as_arguments
+from edgeai_repro.networks.specs import ResNetCifar
 
 if TYPE_CHECKING:
-    from edgeai_repro.measure.counts import Counts, Kind
+    from edgeai_repro.measure.counts import Counts, Kind, Reported
     from edgeai_repro.networks.resolve import Network
 
 
@@ -93,12 +94,35 @@ class ClaimNetworks:
         with self._naming(model):
             return self.profiles.on_meta(self.subject(model, conditions))
 
+    def built(self, model: str, conditions: Settings | None = None) -> Network:
+        """Return an uncompressed network with random weights. It is built for each call."""
+        with self._naming(model):
+            return self.profiles.built(self.subject(model, conditions))
+
     def by_kind(self, model: str, conditions: Settings | None = None) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""
         from edgeai_repro.measure import counts
 
         network, subject = self.on_meta(model, conditions), self.subject(model, conditions)
         return counts.by_kind(network.model, subject.resolution or 0, **as_arguments(network.inputs))
+
+    def by_convention(self, model: str, conditions: Settings) -> tuple[Reported, Reported] | None:
+        """Return what a paper's own way to count gives for `against` and the model, None for a common counter."""
+        convention, claim = str(conditions.get("convention", "counter")), self.case.claim
+        if convention == "counter":
+            return None
+        from edgeai_repro.measure.conventions import CONVENTIONS
+
+        if claim.against is None:
+            raise UserError(
+                f"{self.case.id}: 'against' is missing: convention {convention!r} counts from it; add it"
+            )
+        subject = self.subject(model, conditions)
+        if isinstance(subject.spec, ResNetCifar):
+            subject = replace(subject, spec=subject.spec.model_copy(update={"cut": "all"}))
+        dense = self.on_meta(claim.against, conditions).model
+        cut = self.profiles.on_meta(subject).model
+        return CONVENTIONS[convention](dense, cut, subject.resolution or 0, conditions)
 
     def subject(self, model: str, conditions: Settings | None = None) -> Subject:
         """Return the network that a name stands for under some conditions."""
@@ -111,11 +135,11 @@ class ClaimNetworks:
             spec, None if classes is None else int(classes), None if resolution is None else int(resolution)
         )
 
-    def conditions(self, model: str, conditions: Settings) -> Settings:
-        """Return the conditions under which a network is measured: those given, or the network's own."""
-        subject = self.subject(model, conditions)
-        own = {"classes": subject.classes, "resolution": subject.resolution}
-        return {**conditions, **{name: value for name, value in own.items() if name in conditions and value}}
+    def own_conditions(self, model: str, conditions: Settings) -> Settings:
+        """Return the classes and the resolution of a network that has its own, instead of the claim's, as words."""
+        spec = self.case.paper.network(model, conditions)
+        own = {"resolution": spec.resolution, "classes": spec.classes}
+        return {name: str(value) for name, value in own.items() if value and value != conditions.get(name, value)}
 
     @contextmanager
     def _naming(self, model: str) -> Iterator[None]:

@@ -11,35 +11,51 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Setting, Settings, percent_saved
 from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
 from edgeai_repro.measure.network_profiles import Profile
+from edgeai_repro.measure.quantities import (
+    BYTES,
+    MAC_CONDITIONS,
+    MACS,
+    PARAMETER_CONDITIONS,
+    PARAMETERS,
+    reductions,
+)
 
 MEGA = 1e6
-Quantity = Callable[[Profile], float]
-Pair = tuple[Quantity, Quantity | None]
-# What common counters report, and the actual quantity if the two can differ.
-PARAMETERS: Pair = (lambda profile: profile.reported.parameters, lambda profile: profile.actual.parameters)
-MACS: Pair = (lambda profile: profile.reported.macs, lambda profile: profile.actual.macs)
-BYTES: Pair = (lambda profile: profile.state_dict_bytes, None)
 metric = partial(registry.metric, group=COMPRESSED)
 
 
 @metric("size_reduction", unit="%", better="higher", compares="sometimes")
 def size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Bytes saved in the file of the state_dict, compared with the uncompressed model."""
-    return _reductions(networks, claim, model, BYTES)
+    return reductions(networks, claim, model, BYTES)
 
 
 @metric(
-    "params_reduction", unit="%", better="higher", counter="parameters()", compares="sometimes", has_actual=True
+    "params_reduction",
+    unit="%",
+    better="higher",
+    counter="parameters()",
+    has_actual=True,
+    compares="sometimes",
+    optional=PARAMETER_CONDITIONS,
 )
 def params_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters saved: reported by parameters(), actual by the weights that are stored."""
-    return _reductions(networks, claim, model, PARAMETERS)
+    return reductions(networks, claim, model, PARAMETERS)
 
 
-@metric("macs_reduction", unit="%", better="higher", counter="thop", compares="sometimes", has_actual=True)
+@metric(
+    "macs_reduction",
+    unit="%",
+    better="higher",
+    counter="thop",
+    has_actual=True,
+    compares="sometimes",
+    optional=MAC_CONDITIONS,
+)
 def macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
-    return _reductions(networks, claim, model, MACS)
+    return reductions(networks, claim, model, MACS)
 
 
 @metric("executed_macs_reduction", unit="%", better="higher", counter="thop", has_actual=True)
@@ -75,7 +91,7 @@ def compression_trend(networks: ClaimNetworks, claim: Claim, model: str) -> Iter
     grid = [settings for settings, _ in claim.variants_for(model)]
     profiles = [networks.profile(model, claim.technique, settings) for settings in grid]
     sparsities = [float(settings["sparsity"]) for settings in grid]
-    quantities: dict[str, tuple[str, Quantity]] = {
+    quantities: dict[str, tuple[str, Callable[[Profile], float]]] = {
         "non-zero parameters": ("M", lambda profile: profile.actual.nonzero_parameters),
         "deflated bytes": ("MB", lambda profile: float(profile.deflated_bytes or 0)),
         "dense bytes": ("MB", lambda profile: profile.state_dict_bytes),
@@ -110,42 +126,6 @@ def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Mea
         yield _row(claim, model, 100 * share, notes={"share": name})
 
 
-@metric("params", unit="M", better="lower", counter="parameters()", is_count=True, has_actual=True)
-def params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Millions of parameters: reported by parameters(), actual by the weights that are stored."""
-    return _amounts(networks, claim, model, PARAMETERS, 1e6)
-
-
-@metric("macs", unit="G", better="lower", counter="thop", is_count=True, has_actual=True)
-def macs(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Billions of multiply-accumulates for one image: reported by thop, actual by the products computed."""
-    return _amounts(networks, claim, model, MACS, 1e9)
-
-
-@metric("params_ratio", unit="×", better="higher", counter="parameters()", has_actual=True, compares="always")
-def params_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """How many times as many parameters `against` has: reported by parameters(), actual by the weights stored."""
-    return _ratios(networks, claim, model, PARAMETERS)
-
-
-@metric("params_share", unit="%", better="lower", counter="parameters()", has_actual=True, compares="always")
-def params_share(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Parameters in percent of those of `against`: reported by parameters(), actual by the weights stored."""
-    return _ratios(networks, claim, model, PARAMETERS, percent=True)
-
-
-@metric("macs_ratio", unit="×", better="higher", counter="thop", has_actual=True, compares="always")
-def macs_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """How many times as many multiply-accumulates `against` has: by thop, actual by the products."""
-    return _ratios(networks, claim, model, MACS)
-
-
-@metric("size_ratio", unit="×", better="higher", compares="always")
-def size_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """How many times as many bytes the file of the state_dict of `against` has."""
-    return _ratios(networks, claim, model, BYTES)
-
-
 @metric("linear_share_params", unit="points", better="lower", techniques=["dynamic_quantization"])
 def linear_share_params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Distance between the reported drop in parameters and the share of parameters in nn.Linear."""
@@ -168,7 +148,7 @@ def _linear_savings(networks: ClaimNetworks, claim: Claim, model: str) -> dict[s
 
     dense, quantized = networks.profile(model), networks.profile(model, claim.technique)
 
-    def saved(quantity: Quantity) -> float:
+    def saved(quantity: Callable[[Profile], float]) -> float:
         return 100 * (1 - quantity(quantized) / quantity(dense))
 
     return {
@@ -183,61 +163,6 @@ def _distance(claim: Claim, model: str, savings: dict[str, float], distance: flo
     notes: dict[str, Setting] = {name: round(value, 2) for name, value in savings.items()}
     # Beyond nine digits, two quotients of the same counts differ.
     return _row(claim, model, round(distance, 9), notes=notes)
-
-
-def _reductions(networks: ClaimNetworks, claim: Claim, model: str, quantity: Pair) -> Iterator[Measurement]:
-    """Yield the percentages saved, compared with `against`, or with the uncompressed model."""
-    return _comparisons(networks, claim, model, quantity, percent_saved)
-
-
-def _ratios(
-    networks: ClaimNetworks, claim: Claim, model: str, quantity: Pair, *, percent: bool = False
-) -> Iterator[Measurement]:
-    """Yield the quantity of `against` as a multiple of the model's, or the model's in percent of it."""
-    return _comparisons(
-        networks, claim, model, quantity, lambda other, own: 100 * own / other if percent else other / own
-    )
-
-
-def _comparisons(
-    networks: ClaimNetworks,
-    claim: Claim,
-    model: str,
-    quantity: Pair,
-    compare: Callable[[float, float], float],
-) -> Iterator[Measurement]:
-    reported, actual = quantity
-    for settings, conditions in claim.variants_for(model):
-        other = networks.profile(claim.against or model, conditions=conditions)
-        own = networks.profile(model, claim.technique, settings, conditions)
-        yield _row(
-            claim,
-            model,
-            compare(reported(other), reported(own)),
-            None if actual is None else compare(actual(other), actual(own)),
-            settings=settings,
-            conditions=networks.conditions(model, conditions),
-            notes=own.notes,
-            seconds=own.seconds,
-        )
-
-
-def _amounts(
-    networks: ClaimNetworks, claim: Claim, model: str, quantity: Pair, unit: float
-) -> Iterator[Measurement]:
-    reported, actual = quantity
-    for settings, conditions in claim.variants_for(model):
-        profile = networks.profile(model, claim.technique, settings, conditions)
-        yield _row(
-            claim,
-            model,
-            reported(profile) / unit,
-            None if actual is None else actual(profile) / unit,
-            settings=settings,
-            conditions=networks.conditions(model, conditions),
-            notes=profile.notes,
-            seconds=profile.seconds,
-        )
 
 
 def _row(

@@ -33,7 +33,8 @@ class Profile:
     """The numbers of one network: what common tools report, and what is actually stored and computed.
 
     `state_dict_bytes` is the size of the saved file. `seconds` is the time that compressing and measuring took.
-    `notes` are the technique's about the network.
+    `notes` are the technique's about the network, `value_bytes` the bytes of its tensors without the file's
+    container.
     """
 
     reported: Reported
@@ -42,6 +43,22 @@ class Profile:
     deflated_bytes: int | None
     seconds: float
     notes: Settings
+    parts: Parts
+    value_bytes: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a network that some papers don't count.
+
+    `biases` are those of layers that multiply, with their bytes, `batchnorm` the two vectors of each BatchNorm, and
+    `linear_macs` the products of Linear layers.
+    """
+
+    biases: int
+    bias_bytes: int
+    batchnorm: int
+    linear_macs: int
 
 
 @dataclass(frozen=True)
@@ -90,6 +107,10 @@ class NetworkProfiles:
             self._on_meta[subject.key] = self._build(subject, "meta")
         return self._on_meta[subject.key]
 
+    def built(self, subject: Subject) -> Network:
+        """Return an uncompressed network with random weights, for what a profile does not hold."""
+        return self._build(subject, "cpu")
+
     def _profile_all(self, subject: Subject, plan: Plan) -> None:
         """Profile a network in every way of a plan, and of the claims that will be measured.
 
@@ -135,7 +156,10 @@ class NetworkProfiles:
 
         start = time.perf_counter() if start is None else start
         with self._timed("count"):
-            reported, actual = counts.count(network, subject.resolution or 0, **as_arguments(inputs))
+            arguments = as_arguments(inputs)
+            reported = counts.reported(network, subject.resolution or 0, **arguments)
+            kinds = counts.by_kind(network, subject.resolution or 0, **arguments)
+            actual = sum(kinds.values(), counts.Counts())
         with self._timed("save"):
             stored = size.state_dict_bytes(network)
         with self._timed("deflate"):
@@ -143,7 +167,9 @@ class NetworkProfiles:
             deflated = size.deflated_bytes(network) if wanted else None
         notes = notes_on(network, technique)
         seconds = time.perf_counter() - start
-        profile = Profile(reported, actual, stored, deflated, seconds, notes)
+        parts = _parts(network, kinds["linear"].macs)
+        values = size.value_bytes(network)
+        profile = Profile(reported, actual, stored, deflated, seconds, notes, parts, values)
         self._profiles[Variant.of(subject.key, technique, settings)] = profile
 
     @contextmanager
@@ -151,6 +177,20 @@ class NetworkProfiles:
         start = time.perf_counter()
         yield
         self.seconds[step] += time.perf_counter() - start
+
+
+def _parts(network: nn.Module, linear_macs: int) -> Parts:
+    from torch import nn
+
+    norms, biases, batchnorm = (nn.LayerNorm, nn.GroupNorm), [], 0
+    for module in network.modules():
+        own = dict(module.named_parameters(recurse=False))
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            batchnorm += sum(parameter.numel() for parameter in own.values())
+        elif not isinstance(module, norms):
+            biases += [parameter for name, parameter in own.items() if name.endswith("bias")]
+    numbers = sum(bias.numel() for bias in biases)
+    return Parts(numbers, sum(bias.nbytes for bias in biases), batchnorm, linear_macs)
 
 
 def as_arguments(inputs: tuple[Any, ...] | None) -> dict[str, Any]:

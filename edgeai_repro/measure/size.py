@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +37,11 @@ def state_dict_bytes(model: nn.Module) -> int:
     return counter.bytes
 
 
+def value_bytes(model: nn.Module) -> int:
+    """Return the bytes of the tensors of the state_dict, without the archive around them."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in stored_tensors(model))
+
+
 def deflated_bytes(model: nn.Module) -> int:
     """Return the bytes of the state_dict's tensors after deflate, compressed in pieces of 1 MiB.
 
@@ -44,6 +51,20 @@ def deflated_bytes(model: nn.Module) -> int:
     """
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # zlib releases the GIL
         return sum(pool.map(_deflated, _chunks(model)))
+
+
+def tensor_bytes(model: nn.Module) -> int:
+    """Return the bytes of the state_dict's tensors, without a container, as a raw file of them would have."""
+    return sum(len(chunk) for chunk in _chunks(model))
+
+
+def zipped_bytes(model: nn.Module) -> int:
+    """Return the size of a zip file with the state_dict's tensors in one deflated entry, at the default level."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("weights", "w") as entry:
+        for chunk in _chunks(model):
+            entry.write(chunk.data)
+    return len(buffer.getvalue())
 
 
 def _with_untouched_memory(model: nn.Module) -> dict[str, Tensor]:

@@ -37,3 +37,19 @@ def draw_weights(model: nn.Module, seed: int | None) -> None:
             module.weight.detach().normal_(0.0, math.sqrt(gain / inputs), generator=generator)
             if module.bias is not None:
                 module.bias.detach().zero_()
+
+
+def draw_norms(model: nn.Module, seed: int = 0) -> None:
+    """Fill the weights, biases and statistics of all BatchNorm layers at random under `seed`, in place.
+
+    A fresh BatchNorm is the identity in eval mode, so that a comparison of outputs would not see an error in it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            for tensor in (module.weight.detach(), module.running_var):
+                tensor.uniform_(0.5, 1.5, generator=generator)
+            for tensor in (module.bias.detach(), module.running_mean):
+                tensor.uniform_(-0.5, 0.5, generator=generator)

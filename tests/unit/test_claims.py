@@ -224,7 +224,7 @@ def _refusal(folder: Path, document: object) -> list[str]:
         ),
         (
             {"conditions": {**AT_32, "threads": 1}},
-            ": 'conditions.threads' must be a condition of 'params_reduction' (it takes resolution, classes)",
+            ": 'conditions.threads' must be a condition of 'params_reduction' (it takes biases, ",
         ),
         (
             {"conditions": {"classes": 10}},

@@ -14,6 +14,7 @@ from edgeai_repro.claims.recipe_files import read_plan
 from edgeai_repro.compress.filter_pruning import Prunable, prune_filters, sites
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks import cifar
+from edgeai_repro.networks.initial import draw_norms
 
 FOLDER = Path(__file__).parents[2] / "claims" / "training"
 # Parameters and MACs of the paper's networks by closed forms, from the fact sheet; not from this code.
@@ -30,11 +31,7 @@ UNPRUNED = {"vgg16_cifar": 14_987_722, "resnet56": 853_018, "resnet110": 1_727_9
 def _network(name: str, seed: int = 0) -> Prunable:
     """Return a network whose BatchNorm layers differ from the identity, as after a training."""
     model = cifar.build(name, seed=seed)
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            for tensor, low in ((module.weight.data, 0.5), (module.running_var, 0.5), (module.bias.data, -0.5)):
-                tensor.uniform_(low, low + 1, generator=generator)
+    draw_norms(model, seed)
     return model
 
 
