@@ -25,7 +25,8 @@ from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks import resolve
 from edgeai_repro.networks.specs import reference
 from edgeai_repro.session import Session
-from tests.support.closed_forms import Closed, closed_form
+from tests.support.closed_form import Closed
+from tests.support.closed_forms import closed_form
 from tests.support.factories import paper_entry
 from tests.support.second_judge import Rules, second_opinion
 
