@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help claims lint test bundle bench
+.PHONY: help claims lint test bundle bench sweep
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -41,6 +41,10 @@ ifneq ($(EDGEAI_DATA),)
 	$(BIN)/python -m tests.benchmarks.training_speed
 	$(BIN)/python -m tests.benchmarks.cifar_training_speed
 endif
+
+sweep: export OMP_WAIT_POLICY ?= passive
+sweep: $(READY) ## count every network of torchvision and timm, compare with torch's counter, write docs/counters.md
+	$(BIN)/python -m tests.benchmarks.count_sweep $(ARGS)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'

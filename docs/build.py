@@ -22,6 +22,7 @@ from edgeai_repro.networks.variants import display_name
 from edgeai_repro.report import document, front_page, text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 from edgeai_repro.report.figures import claims as figures
+from edgeai_repro.report.figures.counters import by_counter
 from edgeai_repro.report.figures.style import Plot
 
 ROOT = Path(__file__).parents[1]
@@ -229,6 +230,24 @@ def ratios(paper: PaperEntry) -> Lines:
     yield from _table(("claim", "model", "times faster", "A/A control", "verdict"), rows)
 
 
+def counters(paper: PaperEntry) -> Lines:
+    """Yield what each counter reports: the MACs that quantization removes, and those of a transformer."""
+    reported: dict[str, dict[str, str]] = {}
+    actual: dict[str, str] = {}
+    for claim in paper.claims:
+        for row in claim.rows:
+            name = str(row.conditions["counter"])
+            reported.setdefault(name, {})[claim.metric] = format_interval(row.reported, claim.unit)
+            actual[claim.metric] = format_interval(row.actual, claim.unit) if row.actual else "–"
+    yield from _table(
+        ("counter", "removed from ConvNeXt-Small", "MACs of ViT-B/16"),
+        (
+            (name, values.get("macs_reduction", "–"), values.get("macs", "–"))
+            for name, values in {**reported, "**actual**": actual}.items()
+        ),
+    )
+
+
 PAPER_TABLES: dict[str, Callable[[PaperEntry], Lines]] = {
     "byline": byline,
     "verdicts": verdicts,
@@ -238,11 +257,13 @@ PAPER_TABLES: dict[str, Callable[[PaperEntry], Lines]] = {
     "targets": targets,
     "reduced": reduced,
     "ratios": ratios,
+    "counters": counters,
 }
 DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
     "overview": figures.overview,
     "counted": figures.counted,
     "sweeps": figures.sweeps,
+    "counters": by_counter,
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-Requirement = Literal["data", "weights", "edge", "torch", "models"]
+Requirement = Literal["data", "weights", "edge", "torch", "models", "counters"]
 Location = tuple[int | str, ...]  # the keys and indices that lead to a value of a document
 LONGEST = 80  # characters of a wrong value that a message repeats
 
@@ -23,7 +23,7 @@ class UserError(Exception):
 
 
 class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
-    """Something that a claim needs is missing: data, weights, an edge device, torch, or a model.
+    """Something that a claim needs is missing: data, weights, an edge device, torch, a model, or a counter.
 
     `remedy` says in one sentence what is missing and how to supply it.
     """

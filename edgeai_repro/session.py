@@ -1,16 +1,18 @@
-"""One run of the claims: read, measure, judge, collect."""
+"""One run of the claims: read, measure, judge, and make a document of the results."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
 from edgeai_repro.claims.implications import check
 from edgeai_repro.claims.load import load_claims
-from edgeai_repro.claims.registry import Source, SourceName, measured_on
+from edgeai_repro.claims.registry import Source, SourceName, is_timed, measured_on
 from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Need
 from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices
@@ -20,16 +22,18 @@ from edgeai_repro.edge.deployed_models import DeployedModels, Timer
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
+from edgeai_repro.evidence.measurement import Environment
 from edgeai_repro.evidence.store import EVIDENCE
 from edgeai_repro.files import check_writable
 from edgeai_repro.judge.choices import AccuracyCheck
-from edgeai_repro.judge.verdict import Verdict, error_verdict, judge
+from edgeai_repro.judge.verdict import Verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.latency.interleaved import time_interleaved
 from edgeai_repro.networks.specs import reference, unknown
 from edgeai_repro.report import document, files
 from edgeai_repro.report.device_results import load_results
-from edgeai_repro.report.document import Document, ImplicationEntry, paper_entry
+from edgeai_repro.report.document import Document, ImplicationEntry, claim_entry
+from edgeai_repro.report.results import Result, Results
 from edgeai_repro.training.trained_models import TrainedModels
 
 NEEDS: tuple[str, ...] = get_args(Need)
@@ -81,35 +85,33 @@ class Options:
         )
 
 
-@dataclass
-class Results:
-    """The results so far, by the ids of their cases; `errors` are claims whose measurement failed."""
-
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    errors: dict[str, Verdict] = field(default_factory=dict)
-    implications: dict[str, ImplicationEntry] = field(default_factory=dict)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing was judged yet."""
-        return not (self.verdicts or self.errors or self.implications)
-
-
 class Session:
-    """The claims of a folder, the sources that measure them, and the results so far.
+    """The claims of a folder, and the sources that measure them.
 
     `sources` are those that `measured_on` names; `deployed` measures the bundle that the user gave, None without
-    one. `timer` times deployed models. Raises UserError for mistakes in the claims files, for evidence that was
-    changed, and if EDGEAI_DEVICE names no known device.
+    one. `timer` times deployed models. If several processes judge the claims, `shared` is the folder in which they
+    exchange what they measure, and `alone` waits until no other of them runs. Raises UserError for mistakes in the
+    claims files, for evidence that was changed, and if EDGEAI_DEVICE names no known device.
     """
 
-    def __init__(self, folder: Path, options: Options | None = None, *, timer: Timer = time_interleaved) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: Options | None = None,
+        *,
+        timer: Timer = time_interleaved,
+        shared: Path | None = None,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self.options = options or Options()
         self.papers = load_claims(folder)
         named = {name for case in self.cases for name in case.claim.networks}
         elsewhere = [name for name in self.options.models or () if name not in named and unknown(reference(name))]
         _check_names("--claims-models", elsewhere, named)
-        self.results = Results()
+        self.alone = alone
+        self._shared = shared
+        self._verdicts: dict[str, Verdict] = {}
+        self._environments: dict[bool, Environment] = {}
         self._timer = timer
         self._devices = load_devices(folder, missing_ok=True)
         self._named_device = named_device(self._devices)
@@ -119,7 +121,7 @@ class Session:
         trained.check()
         bundle = self.options.bundle
         self.deployed = None if bundle is None else self._deploy(bundle)
-        self._compressed = CompressedModels(models=self.options.models)
+        self._compressed = self._compress([])
         self.sources: dict[SourceName, Source] = {
             "compressed": self._compressed,
             "trained": trained,
@@ -139,15 +141,16 @@ class Session:
     def plan(self, cases: Iterable[ClaimCase]) -> None:
         """Announce the claims that will be judged, so that each network is built only once."""
         counted = [case for case in cases if measured_on(case.claim) == "compressed"]
-        self._compressed = CompressedModels(counted, models=self.options.models)
+        self._compressed = self._compress(counted)
         self.sources["compressed"] = self._compressed
 
     def judge(self, case: ClaimCase) -> Verdict:
-        """Measure and judge a claim, once per run."""
-        if case.id not in self.results.verdicts:
-            measured = self.sources[measured_on(case.claim)].measure(case)
-            self.results.verdicts[case.id] = judge(case.claim, measured, self._accuracy_check(case))
-        return self.results.verdicts[case.id]
+        """Measure and judge a claim, once per process."""
+        if case.id not in self._verdicts:
+            with self.alone() if is_timed(case.claim) else nullcontext():
+                measured = self.sources[measured_on(case.claim)].measure(case)
+            self._verdicts[case.id] = judge(case.claim, measured, self._accuracy_check(case))
+        return self._verdicts[case.id]
 
     def _accuracy_check(self, case: ClaimCase) -> AccuracyCheck | None:
         """Return the rows that decide whether the values of a claim's choice maintain the accuracy."""
@@ -169,13 +172,24 @@ class Session:
         """Check an implication by the numbers of its paper and the known devices."""
         claims = {claim.id: claim for claim in case.paper.claims}
         finding = check(case.spec, claims, list(self._devices.values()))
-        entry = ImplicationEntry(id=case.spec.id, holds=finding.holds, text=finding.text)
-        self.results.implications[case.id] = entry
-        return entry
+        return ImplicationEntry(id=case.spec.id, holds=finding.holds, text=finding.text)
 
-    def record_error(self, case: ClaimCase, reason: str) -> None:
-        """Record that the measurement of a claim failed."""
-        self.results.errors[case.id] = error_verdict(case.claim, reason)
+    def result(self, case: ClaimCase | ImplicationCase, judged: Verdict | ImplicationEntry) -> Result:
+        """Return a verdict, or what an implication came to, with this process's environment and its seconds so far.
+
+        The seconds are returned once: the next result starts from 0.
+        """
+        seconds = dict(self._compressed.seconds)
+        self._compressed.seconds.clear()
+        entry = claim_entry(judged) if isinstance(judged, Verdict) else judged
+        return Result(case=case.id, entry=entry, environment=self._environment(), seconds=seconds)
+
+    def _environment(self) -> Environment:
+        """Return the environment, described once without and once with torch: it takes 50 ms."""
+        loaded = "torch" in sys.modules
+        if loaded not in self._environments:
+            self._environments[loaded] = environment.describe()
+        return self._environments[loaded]
 
     def failure_reason(self, verdict: Verdict) -> str | None:
         """Return why a verdict fails the run, None if it doesn't: drift, or a missing requirement."""
@@ -190,29 +204,19 @@ class Session:
             return f"{verdict.claim.id!r} must be testable with {option}: {verdict.reason}"
         return None
 
-    def write(self) -> list[Path]:
-        """Write the results to the files that the options name, and return these. Raises UserError."""
-        written = []
+    def write(self, results: Results) -> None:
+        """Write the results to the files that the options name. Raises UserError."""
         if self.options.json_path is not None:
-            document.write(self.document(), self.options.json_path)
-            written.append(self.options.json_path)
+            document.write(self.document(results), self.options.json_path)
         if self.options.report_folder is not None:
-            written += files.write(self.document(), self.options.report_folder)
-        return written
+            files.write(self.document(results), self.options.report_folder)
 
-    def document(self) -> Document:
-        """Return the results so far as one document."""
-        entries = []
-        verdicts = {**self.results.errors, **self.results.verdicts}
-        for paper in self.papers:
-            judged = [verdicts[case.id] for case in paper.cases if case.id in verdicts]
-            cases = [ImplicationCase(paper, spec) for spec in paper.implications]
-            checked = [self.results.implications[case.id] for case in cases if case.id in self.results.implications]
-            if judged or checked:
-                devices = list(self._devices.values())
-                entries.append(paper_entry(paper, judged, checked, devices, self._device_results))
-        seconds = dict(self._compressed.seconds)
-        return Document(environment=environment.describe(), papers=entries, seconds=seconds)
+    def document(self, results: Results) -> Document:
+        """Return the results as one document, in the order of the claims files."""
+        return results.document(self.papers, list(self._devices.values()), self._device_results)
+
+    def _compress(self, cases: Sequence[ClaimCase]) -> CompressedModels:
+        return CompressedModels(cases, models=self.options.models, shared=self._shared)
 
     def _deploy(self, bundle: Bundle) -> DeployedModels:
         claims = [case.claim for case in self.cases if measured_on(case.claim) == "deployed"]

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgeai_repro.audit.counters import counted_by_others
 from edgeai_repro.audit.latency import Call, time_models
 from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress.techniques import Variant, apply, notes_on
-from edgeai_repro.errors import one_line
+from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
@@ -43,6 +44,7 @@ def audit(
     settings: Mapping[str, Sequence[Settings]] | None = None,
     latency: bool = True,
     threads: int | None = None,
+    counters: bool = False,
     on_progress: Callable[[str], object] | None = None,
 ) -> Audit:
     """Return the effect of every known technique on a model, and warnings where common counters mislead.
@@ -51,12 +53,15 @@ def audit(
     accepts, or the path of an ONNX file, which is counted but not compressed. The module is not changed.
     `resolution` is in pixels (None: the model's own, else 224); `classes` are those of a model built by name.
     `settings` replaces `SETTINGS` by technique; an empty list leaves a technique out. Without `latency` nothing is
-    timed. `threads` is the number of threads per image (None: one per usable core).
+    timed. `threads` is the number of threads per image (None: one per usable core). With `counters` other counters
+    count the uncompressed and the quantized model, too, and it is found out what each of them misses.
     `on_progress` is called after each step with its name: a technique, or "latency" once all are timed. All
     compressed models stay in memory until then. A model that can't be compressed, counted or timed has a row with
     the reason. Raises UserError if there is no such model.
     """
     if isinstance(model, str) and Path(model).suffix == ".onnx":
+        if counters:
+            raise UserError(f"'counters' need a network of torch (got {model}); leave out --counters")
         from edgeai_repro.audit.onnx_file import audit_file
 
         return audit_file(Path(model), latency=latency, threads=threads)
@@ -76,6 +81,7 @@ def audit(
         if latency:
             rows = _with_latency(rows, models, random_images(1, side))
             report("latency")
+        counted = list(counted_by_others(rows, models, side, report)) if counters else []
         shares = _parameter_shares(source.model)
         return Audit(
             model=source.name,
@@ -84,6 +90,7 @@ def audit(
             shares=shares,
             rows=rows,
             warnings=find_warnings(rows, shares),
+            counters=counted,
             environment=environment.describe(),
         )
 

@@ -59,11 +59,30 @@ class Row(Frozen):
     problem: str | None = None
 
 
+class CounterRow(Frozen):
+    """What another counter says of a model under a technique, for one image; None if it fails.
+
+    `provider` is the distribution that the counter comes from, with its version. `ratio` is its MACs divided by the
+    actual ones. `differences` say what it misses and what it counts beyond products; a share is one of the actual
+    MACs. `problem` says why it counts nothing.
+    """
+
+    counter: str
+    provider: str
+    technique: str
+    macs: NonNegativeInt | None = None
+    parameters: NonNegativeInt | None = None
+    ratio: NonNegativeFloat | None = None
+    differences: list[str] = Field(default_factory=list)
+    problem: str | None = None
+
+
 class Audit(Frozen):
     """An audited model: its source in words, its image's height in pixels, one row per technique, and warnings.
 
     The first row is the uncompressed model. `shares` are the fractions (0 to 1) of the parameters in each kind of
     layer: nn.Linear, which dynamic quantization replaces, 1 × 1 convolutions, other convolutions, and the rest.
+    `counters` are the rows of other counters, if they were asked for.
     """
 
     schema_version: Literal[2] = 2
@@ -73,6 +92,7 @@ class Audit(Frozen):
     shares: dict[str, float]
     rows: list[Row]
     warnings: list[str]
+    counters: list[CounterRow] = Field(default_factory=list)
     environment: Environment
 
     @property

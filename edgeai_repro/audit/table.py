@@ -39,6 +39,7 @@ def _parts(audit: Audit) -> Iterator[RenderableType]:
             f"ms: median and quartiles of {latencies[0].n} images with {threads} thread{'s'[: threads > 1]}; "
             f"speed-up: over the uncompressed model, with its 95 % interval; {UNRELIABLE}: too noisy"
         )
+    yield from _counters(audit)
     if audit.shares:
         shares = ", ".join(f"{kind} {share:.1%}" for kind, share in audit.shares.items())
         yield Text(f"parameters by layer: {shares}")
@@ -58,6 +59,25 @@ def _table(audit: Audit, heading: str, cells: Callable[[Row, Row], Mapping[str, 
         lines = ("\n".join(filter(None, cell)) for cell in cells(audit.uncompressed, row).values())
         table.add_row(_name(row), *lines)
     return table
+
+
+def _counters(audit: Audit) -> Iterator[RenderableType]:
+    """Yield a table of the other counters for each model that they counted."""
+    for counted in (row for row in audit.rows if any(row.technique == one.technique for one in audit.counters)):
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column(f"counters, {_name(counted)}", no_wrap=True)
+        for column in ("MACs", "of actual", "parameters"):
+            table.add_column(column, justify="right")
+        table.add_column("what differs from the actual MACs")
+        for row in audit.counters:
+            if row.technique == counted.technique:
+                numbers = (
+                    _number(row.macs),
+                    "" if row.ratio is None else f"{row.ratio:.1%}",
+                    _number(row.parameters),
+                )
+                table.add_row(f"{row.counter}\n{row.provider}", *numbers, row.problem or "\n".join(row.differences))
+        yield table
 
 
 def _stored(uncompressed: Row, row: Row) -> dict[str, Cell]:
@@ -116,9 +136,15 @@ def _count(before: int | None, after: int | None, *, compare: bool) -> Cell:
     """Return a number, and if `compare` its change against the uncompressed model in percent."""
     if after is None:
         return ABSENT, ""
-    factor, unit = next(((factor, unit) for factor, unit in UNITS if after >= factor), (1.0, ""))
     saved = saving(before, after) if compare else None
-    return format_number(after / factor, unit), "" if saved is None else f"{_sign(saved)}{abs(saved):.1f} %"
+    return _number(after), "" if saved is None else f"{_sign(saved)}{abs(saved):.1f} %"
+
+
+def _number(value: int | None) -> str:
+    if value is None:
+        return ABSENT
+    factor, unit = next(((factor, unit) for factor, unit in UNITS if value >= factor), (1.0, ""))
+    return format_number(value / factor, unit)
 
 
 def _sign(saved: float) -> str:

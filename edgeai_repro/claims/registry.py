@@ -60,7 +60,8 @@ class Metric:
     in the profiles that the metric reads, which take seconds to count. A claim must give every one of `conditions`
     and may give those of `optional`; `values` are those that a condition may have. `compares` is whether a claim
     names the other network, `against`. `techniques` are those that the metric can measure, all if it names none.
-    `over` is the setting whose values make one row, a trend. A claim may list `needs`: what must be here.
+    `over` is the setting whose values make one row, a trend. A claim may list `needs`: what must be here. `timed`
+    is true if the metric times something: no other process of the run may work meanwhile.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Metric:
     techniques: tuple[str, ...]
     over: str
     needs: tuple[str, ...]
+    timed: bool
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def metric(
     techniques: Sequence[str] = (),
     over: str = "",
     needs: Sequence[str] = (),
+    timed: bool = False,
 ) -> Callable[[Measure[S]], Measure[S]]:
     """Register a metric: a function (source, claim, model name) that yields the rows of the model.
 
@@ -150,6 +153,7 @@ def metric(
             tuple(techniques),
             over,
             (*group.needs, *needs),
+            timed,
         )
         return measure
 
@@ -194,6 +198,11 @@ def measured_on(claim: Claim) -> SourceName:
     """
     source = METRICS[claim.metric].source
     return "deployed" if source == "trained" and RUNTIME in claim.conditions else source
+
+
+def is_timed(claim: Claim) -> bool:
+    """Return whether something is timed for a claim: its metric says so, or it is measured on a deployed model."""
+    return METRICS[claim.metric].timed or measured_on(claim) == "deployed"
 
 
 def _summary(function: Callable[..., Any]) -> str:

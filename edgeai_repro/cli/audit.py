@@ -30,6 +30,9 @@ def audit(
     latency: Annotated[
         bool, typer.Option("--latency/--no-latency", help="Measure latency, or only counts and sizes.")
     ] = True,
+    counters: Annotated[
+        bool, typer.Option("--counters", help="Show what other counters report, and what each of them misses.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Show what each compression technique saves for a model.
@@ -44,9 +47,10 @@ def audit(
     from edgeai_repro.audit import table
     from edgeai_repro.audit.audit import audit as run_audit
     from edgeai_repro.audit.audit import techniques_of
+    from edgeai_repro.audit.counters import STEPS
     from edgeai_repro.report import console
 
-    steps = 1 + len(techniques_of()) + latency
+    steps = 1 + len(techniques_of()) + latency + (STEPS if counters else 0)
     with tqdm(total=steps, desc=model, leave=False, disable=None) as bar:  # None: no bar unless on a terminal
         result = run_audit(
             model,
@@ -54,6 +58,7 @@ def audit(
             classes=classes,
             latency=latency,
             threads=threads,
+            counters=counters,
             on_progress=lambda _: bar.update(),
         )
     if as_json:

@@ -66,16 +66,19 @@ def rejudge(
     Example: edgeai-repro rejudge --json=verdicts.json
     """
     from edgeai_repro.claims.registry import measured_on
-    from edgeai_repro.report import console, document, terminal
+    from edgeai_repro.report import console, terminal
+    from edgeai_repro.report.results import Results
     from edgeai_repro.session import Options, Session
 
     session = Session(folder, Options.parse(json_path=json_file, recorded_only=True))
-    verdicts = [session.judge(case) for case in session.cases if measured_on(case.claim) == "trained"]
-    results = session.document()
-    typer.echo(terminal.render(results, colour=console.coloured(), width=console.width()), nl=False)
-    if json_file is not None:
-        document.write(results, json_file)
-    failures = [reason for verdict in verdicts if (reason := session.failure_reason(verdict))]
+    verdicts = [(case, session.judge(case)) for case in session.cases if measured_on(case.claim) == "trained"]
+    results = Results()
+    for case, verdict in verdicts:
+        results.add(session.result(case, verdict))
+    text = terminal.render(session.document(results), colour=console.coloured(), width=console.width())
+    typer.echo(text, nl=False)
+    session.write(results)
+    failures = [reason for _, verdict in verdicts if (reason := session.failure_reason(verdict))]
     for failure in failures:
         typer.echo(f"edgeai-repro: {failure}", err=True)
     raise typer.Exit(DRIFT if failures else 0)

@@ -78,5 +78,6 @@ def _counter_is_wrong(claim: Claim, outcome: Outcome) -> str:
 
 def _counter(claim: Claim) -> str:
     convention = claim.conditions.get("convention", ["counter"])[0]
-    counter = METRICS[claim.metric].counter if convention == "counter" else f"the paper's own count ({convention})"
+    common = claim.conditions.get("counter", [METRICS[claim.metric].counter])[0]
+    counter = common if convention == "counter" else f"the paper's own count ({convention})"
     return f"{counter} reports" if counter else "common counters report"

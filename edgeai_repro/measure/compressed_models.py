@@ -6,12 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
+from edgeai_repro.measure.counter_counts import CounterCounts
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subject, as_arguments
 from edgeai_repro.networks.specs import ResNetCifar
 
@@ -19,17 +21,27 @@ if TYPE_CHECKING:
     from edgeai_repro.measure.counts import Counts, Kind, Reported
     from edgeai_repro.networks.resolve import Network
 
+DEFAULT_COUNTER = "thop"  # the one that papers name most often
+
 
 class CompressedModels:
     """The source of measurements that need no training.
 
     `cases` are the claims that will be measured, so that a network is compressed in all the ways that they need
-    while it is at hand. `models` restricts the run to some networks, by name.
+    while it is at hand. `models` restricts the run to some networks, by name. `shared` is a folder that all
+    processes of a run share, if there are several.
     """
 
-    def __init__(self, cases: Sequence[ClaimCase] = (), *, models: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        cases: Sequence[ClaimCase] = (),
+        *,
+        models: Sequence[str] | None = None,
+        shared: Path | None = None,
+    ) -> None:
         self._models = models
-        self._profiles = NetworkProfiles()
+        self._profiles = NetworkProfiles(shared)
+        self._counters = CounterCounts(self._profiles)
         for case in cases:
             self._add_to_plan(case)
 
@@ -40,7 +52,7 @@ class CompressedModels:
 
     def networks(self, case: ClaimCase) -> ClaimNetworks:
         """Return the networks of a claim."""
-        return ClaimNetworks(self._profiles, case)
+        return ClaimNetworks(self._profiles, self._counters, case)
 
     def measure(self, case: ClaimCase) -> Measured:
         """Return the rows of a claim, for each of its models that the run is not restricted from."""
@@ -50,7 +62,9 @@ class CompressedModels:
             return Measured(obstacle=models_left_out(claim))
         networks, function = self.networks(case), COMPRESSED.functions[claim.metric]
         try:
-            return Measured(tuple(row for model in models for row in function(networks, claim, model)))
+            in_turn = self._profiles.free_first({model: networks.subject(model) for model in models})
+            rows = {model: tuple(function(networks, claim, model)) for model in in_turn}
+            return Measured(tuple(row for model in models for row in rows[model]))
         except MissingRequirement as missing:  # a user's metric may need data, or time something
             return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
         except TooNoisyError as noise:
@@ -66,6 +80,8 @@ class CompressedModels:
             for settings, conditions in claim.variants_for(model):
                 subject = networks.subject(model, conditions)
                 self._profiles.plan(subject, claim.technique, settings, deflated=METRICS[claim.metric].deflated)
+                if counter := conditions.get("counter"):
+                    self._counters.plan(str(counter), subject, claim.technique, settings)
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,7 @@ class ClaimNetworks:
     """The networks of one claim, by the names and under the conditions that it gives them."""
 
     profiles: NetworkProfiles
+    counters: CounterCounts
     case: ClaimCase
 
     def profile(
@@ -84,10 +101,22 @@ class ClaimNetworks:
     ) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings.
 
-        Without `conditions`, the first value of each of the claim's conditions is taken.
+        Without `conditions`, the first value of each of the claim's conditions is taken. If they name a counter,
+        the reported MACs are its.
         """
         with self._naming(model):
-            return self.profiles.profile(self.subject(model, conditions), technique, settings or {})
+            subject = self.subject(model, conditions)
+            profile = self.profiles.profile(subject, technique, settings or {})
+            if counter := (conditions or {}).get("counter"):
+                count = self.counters.count(str(counter), subject, technique, settings or {})
+                return replace(profile, reported=replace(profile.reported, macs=count.macs))
+            return profile
+
+    def missed(self, model: str, technique: str, settings: Settings, conditions: Settings) -> str:
+        """Return in words why the reported MACs of a network differ from the actual ones."""
+        counter = str(conditions.get("counter", DEFAULT_COUNTER))
+        with self._naming(model):
+            return self.counters.missed(counter, self.subject(model, conditions), technique, settings)
 
     def on_meta(self, model: str, conditions: Settings | None = None) -> Network:
         """Return an uncompressed network on the meta device: all its layers, without memory for their values."""

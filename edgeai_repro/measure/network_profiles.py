@@ -12,11 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress.techniques import Variant, apply_all, notes_on
 from edgeai_repro.evidence.measurement import Settings
+from edgeai_repro.measure.shared_store import SharedStore
 from edgeai_repro.networks.specs import NetworkSpec
 
 if TYPE_CHECKING:
@@ -78,12 +80,13 @@ class Subject:
 class NetworkProfiles:
     """The profiles of all networks of a run; each network is built once, whatever asks for it and in which order.
 
-    `seconds` adds up the time of each step.
+    `seconds` adds up the time of each step. `shared` is a folder that all processes of a run share: then each
+    network is built by one of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Path | None = None) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._profiles: dict[Variant, Profile] = {}
+        self._store = SharedStore[Profile](shared)
         self._on_meta: dict[str, Network] = {}
         self._plans: defaultdict[str, list[Plan]] = defaultdict(list)
         self._deflated: set[tuple[str, str]] = set()  # key and technique
@@ -97,9 +100,17 @@ class NetworkProfiles:
     def profile(self, subject: Subject, technique: str, settings: Settings) -> Profile:
         """Return the numbers of a network, compressed by a technique under its settings."""
         variant = Variant.of(subject.key, technique, settings)
-        if variant not in self._profiles:
-            self._profile_all(subject, {technique: [settings]})
-        return self._profiles[variant]
+        profile = self._store.find(variant)
+        if profile is None:
+            with self._store.of(subject.key) as profiles:
+                if variant not in profiles:
+                    self._profile_all(subject, {technique: [settings]}, profiles)
+                profile = profiles[variant]
+        return profile
+
+    def free_first(self, subjects: Mapping[str, Subject]) -> Iterator[str]:
+        """Yield the names of all networks, each time one that no other process is building, if there is one."""
+        return self._store.free_first({name: subject.key for name, subject in subjects.items()})
 
     def on_meta(self, subject: Subject) -> Network:
         """Return an uncompressed network on the meta device: all its layers, without memory for their values."""
@@ -111,25 +122,26 @@ class NetworkProfiles:
         """Return an uncompressed network with random weights, for what a profile does not hold."""
         return self._build(subject, "cpu")
 
-    def _profile_all(self, subject: Subject, plan: Plan) -> None:
-        """Profile a network in every way of a plan, and of the claims that will be measured.
+    def _profile_all(self, subject: Subject, plan: Plan, profiles: dict[Variant, Profile]) -> None:
+        """Add the profiles of a network in every way of a plan, and of the claims that will be measured.
 
         It gets memory and random weights only if it is compressed in one of these ways, or deflated.
         """
         key = subject.key
         union = _union_with_bases([plan, *self._plans[key]])
         missing = {
-            technique: [one for one in grid if Variant.of(key, technique, one) not in self._profiles]
+            technique: [one for one in grid if Variant.of(key, technique, one) not in profiles]
             for technique, grid in union.items()
         }
         needs_values = union.keys() - {UNCOMPRESSED} or (key, UNCOMPRESSED) in self._deflated
         network = self._build(subject, "cpu") if needs_values else self.on_meta(subject)
-        if Variant.of(key) not in self._profiles:
-            self._store_profile(subject, UNCOMPRESSED, {}, network.model, network.inputs)
+        if Variant.of(key) not in profiles:
+            profiles[Variant.of(key)] = self._measure(subject, UNCOMPRESSED, network.model, network.inputs)
         start = time.perf_counter()
         for technique, settings, compressed in apply_all(network.model, missing):
             self.seconds[technique] += time.perf_counter() - start
-            self._store_profile(subject, technique, settings, compressed, network.inputs, start)
+            variant = Variant.of(key, technique, settings)
+            profiles[variant] = self._measure(subject, technique, compressed, network.inputs, start)
             del compressed  # before the next one is made: a compressed Large has 0.8 GB
             start = time.perf_counter()
         del network
@@ -143,15 +155,15 @@ class NetworkProfiles:
                 subject.spec, classes=subject.classes, resolution=subject.resolution, device=device
             )
 
-    def _store_profile(
+    def _measure(
         self,
         subject: Subject,
         technique: str,
-        settings: Settings,
         network: nn.Module,
         inputs: tuple[Any, ...] | None,
         start: float | None = None,
-    ) -> None:
+    ) -> Profile:
+        """Return the profile of a network; its seconds are those since `start`, or of this call."""
         from edgeai_repro.measure import counts, size
 
         start = time.perf_counter() if start is None else start
@@ -169,8 +181,7 @@ class NetworkProfiles:
         seconds = time.perf_counter() - start
         parts = _parts(network, kinds["linear"].macs)
         values = size.value_bytes(network)
-        profile = Profile(reported, actual, stored, deflated, seconds, notes, parts, values)
-        self._profiles[Variant.of(subject.key, technique, settings)] = profile
+        return Profile(reported, actual, stored, deflated, seconds, notes, parts, values)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from edgeai_repro.claims.registry import allow_values
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.evidence.measurement import Interval, Measurement, Settings
+from edgeai_repro.evidence.measurement import MISSED, Interval, Measurement, Settings
 from edgeai_repro.measure.compressed_models import ClaimNetworks
+from edgeai_repro.measure.counters import MODULES
 from edgeai_repro.measure.network_profiles import Profile
 
 COUNTED, LEFT_OUT, FOLDED = "counted", "left out", "folded"
@@ -20,10 +21,11 @@ COUNTER = "counter"  # the convention of common counters
 Compare = Callable[[float, float], float]  # of the other network's quantity, and of the model's own
 
 PARAMETER_CONDITIONS = ("biases", "batchnorm", "convention", "kept")
-MAC_CONDITIONS = ("linear_layers", "convention", "kept")
+MAC_CONDITIONS = ("linear_layers", "convention", "counter", "kept")
 allow_values("biases", COUNTED, LEFT_OUT)
 allow_values("batchnorm", COUNTED, LEFT_OUT, FOLDED)
 allow_values("linear_layers", COUNTED, LEFT_OUT)
+allow_values("counter", *MODULES)
 allow_values("operations_per_mac", 1, 2)
 allow_values("unit", "MB", "MiB")
 allow_values("convention", COUNTER, "hrank", "fpgm")  # the keys of measure/conventions.py
@@ -69,7 +71,8 @@ def amounts(
         if (convention := networks.by_convention(model, conditions)) is not None:
             reported = convention[1].parameters if quantity is PARAMETERS else convention[1].macs
         actual = None if quantity.actual is None else quantity.actual(profile, conditions) / unit(conditions)
-        yield row(claim, networks, model, reported / unit(conditions), actual, settings, conditions, profile)
+        found = row(claim, networks, model, reported / unit(conditions), actual, settings, conditions, profile)
+        yield _explained(networks, claim, found) if quantity is MACS else found
 
 
 def reductions(networks: ClaimNetworks, claim: Claim, model: str, quantity: Quantity) -> Iterator[Measurement]:
@@ -110,7 +113,19 @@ def _comparisons(
             measure = quantity.actual or (lambda profile, _: quantity.reported(profile))
             reported = reported if actual is None else actual
             actual = compare(measure(without, conditions), measure(own, conditions))
-        yield row(claim, networks, model, reported, actual, settings, conditions, own)
+        found = row(claim, networks, model, reported, actual, settings, conditions, own)
+        yield _explained(networks, claim, found) if quantity is MACS and claim.against is None else found
+
+
+def _explained(networks: ClaimNetworks, claim: Claim, row: Measurement) -> Measurement:
+    """Note what the counter misses if the claim holds, but not by what the counter reports."""
+    if row.actual is None or row.conditions.get("convention", COUNTER) != COUNTER:
+        return row
+    actual, reported = (claim.locate(value.low, value.high) for value in (row.actual, row.reported))
+    if actual != "inside" or reported == "inside":
+        return row
+    missed = networks.missed(row.model, claim.technique, row.settings, row.conditions)
+    return row.model_copy(update={"notes": {**row.notes, MISSED: missed}})
 
 
 def row(

@@ -50,7 +50,7 @@ class Spec(BaseModel):
     A network that always has the same number of classes or the same image says so; else a claim's conditions do.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # built when it is first used
 
     classes: PositiveInt | None = Field(None, description="instead of the claim's condition")
     resolution: PositiveInt | None = Field(None, description="instead of the claim's condition, in pixels")

@@ -89,6 +89,7 @@ class DeviceBenchmarkStorage:
         self._stored: set[str] = set()
         self._missing: list[str] = []
         self._notices: list[str] = []
+        _require_one_process(config)
         storage: str = config.option.benchmark_storage
         if "://" in storage and not storage.startswith("file://"):
             return  # Elasticsearch
@@ -216,6 +217,14 @@ class DeviceBenchmarkStorage:
             terminalreporter.write_line(f"ERROR: {line}", red=True)
         for notice in self._notices:
             terminalreporter.write_line(f"benchmarks: {notice}")
+
+
+def _require_one_process(config: pytest.Config) -> None:
+    """Raise UsageError if times are to be stored or compared, but workers would disturb each other."""
+    options = [f"--benchmark-{name}" for name in ("save", "autosave", "compare")]
+    given = [option for option in options if config.getoption(option[2:].replace("-", "_"))]
+    if given and config.getoption("dist", "no") != "no":
+        raise pytest.UsageError(f"{given[0]} must be given without -n: other workers would run; leave -n out")
 
 
 def read_stored(path: Path) -> StoredFile:

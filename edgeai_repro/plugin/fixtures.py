@@ -15,10 +15,13 @@ from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.measure.latency.interleaved import Timing
 from edgeai_repro.plugin import benchmark_replay
-from edgeai_repro.report.document import ImplicationEntry
+from edgeai_repro.report import text
+from edgeai_repro.report.document import ClaimEntry, ImplicationEntry
+from edgeai_repro.report.results import Result
 from edgeai_repro.session import Session
 
 SESSION = pytest.StashKey[Session | None]()
+RESULTS = pytest.StashKey[list[Result]]()  # of a test, until its next report takes them
 CASE, IMPLICATION = "claim_case", "implication_case"  # the fixtures that are parametrized
 
 
@@ -53,8 +56,18 @@ def implication(implication_case: ImplicationCase) -> ImplicationSpec:
 @pytest.fixture
 def verdict(request: pytest.FixtureRequest, claim_case: ClaimCase) -> Verdict:
     """Measure and judge a claim, once per run; the verdict also goes into the table and the file."""
+    session = _session(request)
     with _in_one_line():
-        return _session(request).judge(claim_case)
+        verdict = session.judge(claim_case)
+    keep(request.node, session.result(claim_case, verdict))
+    return verdict
+
+
+def keep(item: pytest.Item, result: Result) -> None:
+    """Keep a result for the next report of a test; JUnit files show that of a claim as properties of the test."""
+    item.stash.setdefault(RESULTS, []).append(result)
+    if isinstance(result.entry, ClaimEntry):
+        item.user_properties += text.properties(result.case.partition("/")[0], result.entry).items()
 
 
 @pytest.fixture
@@ -72,7 +85,7 @@ def latency(request: pytest.FixtureRequest, contender: Contender) -> Timing:
     models = session.deployed
     if not isinstance(models, DeployedModels):
         raise LookupError("contenders come from a bundle")
-    with _in_one_line():
+    with _in_one_line(), session.alone():
         timing = models.timings[contender]
     benchmark_replay.replay_into(request, models, session.cases, contender, timing)
     return timing
@@ -98,7 +111,10 @@ def _in_one_line() -> Iterator[None]:
 @pytest.fixture
 def implication_result(request: pytest.FixtureRequest, implication_case: ImplicationCase) -> ImplicationEntry:
     """Check an implication by arithmetic; the result also goes into the table and the file."""
-    return _session(request).check_implication(implication_case)
+    session = _session(request)
+    entry = session.check_implication(implication_case)
+    keep(request.node, session.result(implication_case, entry))
+    return entry
 
 
 @pytest.fixture
@@ -134,8 +150,10 @@ def finding() -> NoReturn:
 def _session(request: pytest.FixtureRequest) -> Session:
     session = request.config.stash[SESSION]
     if session is None:
-        pytest.exit(
-            f"a test takes {request.fixturename!r}, but the claims folder is missing; name one with --claims-dir",
-            pytest.ExitCode.USAGE_ERROR,
+        message = (
+            f"a test takes {request.fixturename!r}, but the claims folder is missing; name one with --claims-dir"
         )
+        if hasattr(request.config, "workerinput"):  # pytest-xdist takes a worker that exits for a broken one
+            pytest.fail(message, pytrace=False)
+        pytest.exit(message, pytest.ExitCode.USAGE_ERROR)
     return session

@@ -16,14 +16,15 @@ from edgeai_repro import __version__
 from edgeai_repro.claims.registry import measured_on
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.devices.fingerprint import fingerprint
-from edgeai_repro.errors import UserError, did_you_mean, one_line
+from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
 from edgeai_repro.measure.latency.threads import usable_cores
+from edgeai_repro.plugin import xdist
 from edgeai_repro.plugin.fixtures import CASE, IMPLICATION, SESSION
-from edgeai_repro.report import terminal
+from edgeai_repro.plugin.results import Collector
 from edgeai_repro.session import Options, Session
 
-pytest_plugins = ["edgeai_repro.plugin.fixtures"]
+pytest_plugins = ["edgeai_repro.plugin.fixtures", "edgeai_repro.plugin.results"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,29 +50,53 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("claims_dir", "folder of claims files, relative to the root folder", default="")
 
 
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Choose how tests are divided between workers, if this is a run of claims."""
+    given = early_config.known_args_namespace
+    if given.claims_dir or early_config.getini("claims_dir"):
+        xdist.divide_by_group(given, args)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Read the claims before anything else runs; bad input ends the run with one line per mistake."""
     config.addinivalue_line("markers", "claims: judges what a paper says")
     config.addinivalue_line("markers", "edge: needs an edge device or a deployed model")
-    folder = config.option.claims_dir or (config.rootpath / ini if (ini := config.getini("claims_dir")) else None)
+    folder = _claims_folder(config)
     if folder is None:
         _refuse_options_without_claims(config)
         config.stash[SESSION] = None
-        return
-    try:
-        config.stash[SESSION] = Session(
-            folder,
-            Options.parse(
-                models=config.option.claims_models,
-                required=config.option.claims_require,
-                json_path=config.option.claims_json,
-                report_folder=config.option.claims_report,
-                bundle=config.option.bundle,
-                threads=config.option.edge_threads,
-            ),
-        )
-    except UserError as error:
-        raise pytest.UsageError(*str(error).splitlines()) from None
+    elif hasattr(config, "workerinput"):
+        worker = xdist.Worker(config.workerinput[xdist.KEY])
+        config.pluginmanager.register(worker, "edgeai-worker")
+        config.stash[SESSION] = Session(folder, _options(config), shared=worker.folder, alone=worker.alone)
+    else:
+        try:
+            config.stash[SESSION] = Session(folder, _options(config))
+        except UserError as error:
+            raise pytest.UsageError(*str(error).splitlines()) from None
+        config.pluginmanager.register(Collector(config), "edgeai-collector")
+        if xdist.number_of_workers(config):
+            config.pluginmanager.register(xdist.Controller(), "edgeai-controller")
+        _store_benchmarks(config)
+
+
+def _claims_folder(config: pytest.Config) -> Path | None:
+    ini = config.getini("claims_dir")
+    return config.option.claims_dir or (config.rootpath / ini if ini else None)
+
+
+def _options(config: pytest.Config) -> Options:
+    return Options.parse(
+        models=config.option.claims_models,
+        required=config.option.claims_require,
+        json_path=config.option.claims_json,
+        report_folder=config.option.claims_report,
+        bundle=config.option.bundle,
+        threads=config.option.edge_threads,
+    )
+
+
+def _store_benchmarks(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("benchmark"):
         from edgeai_repro.plugin.benchmark_storage import DeviceBenchmarkStorage
 
@@ -100,21 +125,25 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         models = "all models" if session.options.models is None else ", ".join(session.options.models)
         lines.append(f"edgeai-repro {__version__}: {claims}; {models}")
         if "claims" in config.option.markexpr:
-            lines += _machine()
+            lines += _machine(xdist.number_of_workers(config))
     for name, (value, known) in environment.variables().items():
         hint = "" if known else f" is unknown: {did_you_mean(name, environment.VARIABLES)}"
         lines.append(f"{name}={value}{hint}")
     return lines
 
 
-def _machine() -> list[str]:
-    with contextlib.suppress(ModuleNotFoundError):
-        import_module("torch")  # the run needs it in any case, and reports its threads and engine once it is loaded
+def _machine(workers: int) -> list[str]:
+    if not workers:
+        with contextlib.suppress(ModuleNotFoundError):
+            import_module("torch")  # the run needs it anyway, and reports its threads and engine once it is loaded
     current = environment.describe()
     versions = ", ".join(
         f"{name} {version}" for name, version in current.versions.items() if name != "edgeai-repro"
     )
-    engine = f"{current.threads} threads, engine {current.engine}" if current.engine else "without torch"
+    if workers:
+        engine = f"{workers} workers, threads of each: {xdist.threads_of_each(workers)}"
+    else:
+        engine = f"{current.threads} threads, engine {current.engine}" if current.engine else "without torch"
     emulated = f", emulating {current.machine}: nothing is timed" if current.emulated else ""
     return [versions, f"{current.cpu}, {current.cores} cores{emulated}; {engine}", environment.requirements()]
 
@@ -124,8 +153,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     session = metafunc.config.stash[SESSION]
     if session is None:
         return
+    distributed = metafunc.config.pluginmanager.hasplugin("xdist")
     if CASE in metafunc.fixturenames:
-        claims = [pytest.param(case, id=case.id, marks=_marks(case)) for case in session.cases]
+        claims = [pytest.param(case, id=case.id, marks=_marks(case, distributed)) for case in session.cases]
         metafunc.parametrize(CASE, claims, indirect=True)
     if IMPLICATION in metafunc.fixturenames:
         implications = [pytest.param(case, id=case.id) for case in session.implication_cases]
@@ -133,12 +163,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "contender" in metafunc.fixturenames:
         models = session.deployed
         contenders = [] if models is None else [(models.model, contender) for contender in models.contenders]
-        named = [pytest.param(contender, id=f"{model}-{contender}") for model, contender in contenders]
+        marks = [pytest.mark.xdist_group(xdist.TIMED)] if distributed else []
+        named = [pytest.param(contender, id=f"{model}-{contender}", marks=marks) for model, contender in contenders]
         metafunc.parametrize("contender", named, indirect=True)
 
 
-def _marks(case: ClaimCase) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.edge] if measured_on(case.claim) == "deployed" else []
+def _marks(case: ClaimCase, distributed: bool) -> list[pytest.MarkDecorator]:
+    """Return the marks of a claim; pytest-xdist's only if it is installed, because it defines it."""
+    edge = [pytest.mark.edge] if measured_on(case.claim) == "deployed" else []
+    return [*edge, pytest.mark.xdist_group(xdist.group_of(case.claim))] if distributed else edge
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -155,43 +188,3 @@ def _judged_case(item: pytest.Item) -> ClaimCase | None:
         case = item.callspec.params.get(CASE)
         return case if isinstance(case, ClaimCase) else None
     return None
-
-
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Record a claim whose measurement failed, for the table and the file; pytest shows it as an error."""
-    session = item.config.stash.get(SESSION, None)
-    error = call.excinfo.value if call.excinfo and call.when == "setup" else None
-    if session is None or not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
-        return
-    case = item.callspec.params.get(CASE)
-    if isinstance(case, ClaimCase) and isinstance(error, Exception | pytest.fail.Exception):
-        session.record_error(case, str(error) if isinstance(error, pytest.fail.Exception) else one_line(error))
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the files, even if tests failed or the run was interrupted."""
-    claims_session = session.config.stash.get(SESSION, None)
-    if claims_session is None or session.config.option.collectonly:
-        return
-    try:
-        claims_session.write()
-    except UserError as error:
-        session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        session.config.get_terminal_writer().line(f"ERROR: {error}", red=True)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show the table of verdicts."""
-    session = config.stash[SESSION]
-    if session is None or session.results.is_empty:
-        return
-    terminalreporter.section("claims")
-    screen = terminalreporter._tw
-    width = screen.fullwidth if terminalreporter.isatty else None
-    terminalreporter.write(terminal.render(session.document(), colour=screen.hasmarkup, width=width))
-    for label, path in [
-        ("verdicts and rows", session.options.json_path),
-        ("report", session.options.report_folder),
-    ]:
-        if path is not None:
-            terminalreporter.write_line(f"{label}: {path}")

@@ -129,7 +129,7 @@ class Document(Frozen):
 
 def paper_entry(
     paper: Paper,
-    verdicts: Iterable[Verdict],
+    claims: Iterable[ClaimEntry],
     implications: Iterable[ImplicationEntry],
     devices: Iterable[Device] = (),
     results: Sequence[DeviceResult] = (),
@@ -142,7 +142,7 @@ def paper_entry(
     return PaperEntry(
         id=paper.paper.id,
         title=paper.paper.title,
-        claims=[claim_entry(verdict) for verdict in verdicts],
+        claims=list(claims),
         implications=list(implications),
         authors=paper.paper.authors,
         year=paper.paper.year,

@@ -40,7 +40,13 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
             raise UserError(f"--model must be one of the claim's (got {model!r}); {did_you_mean(model, named)}")
     body = _read(f"{claim.metric}--{claim.technique}")
     chosen = list(models or claim.models)
-    if body is None or claim.against is not None or not all(_is_published(case, model) for model in chosen):
+    by_thop = claim.conditions.get("counter", ["thop"]) == ["thop"]  # as the scripts count
+    if (
+        body is None
+        or not by_thop
+        or claim.against is not None
+        or not all(_is_published(case, model) for model in chosen)
+    ):
         raise _no_script(case)
     values = _values(case, chosen)
     if "VARIANTS" not in values:

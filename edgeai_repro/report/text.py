@@ -119,6 +119,19 @@ def flip_text(claim: ClaimEntry) -> str:
     return "" if claim.flip_margin is None else claim.flip_margin.text
 
 
+def properties(paper: str, claim: ClaimEntry) -> dict[str, str]:
+    """Return a claim's result as properties of its test, for dashboards; those that it has none of are left out."""
+    values = {
+        "verdict": claim.verdict,
+        "paper": paper,
+        "reported": reported_value(claim),
+        "actual": actual_value(claim),
+        "band": f"{band_edges(claim)} {claim.unit}".rstrip(),
+        "flip_margin": flip_text(claim),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
 def format_optional(interval: Interval | None, unit: str = "") -> str:
     """Return a value with its interval; empty if there is none."""
     return "" if interval is None else format_interval(interval, unit)

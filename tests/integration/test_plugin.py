@@ -2,65 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.evidence import environment
-from edgeai_repro.measure.compressed_models import COMPRESSED
 from edgeai_repro.report import document
-from tests.support.factories import claim_entry, paper_yaml
+from tests.support.factories import paper_yaml
+from tests.support.repository import CONFTEST, PLUGINS, Repository, planted, swept
 
-CONFTEST = '''
-from edgeai_repro import Interval, Measurement, metric
-from edgeai_repro.errors import MissingRequirement, TooNoisyError
-
-
-def interval(text):
-    low, *rest = (float(part) for part in str(text).split())
-    high = rest[0] if rest else low
-    return Interval(value=(low + high) / 2, low=low, high=high)
-
-
-@metric("planted", unit="%", has_actual=True, conditions=("reported",), optional=("actual",))
-def planted(models, claim, model):
-    """The numbers in the claim's conditions."""
-    for settings, conditions in claim.variants_for(model):
-        reported = conditions["reported"]
-        if reported == "broken":
-            raise RuntimeError("the infrastructure broke")
-        if reported == "interrupted":
-            raise KeyboardInterrupt
-        if reported == "without data":
-            raise MissingRequirement("data", "CIFAR-10 is missing; set EDGEAI_DATA")
-        if reported == "noisy":
-            raise TooNoisyError("the processor was throttled")
-        yield Measurement(
-            model=model,
-            technique=claim.technique,
-            settings=settings,
-            conditions=conditions,
-            notes={"planted": True},
-            reported=interval(reported),
-            actual=interval(conditions.get("actual", reported)),
-        )
-'''
-TEST = """
-import pytest
-
-
-@pytest.mark.claims
-def test_claim(verdict, report_outcome):
-    report_outcome(verdict)
-"""
 IMPLICATION = {
     "id": "it",
     "rule": "int8-ceiling",
@@ -69,75 +22,6 @@ IMPLICATION = {
     "expect": True,
 }
 HEADING = "flips if"
-# Each run in this process would import hypothesis again and rewrite its assertions, which takes a second.
-PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
-
-
-def planted(
-    reported: float | str, actual: float | str | None = None, *, expected: str = "reproduced", **fields: Any
-) -> dict[str, Any]:
-    """Return the file entry of a claim of 10 ± 1. Its conditions hold the numbers or intervals to measure."""
-    conditions: dict[str, list[float | str]] = {"reported": [reported]}
-    if actual is not None:
-        conditions["actual"] = [actual]
-    expect = {"verdict": expected, "reason": "the test says so"}
-    return claim_entry(**{"metric": "planted", "conditions": conditions, "expect": expect, **fields})
-
-
-def swept(*reported: float, expected: str) -> dict[str, Any]:
-    """Return a claim of 10 ± 1 with a free choice. Each value of the choice is also the measured number."""
-    choice = {"name": "reported", "default": reported[0], "swept_on": ["convnext_tiny"]}
-    return planted(reported[0], expected=expected, conditions={"reported": list(reported)}, choice=choice)
-
-
-@dataclass
-class Repository:
-    """A repository that uses the plugin."""
-
-    pytester: pytest.Pytester
-
-    @property
-    def claims(self) -> Path:
-        """The path of the claims file."""
-        return self.pytester.path / "claims" / "paper.yaml"
-
-    @property
-    def json(self) -> Path:
-        """The path of the JSON file with the verdicts."""
-        return self.pytester.path / "out.json"
-
-    def write(self, *claims: dict[str, Any]) -> None:
-        """Write the claims file."""
-        self.claims.parent.mkdir(exist_ok=True)
-        self.claims.write_text(paper_yaml(*claims), encoding="utf-8")
-
-    def run(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest in the repository, within this process; warnings are errors."""
-        return self.pytester.runpytest_inprocess(*PLUGINS, "-W", "error", *arguments, no_reraise_ctrlc=True)
-
-    def judge(self, *claims: dict[str, Any], arguments: tuple[str, ...] = ()) -> pytest.RunResult:
-        """Write the claims file and run pytest."""
-        self.write(*claims)
-        return self.run(*arguments)
-
-    def verdicts(self) -> dict[str, str]:
-        """Return the verdicts in the JSON file, by the ids of their claims."""
-        return {entry.id: entry.verdict for paper in document.read(self.json).papers for entry in paper.claims}
-
-
-@pytest.fixture
-def repository(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
-    """A repository with its own metric and no claims yet; no variable EDGEAI_* is set."""
-    for name in [name for name in os.environ if name.startswith("EDGEAI_")]:
-        monkeypatch.delenv(name)
-    pytester.makeini("[pytest]\nclaims_dir = claims\n")
-    pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(test_paper=TEST)
-    metrics = dict(METRICS)
-    yield Repository(pytester)
-    METRICS.clear()
-    METRICS.update(metrics)
-    COMPRESSED.functions.pop("planted", None)
 
 
 class TestOutcomes:
@@ -293,7 +177,7 @@ class TestFile:
         (paper,) = document.read(repository.json).papers
         (entry,) = paper.claims
         assert (entry.id, entry.verdict) == ("a-claim", "reproduced")
-        details = {"reported": 10, "planted": True}
+        details = {"resolution": 32, "classes": 10, "reported": 10, "planted": True}
         assert [row.details for row in entry.rows] == [details, details]
         assert [row.model for row in entry.rows] == ["convnext_tiny", "alexnet"]
 

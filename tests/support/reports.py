@@ -40,7 +40,8 @@ def networks() -> Document:
         for name, row_values in values.items()
     ]
     read = Paper.model_validate(paper_entry())
-    return Document(environment=HERE, papers=[document.paper_entry(read, [judged(effect, rows)], [])])
+    entry = document.paper_entry(read, [document.claim_entry(judged(effect, rows))], [])
+    return Document(environment=HERE, papers=[entry])
 
 
 def run(*, hostile: str = HOSTILE, latency: tuple[float, float] | None = None, **paper: Any) -> Document:
@@ -72,7 +73,6 @@ def run(*, hostile: str = HOSTILE, latency: tuple[float, float] | None = None, *
         paper_entry(*entries, paper={**PAPER, **paper}, unstated=unstated, implications=[IMPLICATION])
     )
     implications = [ImplicationEntry(id="fast-enough", holds=False, text=f"1 + 1 = 3 {hostile}")]
-    return Document(
-        environment=HERE,
-        papers=[document.paper_entry(read, verdicts, implications, load_devices(DEVICES).values())],
-    )
+    claims = map(document.claim_entry, verdicts)
+    entry = document.paper_entry(read, claims, implications, load_devices(DEVICES).values())
+    return Document(environment=HERE, papers=[entry])

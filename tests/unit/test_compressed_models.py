@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -12,8 +13,9 @@ from torch import nn
 from edgeai_repro.claims.registry import TECHNIQUES, Technique
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Settings
-from edgeai_repro.measure.compressed_models import CompressedModels
-from tests.support.factories import case, claim
+from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels
+from edgeai_repro.measure.shared_store import SharedStore
+from tests.support.factories import case, claim, row
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 COMBINED = claim(
@@ -104,3 +106,35 @@ def test_trend_has_the_curve_of_each_quantity() -> None:
         )
         for name, (unit, values) in quantities.items()
     }
+
+
+def test_processes_that_share_a_folder_build_a_network_once(applied: Counter[str], tmp_path: Path) -> None:
+    """The second one has the profiles of the first, and returns the same rows."""
+    combined = case(COMBINED)
+    first, second = (CompressedModels([combined], shared=tmp_path).measure(combined) for _ in range(2))
+
+    assert first == second
+    assert applied == {"structured_pruning": 2, "combined": 2, "dynamic_quantization": 1}
+
+
+def test_network_that_another_process_builds_comes_last(tmp_path: Path) -> None:
+    """Otherwise all processes would wait for the first network."""
+    ours, theirs = SharedStore[int](tmp_path), SharedStore[int](tmp_path)
+
+    with theirs.of("key of a"):
+        order = list(ours.free_first({"a": "key of a", "b": "key of b", "c": "key of c"}))
+
+    assert order == ["b", "c", "a"]
+
+
+def test_rows_are_in_the_order_of_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order doesn't depend on what another process builds."""
+    monkeypatch.setitem(COMPRESSED.functions, "params_reduction", lambda _, __, model: [row(10.0, model=model)])
+    both = case(claim(models=["convnext_atto", "convnext_tiny"], quantifier="every"))
+    models = CompressedModels(shared=tmp_path)
+    key = models.networks(both).subject("convnext_atto").key
+
+    with SharedStore[int](tmp_path).of(key):
+        measured = models.measure(both)
+
+    assert [row.model for row in measured.rows] == both.claim.models

@@ -19,6 +19,7 @@ from edgeai_repro.files import read_yaml, write_text
 from edgeai_repro.report import document, html, markdown
 from edgeai_repro.report.device_results import add_result, load_results
 from edgeai_repro.report.document import Document
+from edgeai_repro.report.results import Results
 from edgeai_repro.session import Session
 from tests.support.factories import claim, claim_entry, judged, paper_yaml
 
@@ -83,6 +84,12 @@ def run_of(folder: Path, *, without: str | None = None) -> Session:
     return Session(claims)
 
 
+def timed_document(session: Session) -> Document:
+    """Return the document of a run that timed the claim."""
+    entry = document.claim_entry(judged(claim(**LATENCY), [timed()]))
+    return session.document(Results(claims={"paper/fast": entry}))
+
+
 def write(folder: Path, found: Document) -> Path:
     """Write a document where a device would."""
     path = folder / "run.json"
@@ -115,8 +122,7 @@ def test_result_is_shown_next_to_the_roofline(tmp_path: Path) -> None:
     after = Session(tmp_path / "claims")
 
     def rows(run: Session, render: Callable[[Document], str], mark: str) -> int:
-        run.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
-        text = render(run.document())
+        text = render(timed_document(run))
         assert ("17.25" in text) == (run is after)
         return text.count(mark)
 
@@ -182,9 +188,7 @@ class TestReport:
     @pytest.fixture(autouse=True)
     def _run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A run of before, in a working directory with claims, and a device's result after it, as evidence."""
-        run = run_of(tmp_path)
-        run.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
-        document.write(run.document(), tmp_path / "before.json")
+        document.write(timed_document(run_of(tmp_path)), tmp_path / "before.json")
         add_result(write(tmp_path, result(timed(17.25), accuracy=timed(92.0))), tmp_path / "evidence", DEVICES)
         monkeypatch.chdir(tmp_path)
 
@@ -202,9 +206,7 @@ class TestReport:
 
     def test_same_json_and_evidence_give_the_same_bytes(self, command: Callable[..., tuple[int, str, str]]) -> None:
         """The same JSON and evidence give the same bytes, also where the run knew the result already."""
-        after = Session(Path("claims"))
-        after.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
-        document.write(after.document(), Path("after.json"))
+        document.write(timed_document(Session(Path("claims"))), Path("after.json"))
         for folder, found in (("first", "before"), ("second", "before"), ("third", "after")):
             assert command("report", f"{found}.json", "-o", folder, "--evidence", "evidence")[0] == 0
 
@@ -244,10 +246,9 @@ class TestReport:
 def test_device_that_the_run_did_not_know_is_shown_by_its_key(tmp_path: Path) -> None:
     """A result of a device that came after the run is shown by its key."""
     run = run_of(tmp_path, without="raspberry-pi-5")
-    run.results.verdicts["paper/fast"] = judged(claim(**LATENCY), [timed()])
     add_result(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
 
-    grown = document.with_device_results(run.document(), load_results(tmp_path / "evidence", DEVICES))
+    grown = document.with_device_results(timed_document(run), load_results(tmp_path / "evidence", DEVICES))
 
     assert "| raspberry-pi-5 | 32 | combined, 4 threads | – | – | 17.25" in markdown.render(grown)
     assert "17.25" in html.render(grown)

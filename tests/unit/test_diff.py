@@ -21,8 +21,8 @@ NAME = "paper/a-claim"
 def run(value: float, actual: float | None = None, *, torch: str = "2.15.0", seconds: float = 0.0) -> Document:
     """Return a run of one claim of 10 ± 1 with a measured value."""
     rows = [row(value, actual, settings={"target": 0.8}, seconds=seconds), row(3.0, model="convnext_small")]
-    verdict = judged(claim(), rows)
-    entry = document.paper_entry(Paper.model_validate(paper_entry()), [verdict], [])
+    claims = [document.claim_entry(judged(claim(), rows))]
+    entry = document.paper_entry(Paper.model_validate(paper_entry()), claims, [])
     environment = reports.HERE.model_copy(update={"versions": {"torch": torch}})
     return Document(environment=environment, papers=[entry], seconds={"build": seconds})
 

@@ -15,8 +15,7 @@ from edgeai_repro.errors import UserError
 
 
 def _yaml(folder: Path, text: str) -> Path:
-    file = folder / "file.yaml"
-    file.write_text(text, encoding="utf-8")
+    (file := folder / "file.yaml").write_text(text, encoding="utf-8")
     return file
 
 
@@ -85,8 +84,7 @@ class TestVerifying:
     @pytest.fixture(params=[files.verify_sha256, files.read_verified])
     def verify(self, request: pytest.FixtureRequest) -> Callable[..., bytes | None]:
         """Both functions, which refuse the same files."""
-        function: Callable[..., bytes | None] = request.param
-        return function
+        return request.param
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -97,6 +95,10 @@ class TestVerifying:
     def test_unaltered_file_is_accepted(self, path: Path, verify: Callable[..., bytes | None]) -> None:
         """The right sum and size are accepted; `read_verified` returns the content."""
         assert verify(path, hashlib.sha256(b"abc").hexdigest(), "restore it", size=3) in (None, b"abc")
+
+    def test_bytes_without_a_recorded_sum_are_only_read(self, path: Path) -> None:
+        """A file that no record lists is read as it is."""
+        assert files.read_verified(path, None, "restore it") == b"abc"
 
     @pytest.mark.parametrize(
         ("expected", "size", "complaint"),
@@ -162,11 +164,12 @@ class TestWriting:
         assert out.read_text(encoding="utf-8") == "old"
         assert list(tmp_path.iterdir()) == [out]
 
-    def test_full_disk_is_reported_and_nothing_is_left(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("write", [files.atomic_write, files.atomic_folder])
+    def test_full_disk_is_reported_and_nothing_is_left(self, tmp_path: Path, write: Callable[[Path], Any]) -> None:
         """The error names the path and the next step."""
         with (
             pytest.raises(UserError, match=r"out: must be writable \(got No space left on device\); free space"),
-            files.atomic_write(tmp_path / "out"),
+            write(tmp_path / "out"),
         ):
             raise OSError(28, "No space left on device")
 
@@ -245,13 +248,3 @@ class TestFolders:
             write()
 
         assert [file.name for file in tmp_path.rglob("*")] == ["bundle", "theirs"]
-
-    def test_full_disk_is_reported_and_no_folder_is_left(self, tmp_path: Path) -> None:
-        """An error of the system within the block is reported with the path."""
-        with (
-            pytest.raises(UserError, match=r"bundle: must be writable \(got No space left on device\)"),
-            files.atomic_folder(tmp_path / "bundle"),
-        ):
-            raise OSError(28, "No space left on device")
-
-        assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from tests.support.reports import HERE
 
 def _paper(name: str, *verdicts: Verdict, **fields: Any) -> PaperEntry:
     read = Paper.model_validate(paper_entry(paper={**PAPER, "id": name, **fields}))
-    return document.paper_entry(read, verdicts, [])
+    return document.paper_entry(read, map(document.claim_entry, verdicts), [])
 
 
 def _judged(name: str, reported: float, actual: float | None = None, **fields: Any) -> Verdict:

@@ -8,6 +8,8 @@ import pytest
 
 from edgeai_repro.claims.registry import measured_on
 from edgeai_repro.report import document
+from edgeai_repro.report.document import PaperEntry
+from edgeai_repro.report.results import Results
 from edgeai_repro.session import Options, Session
 
 ROOT = Path(__file__).parents[2]
@@ -16,30 +18,29 @@ VERDICTS = ROOT / "evidence" / "verdicts" / "verdicts.json"
 
 
 @pytest.fixture(scope="module")
-def session() -> Session:
-    """A session that judged every claim on trained models from the evidence, without torch and without data."""
-    session = Session(ROOT / "claims", Options(recorded_only=True))
+def papers() -> list[PaperEntry]:
+    """Every claim on trained models, judged from the evidence, without torch and without data."""
+    session, results = Session(ROOT / "claims", Options(recorded_only=True)), Results()
     for case in session.cases:
         if measured_on(case.claim) == "trained":
-            session.judge(case)
-    return session
+            results.add(session.result(case, session.judge(case)))
+    return session.document(results).papers
 
 
-def test_evidence_gives_the_recorded_verdicts(session: Session) -> None:
+def test_evidence_gives_the_recorded_verdicts(papers: list[PaperEntry]) -> None:
     """Every verdict and every row is the recorded one."""
     recorded = {paper.id: paper for paper in document.read(VERDICTS).papers}
-    papers = session.document().papers
 
     assert papers
     for paper in papers:
         assert recorded[paper.id].claims == paper.claims, "write it again with `edgeai-repro rejudge`"
 
 
-def test_every_reference_run_is_at_reduced_scale(session: Session) -> None:
+def test_every_reference_run_is_at_reduced_scale(papers: list[PaperEntry]) -> None:
     """No verdict counts as a reproduction of the paper: all runs have smaller models or budgets."""
-    verdicts = session.results.verdicts.values()
-    rows = [row for verdict in verdicts for row in verdict.rows]
+    claims = [claim for paper in papers for claim in paper.claims]
+    rows = [row for claim in claims for row in claim.rows]
 
     assert rows
     assert {row.scale for row in rows} == {"reduced"}
-    assert {verdict.verdict for verdict in verdicts} == {"not_testable"}
+    assert {claim.verdict for claim in claims} == {"not_testable"}

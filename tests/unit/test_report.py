@@ -25,7 +25,8 @@ CHOICE = {"name": "target", "default": 0.8, "swept_on": ["convnext_tiny"]}
 def _document(*verdicts: Verdict, holds: bool | None = None, **paper: Any) -> Document:
     read = Paper.model_validate(paper_entry(paper={**PAPER, **paper}))
     implications = [] if holds is None else [ImplicationEntry(id="an-implication", holds=holds, text="1 + 1 = 2")]
-    return Document(environment=HERE, papers=[document.paper_entry(read, verdicts, implications)])
+    entry = document.paper_entry(read, map(document.claim_entry, verdicts), implications)
+    return Document(environment=HERE, papers=[entry])
 
 
 def _render(*verdicts: Verdict, **fields: Any) -> str:

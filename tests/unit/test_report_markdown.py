@@ -43,7 +43,7 @@ class TestRender:
         """Each row with an actual value names the operators that are not part of it."""
         read = Paper.model_validate(paper_entry())
         rows = [row(10.0, 10.0, uncounted=("aten::stft",))]
-        entry = document.paper_entry(read, [judged(claim(), rows)], [])
+        entry = document.paper_entry(read, [document.claim_entry(judged(claim(), rows))], [])
 
         text = markdown.render(Document(environment=HERE, papers=[entry]))
 

@@ -12,7 +12,8 @@ from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.edge import temporary_bundle
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle
-from edgeai_repro.judge.verdict import judge
+from edgeai_repro.judge.verdict import error_verdict, judge
+from edgeai_repro.report.results import Results
 from edgeai_repro.session import Options, Session
 from tests.support.factories import PAPER, claim, claim_entry, judged, paper_yaml, row
 
@@ -210,22 +211,23 @@ class TestDocument:
 
     def test_claims_are_in_the_order_of_the_file(self, folder: Path) -> None:
         """A paper without results is left out."""
-        session = Session(folder)
+        session, results = Session(folder), Results()
         session.sources["compressed"] = FakeSource(10.0)
         one, two, _ = session.cases
         for case in (two, one):
-            session.judge(case)
+            results.add(session.result(case, session.judge(case)))
 
-        (paper,) = session.document().papers
+        (paper,) = session.document(results).papers
 
         assert [entry.id for entry in paper.claims] == ["one", "two"]
 
     def test_failed_measurement_is_an_error(self, folder: Path) -> None:
         """It is no verdict, and the reason is shown."""
-        session = Session(folder)
-        session.record_error(session.cases[0], "it broke")
+        session, results = Session(folder), Results()
+        case = session.cases[0]
+        results.add(session.result(case, error_verdict(case.claim, "it broke")))
 
-        (paper,) = session.document().papers
+        (paper,) = session.document(results).papers
 
         assert [(entry.verdict, entry.reason) for entry in paper.claims] == [("error", "it broke")]
 

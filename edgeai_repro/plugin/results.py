@@ -1,0 +1,86 @@
+"""Results travel on the reports of tests; the process that reports the run collects them and writes the files.
+
+pytest-xdist carries the reports from its workers to its controller. Without it, there is only one process, and the
+way is the same. So a worker that crashes loses only what it had not reported yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from edgeai_repro.claims.schema import ClaimCase
+from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.judge.verdict import error_verdict
+from edgeai_repro.plugin.fixtures import CASE, RESULTS, SESSION, keep
+from edgeai_repro.report import terminal
+from edgeai_repro.report.results import Result, Results
+
+ATTRIBUTE = "claims_results"  # of a test's report: a list of results, each as JSON
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the results of a test on its report; a claim whose measurement failed is one, too."""
+    _keep_error(item, call)
+    report = yield
+    results = item.stash.get(RESULTS, [])
+    vars(report)[ATTRIBUTE] = [result.model_dump_json() for result in results]
+    results.clear()
+    return report
+
+
+def _keep_error(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Keep an error in the setup of a test as the result of its claim; pytest shows it as an error."""
+    session = item.config.stash.get(SESSION, None)
+    error = call.excinfo.value if call.excinfo and call.when == "setup" else None
+    if session is None or not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return
+    case = item.callspec.params.get(CASE)
+    if isinstance(case, ClaimCase) and isinstance(error, Exception | pytest.fail.Exception):
+        reason = str(error) if isinstance(error, pytest.fail.Exception) else one_line(error)
+        keep(item, session.result(case, error_verdict(case.claim, reason)))
+
+
+class Collector:
+    """The plugin of the process that reports the run. It collects the results, and shows and writes them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._results = Results()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect the results that a report carries."""
+        for text in getattr(report, ATTRIBUTE, []):
+            self._results.add(Result.model_validate_json(text))
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files, even if tests failed or the run was interrupted."""
+        claims_session = self._config.stash[SESSION]
+        if claims_session is None or self._config.option.collectonly:
+            return
+        try:
+            claims_session.write(self._results)
+        except UserError as error:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            self._config.get_terminal_writer().line(f"ERROR: {error}", red=True)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show the table of verdicts, and where the files are."""
+        session = self._config.stash[SESSION]
+        if session is None or self._results.is_empty:
+            return
+        terminalreporter.section("claims")
+        screen = terminalreporter._tw
+        width = screen.fullwidth if terminalreporter.isatty else None
+        document = session.document(self._results)
+        terminalreporter.write(terminal.render(document, colour=screen.hasmarkup, width=width))
+        for label, path in [
+            ("verdicts and rows", session.options.json_path),
+            ("report", session.options.report_folder),
+        ]:
+            if path is not None:
+                terminalreporter.write_line(f"{label}: {path}")
