@@ -100,6 +100,7 @@ def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
         model=source.name,
         source=source.source,
         resolution=side,
+        own_inputs=source.inputs is not None,
         shares=shares,
         rows=list(rows),
         warnings=find_warnings(rows, shares, weights),

@@ -134,16 +134,18 @@ class CounterRow(Frozen):
 class Audit(Frozen):
     """An audited model: its source in words, its image's height in pixels, one row per technique, and warnings.
 
-    The first row is the uncompressed model. `shares` are the fractions (0 to 1) of the parameters in each kind of
-    layer: nn.Linear, which dynamic quantization replaces, 1 × 1 convolutions, other convolutions, and the rest.
-    `int8_instructions` are those of this processor that add up int8 products, None if unknown.
-    `counters` are the rows of other counters, if they were asked for.
+    The first row is the uncompressed model. With `own_inputs` the model came with inputs that aren't an image.
+    `shares` are the fractions (0 to 1) of the parameters in each kind of layer: nn.Linear, which dynamic
+    quantization replaces, 1 × 1 convolutions, other convolutions, and the rest. `int8_instructions` are those of
+    this processor that add up int8 products, None if unknown. `counters` are the rows of other counters, if they
+    were asked for.
     """
 
     schema_version: Literal[2] = 2
     model: str
     source: str
     resolution: PositiveInt
+    own_inputs: bool = False
     shares: dict[str, float]
     rows: list[Row]
     warnings: list[str]

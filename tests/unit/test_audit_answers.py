@@ -226,10 +226,12 @@ def test_inputs_of_a_file_are_used(tmp_path: Path) -> None:
     """A function that returns its network's inputs, too, lets an LSTM be audited; without them its row says so."""
     path = tmp_path / "mine.py"
     path.write_text(LSTM, encoding="utf-8")
-    counted, refused = (
-        audit(f"{path}:{name}", settings=UNCOMPRESSED_ONLY, latency=False).uncompressed
+    results = [
+        audit(f"{path}:{name}", settings=UNCOMPRESSED_ONLY, latency=False)
         for name in ("with_inputs", "without_inputs")
-    )
+    ]
+    counted, refused = (result.uncompressed for result in results)
+    assert "(a function), its own inputs" in render(results[0], colour=False)
 
     assert counted.problem is None
     assert counted.macs is not None
