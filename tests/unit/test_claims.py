@@ -202,7 +202,7 @@ def _refusal(folder: Path, document: object) -> list[str]:
         ),
         (
             {"also_shown": ["timm:xyzzy"]},
-            ": 'also_shown' must be known networks (got 'timm:xyzzy'); write a torchvision name, timm:NAME, ",
+            ": 'also_shown' must be known networks (got 'timm:xyzzy'); write a torchvision name, timm:NAME ",
         ),
         ({"models": ["own.py:net"]}, ": 'models' must be known networks (got 'own.py:net'); "),
         (
