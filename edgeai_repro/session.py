@@ -11,9 +11,9 @@ from typing import get_args
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
 from edgeai_repro.claims.implications import check
-from edgeai_repro.claims.load import load_claims
+from edgeai_repro.claims.load import read_claims
 from edgeai_repro.claims.registry import Source, SourceName, is_timed, measured_on
-from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Need
+from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Need, Paper
 from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge.bundle import Bundle
@@ -43,11 +43,12 @@ NEEDS: tuple[str, ...] = get_args(Need)
 class Options:
     """The options of a run: its restrictions, its requirements, and the files for its results.
 
-    `models` are the models that the run is restricted to (None: all). A claim that lacks one of `required` fails
-    instead of being skipped. With `recorded_only`, nothing is measured live.
+    `models` and `papers` are those that the run is restricted to (None: all). A claim that lacks one of `required`
+    fails instead of being skipped. With `recorded_only`, nothing is measured live.
     """
 
     models: tuple[str, ...] | None = None
+    papers: tuple[str, ...] | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
     report_folder: Path | None = None
@@ -60,6 +61,7 @@ class Options:
         cls,
         *,
         models: str | None = None,
+        papers: str | None = None,
         required: str | None = None,
         json_path: Path | None = None,
         report_folder: Path | None = None,
@@ -76,6 +78,7 @@ class Options:
             raise UserError(f"--edge-threads must be 1 or more (got {threads}); drop it for one per usable core")
         return cls(
             models=None if models is None else _names("--claims-models", models),
+            papers=None if papers is None else _names("--claims-papers", papers),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
             report_folder=report_folder,
@@ -90,8 +93,9 @@ class Session:
 
     `sources` are those that `measured_on` names; `deployed` measures the bundle that the user gave, None without
     one. `timer` times deployed models. If several processes judge the claims, `shared` is the folder in which they
-    exchange what they measure, and `alone` waits until no other of them runs. Raises UserError for mistakes in the
-    claims files, for evidence that was changed, and if EDGEAI_DEVICE names no known device.
+    exchange what they measure, and `alone` waits until no other of them runs. `problems` has a line for each
+    mistake in the claims files; a claim with a mistake is left out. Raises UserError if no claim is left, for
+    evidence that was changed, and if EDGEAI_DEVICE names no known device.
     """
 
     def __init__(
@@ -104,7 +108,8 @@ class Session:
         alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.options = options or Options()
-        self.papers = load_claims(folder)
+        read = read_claims(folder)
+        self.papers, self.problems = self._restricted(read.papers), read.problems
         named = {name for case in self.cases for name in case.claim.networks}
         elsewhere = [name for name in self.options.models or () if name not in named and unknown(reference(name))]
         _check_names("--claims-models", elsewhere, named)
@@ -127,6 +132,13 @@ class Session:
             "trained": trained,
             "deployed": self.deployed or TemporaryDeployedModels(self._deploy, models=self.options.models),
         }
+
+    def _restricted(self, papers: list[Paper]) -> list[Paper]:
+        """Return the papers that the run is restricted to. Raises UserError for an unknown one."""
+        if self.options.papers is None:
+            return papers
+        _check_names("--claims-papers", self.options.papers, [paper.paper.id for paper in papers])
+        return [paper for paper in papers if paper.paper.id in self.options.papers]
 
     @property
     def cases(self) -> list[ClaimCase]:

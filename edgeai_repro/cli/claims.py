@@ -1,4 +1,4 @@
-"""`edgeai-repro claims`: list, show and check claims. Runs without torch."""
+"""`edgeai-repro claims`: list and show claims, which needs no torch."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeai_repro.cli.claim_files import check_files, new_file
 from edgeai_repro.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase, Paper
 
-app = typer.Typer(no_args_is_help=True, help="List, show and check claims.")
+app = typer.Typer(no_args_is_help=True, help="List, show, write and check claims.")
 Folder = Annotated[Path, typer.Option("--claims-dir", metavar="DIR", help="Folder of claims files.")]
 CLAIMS = Path("claims")
+app.command("new")(new_file)
+app.command("check")(check_files)
 
 
 @app.command("list")
@@ -57,21 +60,6 @@ def show_claim(
     assumed = [entry.model_dump() for entry in case.paper.unstated if entry.id in case.claim.assumes]
     document = {**case.claim.model_dump(mode="json", exclude_defaults=True), "assumes": assumed}
     typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
-
-
-@app.command("check")
-def check_file(file: Annotated[Path, typer.Argument(help="a claims file, or devices.yaml")]) -> None:
-    """Check one file of a claims folder, with the metrics and techniques of the conftest.py next to the folder.
-
-    Example: edgeai-repro claims check claims/francy2024.yaml
-    """
-    import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
-    from edgeai_repro.claims.load import load_file
-    from edgeai_repro.claims.schema import Paper
-
-    loaded = load_file(file)
-    content = f"{len(loaded.claims)} claims" if isinstance(loaded, Paper) else f"{len(loaded.devices)} devices"
-    typer.echo(f"{file}: {content}, all right")
 
 
 @app.command("schema")

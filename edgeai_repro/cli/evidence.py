@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeai_repro.cli import DRIFT
+from edgeai_repro.cli import DRIFT, USAGE
 from edgeai_repro.cli.claims import CLAIMS, Folder
 from edgeai_repro.errors import UserError
 
@@ -78,10 +78,12 @@ def rejudge(
     text = terminal.render(session.document(results), colour=console.coloured(), width=console.width())
     typer.echo(text, nl=False)
     session.write(results)
+    for problem in session.problems:
+        typer.echo(f"edgeai-repro: {problem}", err=True)
     failures = [reason for _, verdict in verdicts if (reason := session.failure_reason(verdict))]
     for failure in failures:
         typer.echo(f"edgeai-repro: {failure}", err=True)
-    raise typer.Exit(DRIFT if failures else 0)
+    raise typer.Exit(USAGE if session.problems else DRIFT if failures else 0)
 
 
 def report(

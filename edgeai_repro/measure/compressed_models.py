@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
+from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.measure.counter_counts import CounterCounts
@@ -127,6 +128,18 @@ class ClaimNetworks:
         """Return an uncompressed network with random weights. It is built for each call."""
         with self._naming(model):
             return self.profiles.built(self.subject(model, conditions))
+
+    def with_values(
+        self,
+        model: str,
+        technique: str = UNCOMPRESSED,
+        settings: Settings | None = None,
+        conditions: Settings | None = None,
+    ) -> Network:
+        """Return a network with random weights on the CPU, compressed by a technique, to be timed."""
+        with self._naming(model):
+            network = self.profiles.with_values(self.subject(model, conditions))
+            return replace(network, model=apply(network.model, technique, settings))
 
     def by_kind(self, model: str, conditions: Settings | None = None) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from edgeai_repro.claims import registry
@@ -123,7 +123,8 @@ def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Mea
         / sum(counts.parameters for counts in by_kind.values()),
     }
     for name, share in shares.items():
-        yield _row(claim, model, 100 * share, notes={"share": name})
+        uncounted = by_kind["other"].uncounted if name.startswith("MACs") else ()
+        yield _row(claim, model, 100 * share, notes={"share": name}, uncounted=uncounted)
 
 
 @metric("linear_share_params", unit="points", better="lower", techniques=["dynamic_quantization"])
@@ -175,6 +176,7 @@ def _row(
     conditions: Settings | None = None,
     notes: Settings | None = None,
     seconds: float = 0.0,
+    uncounted: Sequence[str] = (),
 ) -> Measurement:
     return Measurement(
         model=model,
@@ -185,4 +187,5 @@ def _row(
         reported=Interval.exact(reported),
         actual=None if actual is None else Interval.exact(actual),
         seconds=seconds,
+        uncounted=tuple(uncounted),
     )

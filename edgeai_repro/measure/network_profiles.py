@@ -112,6 +112,10 @@ class NetworkProfiles:
         """Yield the names of all networks, each time one that no other process is building, if there is one."""
         return self._store.free_first({name: subject.key for name, subject in subjects.items()})
 
+    def with_values(self, subject: Subject) -> Network:
+        """Return an uncompressed network with random weights on the CPU. It is not kept."""
+        return self._build(subject, "cpu")
+
     def on_meta(self, subject: Subject) -> Network:
         """Return an uncompressed network on the meta device: all its layers, without memory for their values."""
         if subject.key not in self._on_meta:

@@ -72,7 +72,7 @@ def amounts(
             reported = convention[1].parameters if quantity is PARAMETERS else convention[1].macs
         actual = None if quantity.actual is None else quantity.actual(profile, conditions) / unit(conditions)
         found = row(claim, networks, model, reported / unit(conditions), actual, settings, conditions, profile)
-        yield _explained(networks, claim, found) if quantity is MACS else found
+        yield _explained(networks, claim, _with_uncounted(found, profile)) if quantity is MACS else found
 
 
 def reductions(networks: ClaimNetworks, claim: Claim, model: str, quantity: Quantity) -> Iterator[Measurement]:
@@ -113,8 +113,16 @@ def _comparisons(
             measure = quantity.actual or (lambda profile, _: quantity.reported(profile))
             reported = reported if actual is None else actual
             actual = compare(measure(without, conditions), measure(own, conditions))
+            other = without
         found = row(claim, networks, model, reported, actual, settings, conditions, own)
+        found = _with_uncounted(found, other, own) if quantity is MACS else found
         yield _explained(networks, claim, found) if quantity is MACS and claim.against is None else found
+
+
+def _with_uncounted(row: Measurement, *profiles: Profile) -> Measurement:
+    """Return a row of MACs with the operators that have no rule, which make them a lower bound."""
+    names = {name for profile in profiles for name in profile.actual.uncounted}
+    return row.model_copy(update={"uncounted": tuple(sorted(names))})
 
 
 def _explained(networks: ClaimNetworks, claim: Claim, row: Measurement) -> Measurement:

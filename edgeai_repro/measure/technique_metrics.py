@@ -13,6 +13,7 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement, Settings
 from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
 from edgeai_repro.measure.network_profiles import Profile
+from edgeai_repro.measure.quantities import row
 
 STAGES: tuple[Stage, ...] = ("quantized", "huffman")
 NOTES = {"quantized": "code_bytes_before_Huffman", "huffman": "code_bytes"}  # of the technique `codebook`
@@ -37,7 +38,7 @@ def coded_size_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Itera
         by_code = dense.state_dict_bytes / int(coded.notes[NOTES[str(conditions["stage"])]])
         by_file = dense.state_dict_bytes / coded.state_dict_bytes
         actual = by_file if conditions["stored"] == "file" else by_code
-        yield _row(claim, model, settings, conditions, by_code, actual, coded.notes)
+        yield row(claim, networks, model, by_code, actual, settings, conditions, coded)
 
 
 @metric(
@@ -57,7 +58,7 @@ def printed_size_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Ite
         coded = networks.profile(model, claim.technique, settings, conditions)
         printed = read_table(str(settings["table"])).total.size_ratio(cast(Stage, conditions["stage"]))
         by_file = dense.state_dict_bytes / coded.state_dict_bytes
-        yield _row(claim, model, settings, conditions, printed, by_file, coded.notes)
+        yield row(claim, networks, model, printed, by_file, settings, conditions, coded)
 
 
 @metric(
@@ -162,7 +163,8 @@ def _deployed(
     for settings, conditions in claim.variants_for(model):
         created = networks.profile(model, conditions=conditions)
         deployed = networks.profile(model, claim.technique, settings, conditions)
-        yield _row(claim, model, settings, conditions, reported(created) / unit, actual(deployed) / unit)
+        before, after = reported(created) / unit, actual(deployed) / unit
+        yield row(claim, networks, model, before, after, settings, conditions, deployed)
 
 
 def _row(
@@ -172,14 +174,13 @@ def _row(
     conditions: Settings,
     reported: float,
     actual: float | None = None,
-    notes: Settings | None = None,
 ) -> Measurement:
+    """Return the row of what no profile holds."""
     return Measurement(
         model=model,
         technique=claim.technique,
         settings=dict(settings),
         conditions=dict(conditions),
-        notes=dict(notes or {}),
         reported=Interval.exact(reported),
         actual=None if actual is None else Interval.exact(actual),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeai_repro import __version__
-from edgeai_repro.claims.registry import measured_on
+from edgeai_repro.claims.registry import is_timed
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.devices.fingerprint import fingerprint
 from edgeai_repro.errors import UserError, did_you_mean
@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--claims-dir", type=Path, metavar="DIR", help="folder of claims files (default: ini option claims_dir)"
     )
     group.addoption("--claims-models", metavar="NAMES", help="restrict the run to these models, comma-separated")
+    group.addoption("--claims-papers", metavar="NAMES", help="restrict the run to these papers, comma-separated")
     group.addoption("--claims-json", type=Path, metavar="FILE", help="write the verdicts and all rows as JSON")
     group.addoption(
         "--claims-require", metavar="NEEDS", help="fail instead of skip if one of data,weights,edge is missing"
@@ -88,6 +89,7 @@ def _claims_folder(config: pytest.Config) -> Path | None:
 def _options(config: pytest.Config) -> Options:
     return Options.parse(
         models=config.option.claims_models,
+        papers=config.option.claims_papers,
         required=config.option.claims_require,
         json_path=config.option.claims_json,
         report_folder=config.option.claims_report,
@@ -106,7 +108,7 @@ def _store_benchmarks(config: pytest.Config) -> None:
 
 
 def _refuse_options_without_claims(config: pytest.Config) -> None:
-    options = {f"--claims-{name}": f"claims_{name}" for name in ("models", "json", "report", "require")}
+    options = {f"--claims-{name}": f"claims_{name}" for name in ("models", "papers", "json", "report", "require")}
     options |= {"--bundle": "bundle", "--edge-threads": "edge_threads"}
     for option, name in options.items():
         if config.getoption(name) is not None:
@@ -170,7 +172,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _marks(case: ClaimCase, distributed: bool) -> list[pytest.MarkDecorator]:
     """Return the marks of a claim; pytest-xdist's only if it is installed, because it defines it."""
-    edge = [pytest.mark.edge] if measured_on(case.claim) == "deployed" else []
+    edge = [pytest.mark.edge] if is_timed(case.claim) else []
     return [*edge, pytest.mark.xdist_group(xdist.group_of(case.claim))] if distributed else edge
 
 

@@ -58,15 +58,20 @@ class Collector:
             self._results.add(Result.model_validate_json(text))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files, even if tests failed or the run was interrupted."""
+        """Write the files, even if tests failed or the run was interrupted; report mistakes in claims files."""
         claims_session = self._config.stash[SESSION]
-        if claims_session is None or self._config.option.collectonly:
+        if claims_session is None:
             return
+        problems = list(claims_session.problems)
         try:
-            claims_session.write(self._results)
+            if not self._config.option.collectonly:
+                claims_session.write(self._results)
         except UserError as error:
+            problems.append(str(error))
+        if problems:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-            self._config.get_terminal_writer().line(f"ERROR: {error}", red=True)
+        for problem in problems:
+            self._config.get_terminal_writer().line(f"ERROR: {problem}", red=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the table of verdicts, and where the files are."""

@@ -19,7 +19,15 @@ from edgeai_repro.networks.specs import Timm, Torchvision, reference
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
-INSTALLED = ("onnxruntime.quantization", "thop", "timm", "torch", "torch.nn.utils.prune", "torchvision")
+INSTALLED = (
+    "onnxruntime.quantization",
+    "thop",
+    "timm",
+    "timm.utils",
+    "torch",
+    "torch.nn.utils.prune",
+    "torchvision",
+)
 HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
 BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
 TORCHVISIONS = CONVNEXT_VARIANTS.keys() - {"convnext_atto", "convnext_xlarge"}

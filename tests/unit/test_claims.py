@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
-from edgeai_repro.claims.load import json_schema, load_claims, load_file
+from edgeai_repro.claims.load import json_schema, load_claims, load_file, read_claims
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.devices.spec import DevicesFile
@@ -291,6 +291,40 @@ def test_every_mistake_of_a_file_is_listed(tmp_path: Path) -> None:
         "claims[two]",
         "claims[two]",
     ]
+
+
+class TestOtherClaims:
+    """A mistake leaves out the claim that has it, and nothing else."""
+
+    @pytest.mark.parametrize(
+        "mistake",
+        [{"models": ["convnext_tinny"]}, {"value": "ten"}, {"printed": "11 %"}, {"conditions": {"resolution": 32}}],
+        ids=lambda mistake: next(iter(mistake)),
+    )
+    def test_other_claims_of_the_file_are_read(self, tmp_path: Path, mistake: dict[str, Any]) -> None:
+        """The mistake is one line."""
+        ceiling = {**CEILING, "claims": {"size_by_quantization": "bad"}}
+        document = paper_yaml(claim_entry(), claim_entry(id="bad", **mistake), implications=[ceiling])
+        (tmp_path / "paper.yaml").write_text(document, encoding="utf-8")
+
+        read = read_claims(tmp_path)
+
+        assert [claim.id for claim in read.papers[0].claims] == ["a-claim"]
+        assert read.papers[0].implications == []  # it follows from the claim that is left out
+        assert len(read.problems) == 1
+        assert read.problems[0].startswith(f"{tmp_path / 'paper.yaml'}: claims[bad]")
+
+    def test_other_files_are_read(self, tmp_path: Path) -> None:
+        """A file whose mistake is not in a claim is left out as a whole."""
+        (tmp_path / "a.yaml").write_text(paper_yaml(unstated=[{"id": "x"}]), encoding="utf-8")
+        (tmp_path / "b.yaml").write_text(paper_yaml(), encoding="utf-8")
+
+        read = read_claims(tmp_path)
+
+        assert [paper.file for paper in read.papers] == [tmp_path / "b.yaml"]
+        assert [problem.startswith(f"{tmp_path / 'a.yaml'}: unstated[x]") for problem in read.problems] == [
+            True
+        ] * 2
 
 
 CEILING = {"id": "i", "rule": "int8-ceiling", "given": {"models": TINY}, "expect": True}

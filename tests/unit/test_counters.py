@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from edgeai_repro.measure.counting.run import Inputs
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,6 +24,7 @@ from edgeai_repro.measure.counters import adapters
 from edgeai_repro.measure.counters.adapters import COUNTERS, Counter, CounterError
 from edgeai_repro.measure.counters.attribution import counted_calls, explain
 from edgeai_repro.measure.counters.providers import providers
+from edgeai_repro.measure.counting.run import Inputs
 
 TOKENS, WIDTH, HEADS = 50, 64, 4
 LINEAR = WIDTH * WIDTH * TOKENS

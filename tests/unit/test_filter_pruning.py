@@ -12,9 +12,11 @@ from torch import nn
 
 from edgeai_repro.claims.recipe_files import read_plan
 from edgeai_repro.compress.filter_pruning import Prunable, prune_filters, sites
+from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks import cifar
 from edgeai_repro.networks.initial import draw_norms
+from tests.support.helpers import assert_same_tensors
 
 FOLDER = Path(__file__).parents[2] / "claims" / "training"
 # Parameters and MACs of the paper's networks by closed forms, from the fact sheet; not from this code.
@@ -175,3 +177,44 @@ def test_wrong_widths_and_plans_are_one_line(call: object, message: str) -> None
     assert callable(call)
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_widths_give_a_network_of_a_list() -> None:
+    """The filters of Li's plan for VGG-16 give the same network as the plan, and so do the weights."""
+    network = _network("vgg16_cifar")
+    widths = [32, 64, 128, 128, 256, 256, 256, *[256] * 6]
+
+    by_widths = apply(network, "filter_pruning", {"widths": " ".join(map(str, widths))})
+
+    by_plan = apply(network, "filter_pruning", {"plan": "li2017-vgg16-a", "ranking": "l1"})
+    assert sum(parameter.numel() for parameter in by_widths.parameters()) == COUNTS["li2017-vgg16-a"][0]
+    assert_same_tensors(by_widths.state_dict(), by_plan.state_dict())
+
+
+def test_a_rate_cuts_every_layer() -> None:
+    """Half of the hidden filters of each block."""
+    pruned = apply(cifar.build("resnet20"), "filter_pruning", {"rate": 0.5})
+
+    assert cifar.widths(pruned) == (8, 8, 8, 16, 16, 16, 32, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({}, r"must be given one of plan, widths, rate \(got none\)"),
+        ({"rate": 0.5, "widths": "1"}, r"must be given one of plan, widths, rate \(got widths, rate\)"),
+        ({"widths": "8 8"}, r"'widths' must be 9, one per layer that can be pruned \(got 2\); .*layers 2, 4, "),
+        ({"widths": "8 8 8 16 16 16 32 32 65"}, r"the width of layer 18 must be from 1 to 64 \(got 65\)"),
+        ({"widths": "8 8 8 16 eight"}, r"'widths' must be whole numbers \(got 'eight' in place 5\)"),
+    ],
+)
+def test_settings_that_do_not_fit_the_network_are_refused(settings: dict[str, str], complaint: str) -> None:
+    """The error names the entry or the layer."""
+    with pytest.raises(UserError, match=complaint):
+        apply(cifar.build("resnet20"), "filter_pruning", settings)
+
+
+def test_other_networks_are_refused() -> None:
+    """One line says which networks can be cut."""
+    with pytest.raises(UserError, match=r"^'filter_pruning' must be applied to a CIFAR network \(got Conv2d\)$"):
+        apply(nn.Conv2d(3, 4, 3), "filter_pruning", {"rate": 0.5})

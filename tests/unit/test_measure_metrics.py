@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
+import torch
 from torch import nn
 from torchvision.models import get_model
 
@@ -18,6 +19,7 @@ from edgeai_repro.networks.resolve import build
 from edgeai_repro.networks.specs import reference
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, OTHER_NETWORKS, layers
 from tests.support.factories import case, claim
+from tests.support.unusual import Apply
 
 AT_224 = {"resolution": [224], "classes": [1000]}
 
@@ -83,6 +85,21 @@ def test_each_setting_of_the_technique_is_counted(monkeypatch: pytest.MonkeyPatc
     rows = CompressedModels().measure(case(claim(metric="params", technique="narrowed", **given))).rows
 
     assert [(row.settings["width"], row.reported.value) for row in rows] == [(2, 6e-6), (4, 12e-6)]
+
+
+@pytest.mark.parametrize(("metric", "named"), [("macs", True), ("macs_reduction", True), ("params", False)])
+def test_rows_name_the_operators_that_macs_leave_out(
+    metric: str, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Fourier transform has no rule. Parameters do not depend on it."""
+
+    def transformed(network: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+        yield Apply(lambda self, images: torch.fft.rfft(self.inner(images)), inner=network)
+
+    monkeypatch.setitem(registry.TECHNIQUES, "fourier", Technique("fourier", "none", (), transformed, ""))
+    row = _row(claim(metric=metric, technique="fourier", models=["convnext_atto"]))
+
+    assert row.uncounted == (("aten::_fft_r2c",) if named else ())
 
 
 @pytest.mark.parametrize("model", ["convnext_atto", "resnet18", "timm:convnext_tiny_hnf", "vit_b_16"])

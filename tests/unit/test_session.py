@@ -79,6 +79,23 @@ class TestOptions:
         with pytest.raises(UserError, match=rf"--claims-models must name .* \(got '{name}'\); {hint}"):
             Session(folder, Options.parse(models=f"convnext_tiny,{name}"))
 
+    def test_run_may_be_restricted_to_papers(self, folder: Path) -> None:
+        """An unknown paper is refused."""
+        assert [case.paper.paper.id for case in Session(folder, Options.parse(papers="paper")).cases]
+
+        with pytest.raises(UserError, match=r"--claims-papers must name .* \(got 'papper'\); did you mean 'paper'"):
+            Session(folder, Options.parse(papers="papper"))
+
+    def test_mistakes_in_claims_are_kept_for_the_end_of_the_run(self, tmp_path: Path) -> None:
+        """The other claims are judged."""
+        broken = claim_entry(id="broken", models=["convnext_tinny"])
+        (tmp_path / "paper.yaml").write_text(paper_yaml(claim_entry(), broken), encoding="utf-8")
+
+        session = Session(tmp_path)
+
+        assert [case.id for case in session.cases] == ["paper/a-claim"]
+        assert ["did you mean 'convnext_tiny'?" in problem for problem in session.problems] == [True]
+
     def test_bundle_must_exist(self) -> None:
         """The message names its manifest."""
         with pytest.raises(UserError, match=r"nowhere/manifest\.json: "):

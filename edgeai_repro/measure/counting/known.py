@@ -10,6 +10,13 @@ import torch
 
 _NAMES = {
     "aten": """
+        abs_ celu copysign_ elu eq_ floor_divide floor_divide_ gcd_ ge_ gelu gelu_ gt_ hardshrink hardsigmoid
+        hardswish hardswish_ hardtanh heaviside_ lcm_ le_ leaky_relu lt_ mish mish_ ne_ relu softplus softshrink
+        xlogy_
+
+        _ctc_loss binary_cross_entropy binary_cross_entropy_with_logits huber_loss mse_loss multi_margin_loss
+        multilabel_margin_loss_forward nll_loss2d_forward nll_loss_forward smooth_l1_loss soft_margin_loss
+
         __ilshift__ __irshift__ __lshift__ __rshift__ _add_relu _add_relu_ _conj_physical _log_softmax
         _masked_scale _masked_softmax _prelu_kernel _safe_softmax _softmax _sparse_log_softmax
         _sparse_softmax _thnn_fused_gru_cell _thnn_fused_lstm_cell _transform_bias_rescale_qkv

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -56,10 +57,11 @@ def runnable_clone(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def ready_to_run(model: nn.Module) -> Iterator[None]:
-    """Put a network into eval mode, without gradients, compilers and fused graphs; restore its mode afterwards."""
+    """Put a network into eval mode, without gradients, compilers, fused graphs and warnings; restore its mode."""
     # A frozen module has no mode.
     training = [module for module in model.modules() if getattr(module, "training", False)]
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings(action="ignore"))  # the network's own, which may be errors
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())  # not inference_mode, whose tensors a network might keep and train on
         stack.enter_context(optimized_execution(False))

@@ -122,6 +122,8 @@ def _stored(owner: nn.Module, role: Role, name: str, value: Any) -> Iterator[Sto
     tensors = _inner_tensors(value.detach())
     bits = sum(_bits(tensor) for tensor in tensors)
     size = value.numel() if value.layout == torch.strided or value.is_mkldnn else tensors[0].numel()
+    if value.layout != torch.strided:
+        tensors.append(value)  # an operator receives the whole, too
     nonzero = 0
     if role in ("parameter", "constant"):
         nonzero = count_nonzero(_masked(owner, name, value.detach()))
