@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.evidence.measurement import Interval, Measurement, Setting
+from edgeai_repro.evidence.measurement import MISSED, Interval, Measurement, Setting
 
 SMALLER_UNIT = {"G": "M", "M": "k"}  # each a thousandth
 MOST_DECIMALS = 6
@@ -96,8 +96,11 @@ def format_values(values: Sequence[Setting], all_values: Sequence[Setting]) -> s
 
 
 def describe_row(row: Measurement) -> str:
-    """Return the model of a row, its settings, its conditions, and those of its notes that are words."""
-    notes = {name: note for name, note in row.notes.items() if isinstance(note, str)}
+    """Return the model of a row, its settings, its conditions, and those of its notes that are words.
+
+    What a counter misses is said elsewhere: it would take a line.
+    """
+    notes = {name: note for name, note in row.notes.items() if isinstance(note, str) and name != MISSED}
     details = {**row.settings, **row.conditions, **notes}
     return ", ".join([row.model, *(f"{name} {value}" for name, value in details.items())])
 

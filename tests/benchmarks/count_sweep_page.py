@@ -37,10 +37,13 @@ CPU.
 """
 
 
-def page(comparisons: Sequence[Comparison]) -> str:
-    """Return the page."""
+def page(comparisons: Sequence[Comparison], networks: int) -> str:
+    """Return the page; `networks` is the number of all, of which some may not be counted yet."""
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return "\n".join([INTRODUCTION.format(versions=versions), *summary(comparisons), *_exceptions(comparisons), ""])
+    lines = [INTRODUCTION.format(versions=versions)]
+    if len(comparisons) < networks:
+        lines.append(f"**Not complete: {len(comparisons)} of {networks} networks are counted so far.**\n")
+    return "\n".join([*lines, *summary(comparisons), *_exceptions(comparisons), ""])
 
 
 def summary(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -101,7 +101,8 @@ def test_the_page_counts_the_networks_and_gives_the_reason_of_each_exception() -
             comparison(id="timm:lstm", macs=1500, missing={"aten.mkldnn_rnn_layer": 500}),
             comparison(id="torchvision:quantized_resnet18", family="quantization.resnet", quantized=True),
             comparison(id="timm:huge", fails="ValueError: too large"),
-        ]
+        ],
+        networks=5,
     )
 
     assert "| timm | 4 | 3 | 1 | 1 | 1 | 3 | 1 | 0 | 1 |" in page
@@ -111,6 +112,12 @@ def test_the_page_counts_the_networks_and_gives_the_reason_of_each_exception() -
     assert "| other bits | `torchvision:quantized_resnet18` |" in page
     assert "| ValueError: too large | `timm:huge` |" in page
     assert "resnet10t" not in page
+    assert "Not complete" not in page
+
+
+def test_the_page_says_if_networks_are_left() -> None:
+    """Two are known, one is counted."""
+    assert "Not complete: 1 of 2 networks" in count_sweep_page.page([comparison()], networks=2)
 
 
 def test_results_of_another_counter_are_not_used_again(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from edgeai_repro.errors import UserError
-from edgeai_repro.measure.counts import Counts, actual
-from tests.support.unusual import FORMS, Apply, Form, images, linear, masked, quantized, small_cnn, tokens
+from edgeai_repro.measure.counts import Counts, actual, reported
+from tests.support.unusual import Apply, Form, images, linear, masked, quantized, small_cnn, tokens
+from tests.support.unusual_forms import FORMS
 
 # Building a network in a deprecated form warns; the counter must not fail because of it.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -134,3 +135,26 @@ def test_counting_leaves_no_trace() -> None:
     assert all(module.training for module in network.modules())
     assert torch.is_grad_enabled()
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_a_network_larger_than_memory_is_counted_on_meta() -> None:
+    """A layer of 102 GB."""
+    network = nn.Linear(160_000, 160_000, bias=False, device="meta")
+    counts = actual(network, inputs=(torch.empty(1, 160_000, device="meta"),))
+
+    assert counts.macs == counts.parameters == counts.nonzero_parameters == 160_000**2
+    assert counts.stored_bytes == 4 * 160_000**2
+
+
+def test_a_network_of_videos_gets_a_video_in_its_own_type() -> None:
+    """16 frames, in half precision."""
+    counts = actual(nn.Conv3d(3, 2, (16, 4, 4), dtype=torch.bfloat16), 4)
+
+    assert (counts.macs, counts.bit_operations) == (2 * 3 * 16 * 16, 2 * 3 * 16 * 16 * 16 * 16)
+
+
+def test_what_thop_prints_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """It prints even if it is told not to be verbose."""
+    reported(nn.Sequential(nn.Conv2d(3, 2, 1), Apply(lambda self, x: print("noise") or x)), 4)
+
+    assert capsys.readouterr().out == ""
