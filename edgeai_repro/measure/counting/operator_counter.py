@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
+from torch.utils._pytree import tree_leaves
 
+from edgeai_repro.errors import UserError
 from edgeai_repro.measure.counting.known import has_no_products, name_of
 from edgeai_repro.measure.counting.operators import RULES
 from edgeai_repro.measure.counting.origins import CONSTANT, Origin, Origins, join
@@ -57,8 +59,17 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._plans: dict[OpOverload, _Plan] = {}
         self._of_stored: dict[int, tuple[str, int, int, int]] = {}  # products of stored values with each other
 
-    def finish(self) -> Run:
-        """Return what was counted."""
+    def finish(self, inputs: Any, outputs: Any) -> Run:
+        """Return what was counted. Raises UserError if an output comes from elsewhere than inputs and operators."""
+        for tensor in tree_leaves(inputs):
+            if isinstance(tensor, Tensor):
+                self._origins.note(tensor)
+        for tensor in tree_leaves(outputs):
+            if type(tensor) is Tensor and not self._origins.is_known(tensor):
+                raise UserError(
+                    "the network must compute with operators that can be observed (got an output from elsewhere); "
+                    "do without NumPy and threads in its forward"
+                )
         for operator, *product in self._of_stored.values():
             macs, nonzero, bits = product
             self._run.of(operator, "linear").add(macs, nonzero, 0, bits)
@@ -86,8 +97,10 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             origin = join([origin, Origin(products=products)]) if origin is not None and products else origin
         elif plan.is_unknown and origin is None:
             self._run.uncounted.add(plan.name)
-        if origin is not None or plan.changes_arguments:
-            for tensor in _tensors((output,)):
+        is_new = origin is not None or plan.changes_arguments
+        for tensor in _tensors((output,)):
+            self._origins.note(tensor)
+            if is_new:
                 self._origins.set(tensor, origin)
         return output
 
@@ -107,6 +120,8 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with self:
                 return (if_true if predicate else if_false)(*operands)
         output = func(*args, **kwargs)
+        for tensor in _tensors((output,)):
+            self._origins.note(tensor)
         if rule := RULES.get(name):
             self._count(name, rule(Call(dict(zip(("query", "key", "value"), args, strict=False)), output)))
         else:
