@@ -168,11 +168,33 @@ def latency_feasible(numbers: Mapping[str, Number], given: Given, devices: Seque
     )
 
 
+RELATIVE_TO = ("points", "accuracy", "error")
+
+
+def printed_change(_: Mapping[str, Number], given: Given, __: Sequence[Device]) -> tuple[bool, str]:
+    """Check a printed change against the two printed accuracies, in percent, that it is the change of.
+
+    The change is in points, or in percent of the first accuracy, or of its error. `half_digit` is half a unit of
+    its last printed digit.
+    """
+    before, after, change = (float(given[name]) for name in ("before", "after", "change"))
+    points = after - before
+    base = {"points": 100.0, "accuracy": before, "error": 100 - before}[str(given["relative_to"])]
+    found = 100 * points / base
+    holds = abs(found - change) <= float(given["half_digit"])
+    of = "points" if given["relative_to"] == "points" else f"% of the {given['relative_to']} before"
+    return holds, (
+        f"From {before:g} to {after:g} % is {points:+.2f} points, {found:+.3g} {of}; printed is {change:+g}: "
+        f"{'consistent' if holds else 'inconsistent'}."
+    )
+
+
 RULES: dict[str, Rule] = {
     "compose": Rule(("size_by_pruning", "size_together"), ("model",), compose),
     "same-count": Rule(("by_quantization", "by_pruning", "together"), ("model",), same_count),
     "int8-ceiling": Rule(("size_by_quantization",), ("models",), int8_ceiling),
     "latency-feasible": Rule(("latency",), ("model", "target"), latency_feasible),
+    "printed-change": Rule((), ("before", "after", "change", "half_digit", "relative_to"), printed_change),
 }
 
 
@@ -193,6 +215,19 @@ def spec_problems(spec: ImplicationSpec) -> Iterator[str]:
         if set(needed) != set(given):
             got = ", ".join(given) or "nothing"
             yield f"{key!r} must be just {', '.join(needed)} for rule {spec.rule!r} (got {got}); correct them"
+    if {"model", "models"} & set(rule.given):
+        yield from _model_problems(spec)
+    if "relative_to" in rule.given and spec.given.get("relative_to") not in RELATIVE_TO:
+        yield (
+            f"'given.relative_to' must be one of {', '.join(RELATIVE_TO)} "
+            f"(got {spec.given.get('relative_to')!r}); correct it"
+        )
+    for name in set(rule.given) & {"before", "after", "change", "half_digit"}:
+        if isinstance(spec.given.get(name), str):
+            yield f"'given.{name}' must be a number (got {spec.given[name]!r}); correct it"
+
+
+def _model_problems(spec: ImplicationSpec) -> Iterator[str]:
     models = spec.given.get("models", spec.given.get("model", ""))
     for name in str(models).split() or [""]:
         if name not in CONVNEXT_VARIANTS:

@@ -116,7 +116,8 @@ def ends_of(claim: Claim, row: Measurement, quantity: Quantity = "actual") -> En
 def missing_rows(claim: Claim, rows: Sequence[Measurement], at: Setting | None = None) -> list[str]:
     """Describe each model, and each variant of a model, that no row covers; with `at`, at one value of the choice.
 
-    A row without a value of a setting covers all of its values: a trend, for example, is one row.
+    A row without a value of a setting covers all of its values: a trend, for example, is one row. So does any row
+    if the claim gives only one value: a network may have its own number of classes instead.
     """
     missing = []
     for model in claim.models:
@@ -125,9 +126,10 @@ def missing_rows(claim: Claim, rows: Sequence[Measurement], at: Setting | None =
             missing.append(model)
             continue
         for settings, conditions in claim.variants_for(model):
-            variant = {**settings, **conditions}
-            if at is not None and claim.choice is not None and variant[claim.choice.name] != at:
+            given = {**settings, **conditions}
+            if at is not None and claim.choice is not None and given[claim.choice.name] != at:
                 continue
+            variant = {name: value for name, value in given.items() if len(claim.values_of(name)) > 1}
             if not any(_covers(row, variant) for row in measured):
                 varied = {name: value for name, value in variant.items() if len(claim.values_of(name)) > 1}
                 details = " and ".join(f"{name} {value}" for name, value in (varied or variant).items())

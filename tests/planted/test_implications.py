@@ -51,15 +51,18 @@ def _planted(claim: Claim, value: float) -> Claim:
     """Return a claim with a number that the paper does not have, its band scaled along."""
     scale = value / claim.value
     parts = {
-        name: getattr(claim.band, name) * scale for name in Band.model_fields if name not in ("side", "derivation")
+        name: getattr(claim.band, name) * scale
+        for name in Band.model_fields
+        if name not in ("side", "digits", "derivation")
     }
     return claim.model_copy(update={"value": value, "band": claim.band.model_copy(update=parts)})
 
 
 @pytest.fixture(scope="module")
 def claims() -> dict[str, Claim]:
-    """The paper's claims by id."""
-    return {claim.id: claim for paper in load_claims(CLAIMS) for claim in paper.claims}
+    """The first paper's claims by id."""
+    (first,) = (paper for paper in load_claims(CLAIMS) if paper.paper.id == "francy2024")
+    return {claim.id: claim for claim in first.claims}
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,6 @@ def test_planted_number_changes_the_finding(
     assert finding.holds != spec.expect, f"{rule}: {role}={value} must change the finding: {finding.text}"
 
 
-def test_every_rule_has_a_planted_number() -> None:
-    """No rule is without its planted number."""
-    assert {spec.rule for spec in SPECS} == set(RULES)
+def test_every_rule_on_claims_has_a_planted_number() -> None:
+    """No rule is without its planted number; a rule that takes no claims has its own numbers."""
+    assert {spec.rule for spec in SPECS} == {name for name, rule in RULES.items() if rule.roles}

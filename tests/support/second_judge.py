@@ -99,7 +99,8 @@ def _value(claim: Claim, counted: Sequence[Measurement], rules: Rules, value: Se
 
 
 def _matches(row: Measurement, variant: Mapping[str, Setting]) -> bool:
-    return all(row.value_of(name) == value for name, value in variant.items())
+    """Return whether a row is of a variant; a row that does not name a setting is of all its values."""
+    return all(row.value_of(name) in (None, value) for name, value in variant.items())
 
 
 def _holds(claim: Claim, places: Sequence[int], rules: Rules) -> bool:

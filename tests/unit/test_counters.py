@@ -20,6 +20,7 @@ from edgeai_repro.audit.schema import Audit
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence.measurement import Settings
+from edgeai_repro.measure import counts
 from edgeai_repro.measure.counters import adapters
 from edgeai_repro.measure.counters.adapters import COUNTERS, Counter, CounterError
 from edgeai_repro.measure.counters.attribution import counted_calls, explain
@@ -67,7 +68,7 @@ def differences(name: str | Counter, network: nn.Module, inputs: Inputs) -> list
     """Return what a counter's difference from the actual count is put down to."""
     counter = COUNTERS[name] if isinstance(name, str) else name
     calls = counted_calls(network, inputs)
-    actual = sum(one.call.times * one.macs for one in calls)
+    actual = counts.actual(network, inputs=inputs).macs
     return explain(counter, counter.count(network, inputs).macs, actual, calls)
 
 
@@ -138,10 +139,11 @@ def test_a_counter_with_a_rule_for_attention_misses_nothing(name: str) -> None:
     assert not [words for words in differences(name, Attention(), tokens()) if "no rule" in words]
 
 
-def test_an_operator_that_is_missed_within_a_layer_is_named() -> None:
-    """fvcore sees the projections of nn.MultiheadAttention, thop sees nothing of it."""
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_operator_that_is_missed_within_a_layer_is_named(bias: bool) -> None:
+    """fvcore sees the projections of nn.MultiheadAttention, thop sees nothing; with biases it is one operator."""
     share = 100 * PRODUCTS / (4 * LINEAR + PRODUCTS)
-    layer = nn.MultiheadAttention(WIDTH, HEADS, bias=False, batch_first=True)
+    layer = nn.MultiheadAttention(WIDTH, HEADS, bias=bias, batch_first=True)
 
     class SelfAttention(nn.Module):
         """Calls the layer with one tensor three times."""
@@ -209,6 +211,18 @@ def test_a_difference_that_the_calls_do_not_explain_is_not_explained() -> None:
     assert words.startswith("difference not explained")
     assert f"{CONVOLUTION:,}" in words
     assert f"{2 * CONVOLUTION:,}" in words
+
+
+def test_calls_that_are_not_all_of_the_network_explain_nothing() -> None:
+    """A planted list of calls lacks one of two."""
+    network = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2 * WIDTH))
+    first, _ = counted_calls(network, tokens())
+
+    (words,) = explain(COUNTERS["torchinfo"], 0, 3 * LINEAR, [first])
+
+    assert words == (
+        f"difference not explained: the single calls compute {LINEAR:,} MACs, the network {3 * LINEAR:,}"
+    )
 
 
 def test_calls_that_are_alike_are_counted_together() -> None:

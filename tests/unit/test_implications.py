@@ -171,9 +171,38 @@ def test_bound_without_a_published_rate_is_not_enough(devices: list[Device]) -> 
     assert not _check(LATENCY, [device for device in devices if not device.achieved]).holds
 
 
+# 93.85 − 93.68 = 0.17 points; 0.17 / 93.68 = 0.18 % of the accuracy, 0.17 / 6.32 = 2.690 % of the error.
+CHANGE = _spec(
+    "printed-change",
+    {},
+    {"before": 93.68, "after": 93.85, "change": 2.69, "half_digit": 0.005, "relative_to": "error"},
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "holds"),
+    [
+        ({}, True),
+        ({"change": 2.70}, False),
+        ({"after": 93.86}, False),
+        ({"relative_to": "accuracy"}, False),
+        ({"relative_to": "accuracy", "change": 0.18}, True),
+        ({"relative_to": "points", "change": 0.17}, True),
+        ({"relative_to": "points", "change": -0.17}, False),
+    ],
+)
+def test_printed_change_must_follow_from_the_printed_accuracies(changed: dict[str, Any], holds: bool) -> None:
+    """In points, or relative to the accuracy or the error before."""
+    finding = check(CHANGE.model_copy(update={"given": {**CHANGE.given, **changed}}), {})
+
+    assert finding.holds == holds, finding.text
+
+
 @pytest.mark.parametrize(
     ("spec", "match"),
     [
+        (CHANGE.model_copy(update={"given": {**CHANGE.given, "relative_to": "x"}}), "must be one of points, accu"),
+        (CHANGE.model_copy(update={"given": {**CHANGE.given, "after": "x"}}), "'given.after' must be a number"),
         (_spec("composed", COMPOSE.claims), r"'rule' must be known \(got 'composed'\); did you mean 'compose'\?"),
         (_spec("compose", {"size_together": "combined"}), r"'claims' must be just .* \(got size_together\)"),
         (_spec("compose", {**COMPOSE.claims, "x": "y"}), "'claims' must be just size_by_pruning, size_together"),
@@ -195,4 +224,4 @@ def test_mistake_of_an_implication_is_named(spec: ImplicationSpec, match: str) -
 
 def test_every_rule_has_a_test() -> None:
     """Every rule has a test above."""
-    assert {spec.rule for spec in (COMPOSE, SAME_COUNT, CEILING, LATENCY)} == set(RULES)
+    assert {spec.rule for spec in (COMPOSE, SAME_COUNT, CEILING, LATENCY, CHANGE)} == set(RULES)

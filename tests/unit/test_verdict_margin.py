@@ -82,4 +82,4 @@ class TestMargin:
         verdict = judged(claim(), [row(8.996)])
 
         assert verdict.verdict == "contradicted"
-        assert verdict.reason == "9 % (convnext_tiny) lies 0.004 points under the band, 9 … 11 %"
+        assert verdict.reason == "8.996 % (convnext_tiny) lies 0.004 points under the band, 9 … 11 %"

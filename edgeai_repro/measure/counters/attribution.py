@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -52,17 +53,17 @@ class Part:
 
 def counted_calls(model: nn.Module, inputs: Inputs) -> list[CountedCall]:
     """Return the calls of a network with the actual MACs of each."""
-    return [
-        CountedCall(
-            call,
-            {
-                work.operator: work.macs
-                for work in counts.by_operator(call.network, inputs=call.inputs)
-                if work.macs
-            },
-        )
-        for call in calls_of(model, inputs)
-    ]
+    return [CountedCall(call, _by_operator(call)) for call in calls_of(model, inputs)]
+
+
+def _by_operator(call: Call) -> dict[str, int]:
+    """Return the actual MACs of a call by operator; one that does several things at once has several entries."""
+    macs: Counts[str] = Counts()
+    for work in counts.by_operator(call.network, inputs=call.inputs):
+        name = work.operator.rpartition("::")[2]
+        fused = "attention" in name or "transformer" in name
+        macs["scaled_dot_product_attention" if fused and work.kind == "attention" else name] += work.macs
+    return {name: count for name, count in macs.items() if count}
 
 
 def explain(counter: Counter, total: int, actual: int, calls: Sequence[CountedCall]) -> list[str]:
@@ -71,6 +72,9 @@ def explain(counter: Counter, total: int, actual: int, calls: Sequence[CountedCa
     The largest part comes first. If what the counter says of each call does not add up to what it says of the whole
     network, the difference is not explained, and that is said instead.
     """
+    known = sum(one.call.times * one.macs for one in calls)
+    if abs(known - actual) > ROUNDING * actual:
+        return [f"difference not explained: the single calls compute {known:,} MACs, the network {actual:,}"]
     # Most functions multiply nothing, and most counters leave them out: the others are tried first.
     likely = [one for one in calls if one.macs or one.call.is_layer]
     for tried in (likely, calls):
@@ -130,13 +134,7 @@ def _operators_of(one: CountedCall, missing: int) -> str:
         for names in combinations(operators, size)
         if abs(sum(operators[name] for name in names) - missing) <= BIASES * missing
     ]
-    return " and ".join(map(_plain, fitting[0])) if len(fitting) == 1 else ""
-
-
-def _plain(operator: str) -> str:
-    """Return an operator's name without its library, and one name for all variants of attention."""
-    name = operator.rpartition("::")[2]
-    return "scaled_dot_product_attention" if "scaled_dot_product" in name else name
+    return " and ".join(fitting[0]) if len(fitting) == 1 else ""
 
 
 def _sentences(parts: Sequence[Part], actual: int) -> Iterator[str]:

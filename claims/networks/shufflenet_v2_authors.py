@@ -1,7 +1,7 @@
-"""ShuffleNet V2 as its authors built it (megvii-model/ShuffleNet-Series, ShuffleNetV2/blocks.py), for `ma2018.yaml`.
+"""ShuffleNet V2 as its authors built it (megvii-model/ShuffleNet-Series, ShuffleNetV2/blocks.py).
 
-It differs from torchvision's network in the first block of stage 2. There the shortcut keeps its 24 channels, and the
-main branch has all others; torchvision gives half of the outputs to each. The classifier has no bias.
+It differs from torchvision's network in the first block of stage 2. There the shortcut keeps its 24 channels, and
+the main branch has all others; torchvision gives half of the outputs to each. The classifier has no bias.
 """
 
 from __future__ import annotations
