@@ -54,6 +54,11 @@ REFUSED = {
         tokens,
         "operators that can be observed .got an output from elsewhere.; do without NumPy",
     ),
+    "NumPy between layers": (
+        lambda: Apply(lambda self, x: self.a(torch.from_numpy(x.numpy() * 2)), a=linear()),
+        tokens,
+        "operators that can be observed .got an output from elsewhere.",
+    ),
     "another thread": (
         lambda: Apply(lambda self, x: ThreadPoolExecutor(1).submit(self.a, x).result(), a=linear()),
         tokens,

@@ -60,16 +60,15 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._of_stored: dict[int, tuple[str, int, int, int]] = {}  # products of stored values with each other
 
     def finish(self, inputs: Any, outputs: Any) -> Run:
-        """Return what was counted. Raises UserError if an output comes from elsewhere than inputs and operators."""
-        for tensor in tree_leaves(inputs):
-            if isinstance(tensor, Tensor):
-                self._origins.note(tensor)
-        for tensor in tree_leaves(outputs):
-            if type(tensor) is Tensor and not self._origins.is_known(tensor):
-                raise UserError(
-                    "the network must compute with operators that can be observed (got an output from elsewhere); "
-                    "do without NumPy and threads in its forward"
-                )
+        """Return what was counted. Raises UserError if no output was computed from the inputs by operators."""
+        for tensor in _tensors(tree_leaves(inputs)):
+            self._origins.note(tensor)
+        made = [tensor for tensor in _tensors(tree_leaves(outputs)) if type(tensor) is Tensor]
+        if made and not any(self._origins.is_from_input(tensor) for tensor in made):
+            raise UserError(
+                "the network must compute with operators that can be observed (got an output from elsewhere); "
+                "do without NumPy and threads in its forward"
+            )
         for operator, *product in self._of_stored.values():
             macs, nonzero, bits = product
             self._run.of(operator, "linear").add(macs, nonzero, 0, bits)
@@ -89,7 +88,8 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with self:
                 return func.decompose(*args, **kwargs)
         output = func(*args, **kwargs)
-        origin = self._origins.joined(tensors) if plan.name != "aten::lift_fresh" else CONSTANT
+        # Values from Python or NumPy are lifted.
+        origin = CONSTANT if plan.name == "aten::lift_fresh" else self._origins.joined(tensors)
         if plan.rule is not None:
             names = [argument.name for argument in func._schema.arguments]
             call = Call(dict(zip(names, args, strict=False)) | kwargs, output)

@@ -35,7 +35,6 @@ class Origins:
 
     def __init__(self, values: Iterable[StoredValue]) -> None:
         self._origins: dict[int, Origin] = {}
-        self._made: set[int] = set()  # by operators
         self._alive: dict[int, Any] = {}  # while it is referenced, the address of a storage isn't used again
         for value in values:
             for tensor in value.tensors:
@@ -53,16 +52,17 @@ class Origins:
             self._origins.pop(key, None)
             return
         self._origins[key] = origin
-        if key not in self._alive:
-            self._alive[key] = _weak(tensor)
+        self.note(tensor)
 
     def note(self, tensor: Tensor) -> None:
         """Note that an operator has made a tensor."""
-        self._made.add(_key(tensor))
+        key = _key(tensor)
+        if key not in self._alive:
+            self._alive[key] = _weak(tensor)
 
-    def is_known(self, tensor: Tensor) -> bool:
-        """Return True if a tensor is stored, or made by an operator that was noted."""
-        return _key(tensor) in self._made or _key(tensor) in self._origins
+    def is_from_input(self, tensor: Tensor) -> bool:
+        """Return True if operators that were noted have computed a tensor from the input."""
+        return _key(tensor) in self._alive and self.of(tensor) is None
 
     def joined(self, tensors: Sequence[Tensor]) -> Origin | None:
         """Return the origin of values that are computed from some tensors."""
