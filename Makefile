@@ -15,10 +15,12 @@ claims: $(READY) ## judge every claim on this machine
 	$(BIN)/python -m pytest -m claims $(ARGS)
 
 # Claims about times are left to `make claims`: tests time nothing. Threads that spin while they wait would take 2 to
-# 10 times the CPU time on a busy machine, so they sleep.
+# 10 times the CPU time on a busy machine, so they sleep. Each of several WORKERS may hold one
+# of the largest networks in memory; with 0 there is one process.
 test: export OMP_WAIT_POLICY ?= passive
+test: WORKERS ?= 0
 test: lint ## linters, types, import rules and all tests
-	$(BIN)/python -m pytest -m 'not (claims and edge)' $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not (claims and edge)' $(ARGS)
 
 lint: $(READY) ## only linters, types and import rules
 	$(BIN)/ruff check .

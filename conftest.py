@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +34,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     in_tests = collection_path.parent == config.rootpath / "tests"
     without = FOLDERS_WITHOUT.get(config.option.markexpr, ())
     return True if in_tests and collection_path.name in without else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let one of pytest-xdist's workers run all tests of a file: they share fixtures. Claims have other groups."""
+    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_worker_to_others() -> Iterator[None]:
+    """Hide from the pytest that a test starts that it is started in one of pytest-xdist's workers.
+
+    In a worker, pytest-benchmark times nothing.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+            patched.delenv(name)
+        yield
 
 
 @pytest.fixture(autouse=True)
