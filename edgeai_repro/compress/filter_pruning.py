@@ -8,6 +8,7 @@ the next layer. In residual networks only the first convolution of a block is pr
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -68,20 +69,32 @@ def keep_filters(model: Prunable, counts: Mapping[int, int], *, ranking: Ranking
     if ranking not in get_args(Ranking):
         raise UserError(f"'ranking' must be known (got {ranking!r}); {did_you_mean(ranking, get_args(Ranking))}")
     places = sites(model)
-    state = dict(model.state_dict())
+    weights = {number: model.get_parameter(f"{places[number].conv}.weight") for number in counts}
     kept = {
-        number: _kept_filters(state[f"{places[number].conv}.weight"], count, ranking, (seed, number))
-        for number, count in counts.items()
+        number: _kept_filters(weights[number], count, ranking, (seed, number)) for number, count in counts.items()
     }
+    smaller = copy.deepcopy(model)
     for number, filters in kept.items():
-        site = places[number]
-        state[f"{site.conv}.weight"] = state[f"{site.conv}.weight"][filters]
-        for entry in ("weight", "bias", "running_mean", "running_var"):
-            state[f"{site.norm}.{entry}"] = state[f"{site.norm}.{entry}"][filters]
-        state[f"{site.follower}.weight"] = state[f"{site.follower}.weight"][:, filters]
-    smaller = resized(model, {number: len(filters) for number, filters in kept.items()}, seed=None)
-    smaller.load_state_dict(state)
+        _cut(smaller, places[number], filters)
     return smaller
+
+
+def _cut(model: Prunable, site: Site, filters: Tensor) -> None:
+    """Leave only some filters of a layer, with their entries of the BatchNorm and of the layer that follows."""
+    conv, norm, follower = (model.get_submodule(name) for name in (site.conv, site.norm, site.follower))
+    assert isinstance(conv, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert isinstance(follower, nn.Conv2d | nn.Linear)
+    for layer, names in ((conv, ("weight", "bias")), (norm, ("weight", "bias", "running_mean", "running_var"))):
+        for name in names:
+            if (tensor := getattr(layer, name)) is not None:
+                tensor.data = tensor.data[filters]
+    follower.weight.data = follower.weight.data[:, filters]
+    conv.out_channels = norm.num_features = len(filters)
+    if isinstance(follower, nn.Conv2d):
+        follower.in_channels = len(filters)
+    else:
+        follower.in_features = len(filters)
 
 
 def kept_counts(model: Prunable, rates: Rates) -> dict[int, int]:

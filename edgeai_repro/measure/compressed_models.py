@@ -124,11 +124,6 @@ class ClaimNetworks:
         with self._naming(model):
             return self.profiles.on_meta(self.subject(model, conditions))
 
-    def built(self, model: str, conditions: Settings | None = None) -> Network:
-        """Return an uncompressed network with random weights. It is built for each call."""
-        with self._naming(model):
-            return self.profiles.built(self.subject(model, conditions))
-
     def with_values(
         self,
         model: str,
@@ -136,7 +131,7 @@ class ClaimNetworks:
         settings: Settings | None = None,
         conditions: Settings | None = None,
     ) -> Network:
-        """Return a network with random weights on the CPU, compressed by a technique, to be timed."""
+        """Return a network with random weights on the CPU, compressed by a technique. It is not kept."""
         with self._naming(model):
             network = self.profiles.with_values(self.subject(model, conditions))
             return replace(network, model=apply(network.model, technique, settings))

@@ -66,6 +66,6 @@ class CounterCounts:
     def _made(self, subject: Subject, technique: str, settings: Settings) -> tuple[nn.Module, tuple[Any, ...]]:
         from edgeai_repro.measure.counting.run import example_inputs
 
-        network = self._profiles.built(subject)
+        network = self._profiles.with_values(subject)
         inputs = network.inputs or example_inputs(network.model, subject.resolution or 0)
         return apply(network.model, technique, settings), inputs

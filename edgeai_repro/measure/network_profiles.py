@@ -122,10 +122,6 @@ class NetworkProfiles:
             self._on_meta[subject.key] = self._build(subject, "meta")
         return self._on_meta[subject.key]
 
-    def built(self, subject: Subject) -> Network:
-        """Return an uncompressed network with random weights, for what a profile does not hold."""
-        return self._build(subject, "cpu")
-
     def _profile_all(self, subject: Subject, plan: Plan, profiles: dict[Variant, Profile]) -> None:
         """Add the profiles of a network in every way of a plan, and of the claims that will be measured.
 

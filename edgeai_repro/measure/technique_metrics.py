@@ -104,7 +104,7 @@ def zipped_size_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iter
     from edgeai_repro.measure import size
 
     for settings, conditions in claim.variants_for(model):
-        dense = networks.built(model, conditions).model
+        dense = networks.with_values(model, conditions=conditions).model
         compressed = apply(dense, claim.technique, settings)
         zipped = size.zipped_bytes(dense) / size.zipped_bytes(compressed)
         plain = size.tensor_bytes(dense) / size.tensor_bytes(compressed)
@@ -135,7 +135,7 @@ def output_difference(networks: ClaimNetworks, claim: Claim, model: str) -> Iter
     from edgeai_repro.networks.initial import draw_norms
 
     for settings, conditions in claim.variants_for(model):
-        network = networks.built(model, conditions)
+        network = networks.with_values(model, conditions=conditions)
         draw_norms(network.model)
         inputs = network.inputs or (random_images(2, int(conditions["resolution"])),)
         compressed = apply(network.model, claim.technique, settings)

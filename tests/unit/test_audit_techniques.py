@@ -48,7 +48,7 @@ def test_int8_is_counted_and_calibrated_at_the_size_of_the_image(resnet20: Audit
     assert (row.bytes or 0) < 0.3 * (dense.bytes or 0)
 
 
-def test_a_code_is_noted_beside_the_file(resnet20: Audit) -> None:
+def test_a_code_is_noted_next_to_the_file(resnet20: Audit) -> None:
     """The file of the decoded network has the same bytes as before; the code is a fraction of it."""
     dense, row = resnet20.uncompressed, _row("codebook", resnet20)
 

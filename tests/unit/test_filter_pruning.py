@@ -15,8 +15,11 @@ from edgeai_repro.compress.filter_pruning import Prunable, prune_filters, sites
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks import cifar
+from edgeai_repro.networks.convnext import random_images
 from edgeai_repro.networks.initial import draw_norms
-from tests.support.helpers import assert_same_tensors
+from edgeai_repro.networks.resnet_cifar import ResNetCifar
+from edgeai_repro.networks.vgg_cifar import VggCifar
+from tests.support.helpers import assert_same_outputs, assert_same_tensors, difference
 
 FOLDER = Path(__file__).parents[2] / "claims" / "training"
 # Parameters and MACs of the paper's networks by closed forms, from the fact sheet; not from this code.
@@ -218,3 +221,24 @@ def test_other_networks_are_refused() -> None:
     """One line says which networks can be cut."""
     with pytest.raises(UserError, match=r"^'filter_pruning' must be applied to a CIFAR network \(got Conv2d\)$"):
         apply(nn.Conv2d(3, 4, 3), "filter_pruning", {"rate": 0.5})
+
+
+@pytest.mark.parametrize("variant", ["biases", "outputs cut"])
+def test_variants_of_the_networks_are_cut_too(variant: str) -> None:
+    """A VGG with biases, and a ResNet whose blocks add fewer channels than their shortcuts have."""
+    network = VggCifar([8, "M", 16, 16], 10, bias=True) if variant == "biases" else _thin_resnet()
+    draw_norms(network)
+    network.eval()
+    rates = dict.fromkeys(sites(network), 0.5)
+
+    pruned = prune_filters(network, rates)
+
+    images = random_images(2)
+    assert [parameter.shape for parameter in pruned.parameters()] != [p.shape for p in network.parameters()]
+    assert_same_outputs(pruned, _masked(network, rates), images)
+    assert difference(pruned, network, images) > 1e-3  # the control
+
+
+def _thin_resnet() -> ResNetCifar:
+    """Return a ResNet-8 of which every block adds half of its channels, and whose first layer has 12."""
+    return ResNetCifar([16, 32, 64], 10, added=[8, 16, 32], first=12)

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from edgeai_repro.compress.unstructured import prunable, prune, sweep
+from edgeai_repro.compress.unstructured import prunable, prune, prune_layers, sweep
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks.convnext import build, random_images
+from tests.support.helpers import assert_same_tensors, snapshot
 
 SPARSITIES = [0.1, 0.5, 0.5, 0.9, 0.0, 1.0]
 
@@ -190,3 +191,29 @@ def test_weights_that_are_not_finite_are_refused(value: float) -> None:
     """Raises one line instead of ranking a NaN."""
     with pytest.raises(UserError, match=r"^'weights' must be finite to be pruned"):
         prune(one_layer(1, value), 1.0)
+
+
+def test_each_layer_has_the_sparsity_by_itself() -> None:
+    """Across all layers, those of small weights would lose more; biases stay, and the given network, too."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.Linear(50, 40))
+    with torch.no_grad():
+        network[0].weight.mul_(1e-3)
+    before = snapshot(network)
+
+    by_layer, across = prune_layers(network, 0.75), prune(network, 0.75)
+
+    assert [zeros(by_layer[index].weight) for index in (0, 1)] == [450, 1500]
+    assert zeros(across[0].weight) == 600
+    assert all(torch.equal(by_layer[index].bias, before[f"{index}.bias"]) for index in (0, 1))
+    assert_same_tensors(network.state_dict(), before)
+
+
+def test_layers_that_share_a_weight_are_pruned_once() -> None:
+    """They go on sharing it."""
+    network = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 20))
+    network[1].weight = network[0].weight
+
+    pruned = prune_layers(network, 0.5)
+
+    assert pruned[0].weight is pruned[1].weight
+    assert zeros(pruned[0].weight) == 200
