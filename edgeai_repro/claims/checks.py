@@ -12,7 +12,7 @@ from edgeai_repro.claims.schema import Claim, ImplicationSpec, Paper
 from edgeai_repro.claims.uses import use_problems
 from edgeai_repro.errors import did_you_mean
 
-OWN = "; or register your own in a conftest.py next to the claims folder"
+OWN = "; or register your own with @{} in a conftest.py next to the claims folder"
 
 
 def file_problems(paper: Paper, *, is_whole: bool) -> Iterator[str]:
@@ -38,8 +38,8 @@ def implication_problems(spec: ImplicationSpec, paper: Paper) -> Iterator[str]:
 
 def claim_problems(claim: Claim, paper: Paper) -> Iterator[str]:
     """Yield the mistakes of a claim."""
-    yield from _unknown("metric", claim.metric, METRICS, OWN)
-    yield from _unknown("technique", claim.technique, [*TECHNIQUES, UNCOMPRESSED], OWN)
+    yield from _unknown("metric", claim.metric, METRICS, OWN.format("metric"))
+    yield from _unknown("technique", claim.technique, [*TECHNIQUES, UNCOMPRESSED], OWN.format("technique"))
     yield from network_problems(claim, paper)
     for name in claim.assumes:
         yield from _unknown("assumes", name, [unstated.id for unstated in paper.unstated])

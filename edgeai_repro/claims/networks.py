@@ -67,6 +67,7 @@ def network_problems(claim: Claim, paper: Paper) -> Iterator[str]:
         if isinstance(spec, Alternatives):
             yield from _selection_problems(claim, name, spec)
     yield from _missing_conditions(claim, paper)
+    yield from _class_problems(claim, paper)
 
 
 def _selection_problems(claim: Claim, name: str, spec: Alternatives) -> Iterator[str]:
@@ -97,6 +98,24 @@ def _missing_conditions(claim: Claim, paper: Paper) -> Iterator[str]:
                 f"'conditions.{name}' is missing: {needing[0]!r} is built and counted with it; add it, or "
                 f"'defaults.{name}' for all claims of the file"
             )
+
+
+def _class_problems(claim: Claim, paper: Paper) -> Iterator[str]:
+    """Yield the networks that are compared with others of another number of classes."""
+    given = claim.conditions.get("classes", [None])[0]
+
+    def classes(name: str) -> set[object]:
+        numbers = (spec.classes if spec.classes is not None else given for spec in _chosen(name, paper))
+        return {number for number in numbers if number is not None}
+
+    for key, name in (("against", claim.against), ("without", claim.without)):
+        for model in claim.models if name is not None else ():
+            if len(both := classes(model) | classes(name or "")) > 1:
+                numbers = " and ".join(map(str, sorted(map(int, map(str, both)))))
+                yield (
+                    f"{key!r} must have as many classes as the model (got {name!r} and {model!r} with {numbers}); "
+                    "give both the same under 'networks' or 'conditions'"
+                )
 
 
 def _chosen(name: str, paper: Paper) -> list[NamedSpec]:

@@ -242,7 +242,7 @@ def _not_known(name: str, names: frozenset[str]) -> str:
     close = closest_name(name, names)
     if close:
         return f"did you mean {close!r}?"
-    return "write a torchvision name, timm:NAME, FILE.py:FUNCTION, or define it under 'networks'"
+    return "write a torchvision name, timm:NAME or FILE.py:FUNCTION, or define the network under 'networks'"
 
 
 def _pooling_problems(channels: tuple[int | str, ...], *, most: int, last: bool) -> Iterator[str]:

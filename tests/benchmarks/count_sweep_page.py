@@ -24,8 +24,9 @@ COLUMNS: dict[str, Test] = {
 INTRODUCTION = """\
 # Counts of every network
 
-Written by `make sweep`, with {versions}. It counts every network of torchvision and every architecture of
-timm, with random weights, and compares
+Written by `make sweep`, with {versions}.
+
+It counts every network of torchvision and every architecture of timm, with random weights, and compares
 
 - MACs with half of what torch's `FlopCounterMode` counts, torch's fused transformer operators switched off;
 - parameters with the sum of `numel()` over `parameters()`;

@@ -71,6 +71,7 @@ class Generator:
         models = self._random.sample(MODELS, self._random.randint(1, 6))
         fields: dict[str, Any] = {
             "metric": self._random.choice(KINDS),
+            "conditions": {},
             "models": models,
             "also_shown": [SHOWN],
             "quantifier": "named" if len(models) == 1 else self._random.choice(("up_to", "every")),

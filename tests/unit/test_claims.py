@@ -202,8 +202,18 @@ def _refusal(folder: Path, document: object) -> list[str]:
         ),
         (
             {"also_shown": ["timm:xyzzy"]},
-            ": 'also_shown' must be known networks (got 'timm:xyzzy'); write a torchvision name, timm:NAME, ",
+            ": 'also_shown' must be known networks (got 'timm:xyzzy'); write a torchvision name, timm:NAME ",
         ),
+        (
+            {"metric": "params_ratio", "technique": "none", "against": "pinned"},
+            ": 'against' must have as many classes as the model (got 'pinned' and 'convnext_tiny' with 7 and 10)",
+        ),
+        ({"metric": "params_ratio", "technique": "none"}, ": 'against' is missing: 'params_ratio' compares two"),
+        (
+            {"against": "alexnet", "metric": "imbalance", "technique": "none"},
+            ": 'against' must be unset: 'imbalance' does not compare two networks",
+        ),
+        ({"conditions": {**AT_32, "biases": "no"}}, ": 'conditions.biases' must be counted or left out (got 'no')"),
         ({"models": ["own.py:net"]}, ": 'models' must be known networks (got 'own.py:net'); "),
         (
             {"also_shown": [TINY]},
@@ -266,7 +276,9 @@ def _refusal(folder: Path, document: object) -> list[str]:
 )
 def test_mistake_in_a_claim_is_one_line(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
     """The line names the file, the claim, the key, the rule, the value received and the next step."""
-    lines = _refusal(tmp_path, paper_entry(claim_entry(), claim_entry(id="bad", **fields)))
+    pinned = {"family": "torchvision", "name": "resnet18", "classes": 7, "resolution": 64}
+    document = paper_entry(claim_entry(), claim_entry(id="bad", **fields), networks={"pinned": pinned})
+    lines = _refusal(tmp_path, document)
 
     assert lines[0].startswith(f"claims[bad]{complaint}"), lines
 

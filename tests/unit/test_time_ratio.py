@@ -1,0 +1,87 @@
+"""The ratio of the times of two networks, timed in one interleaved run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgeai_repro.claims.registry import is_timed
+from edgeai_repro.errors import TooNoisyError
+from edgeai_repro.evidence.measurement import Measured
+from edgeai_repro.judge.verdict import judge
+from edgeai_repro.measure import time_metrics
+from edgeai_repro.measure.compressed_models import CompressedModels
+from edgeai_repro.measure.latency.interleaved import Plan, Timing
+from tests.support.factories import case, claim
+
+SMALL = {"family": "vgg_cifar", "channels": [8, "M", 8], "resolution": 32, "classes": 10}
+CONDITIONS = {"resolution": 32, "classes": 10, "threads": 1, "batch": 3}
+RATIO = claim(
+    metric="time_ratio",
+    technique="none",
+    models=["small"],
+    against="resnet20",
+    value=4.0,
+    band={"rounding": 0.5, "derivation": "one printed digit"},
+    conditions=CONDITIONS,
+)
+
+
+class FakeTimer:
+    """Runs each network once, and says that `against` takes four times as long as the model."""
+
+    def __init__(self, drift: float = 1.0) -> None:
+        self.outputs: dict[str, Any] = {}
+        self.threads = 0
+        self.drift = drift  # of the second blocks
+
+    def __call__(self, calls: Mapping[str, Callable[[], object]], plan: Plan) -> dict[str, Timing]:
+        """Return the times of all networks."""
+        self.threads = torch.get_num_threads()
+        self.outputs = {name: call() for name, call in calls.items()}
+        block = np.ones((2 * plan.rounds, plan.samples))
+        block[1::2] *= self.drift
+        return {name: Timing(block * (4.0 if name == "against" else 1.0)) for name in calls}
+
+
+def _measured(timer: FakeTimer, **conditions: int) -> Measured:
+    asked = RATIO.model_copy(update={"conditions": {name: [v] for name, v in {**CONDITIONS, **conditions}.items()}})
+    networks = CompressedModels().networks(case(asked, networks={"small": SMALL}))
+    return Measured(tuple(time_metrics.measure(networks, asked, "small", timer=timer)))
+
+
+def test_ratio_is_how_many_times_as_long_the_other_network_takes() -> None:
+    """Both run on the claim's batch, at its number of threads."""
+    timer = FakeTimer()
+    measured = _measured(timer)
+
+    assert judge(RATIO, measured).verdict == "reproduced"
+    assert measured.rows[0].reported.value == 4.0
+    assert (measured.rows[0].notes["milliseconds"], measured.rows[0].notes["milliseconds_against"]) == (1.0, 4.0)
+    assert {name: tuple(output.shape) for name, output in timer.outputs.items()} == {
+        "model": (3, 10),
+        "against": (3, 10),
+    }
+    assert timer.threads == 1
+
+
+def test_machine_that_is_too_noisy_decides_nothing() -> None:
+    """The A/A control of both networks must lie near 1."""
+    assert judge(RATIO, _measured(FakeTimer(drift=1.2))).verdict == "inconclusive"
+
+
+def test_passive_threads_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would make the networks several times slower."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+
+    with pytest.raises(TooNoisyError, match="OMP_WAIT_POLICY=passive"):
+        _measured(FakeTimer(), threads=2)
+
+
+def test_claim_on_times_counts_as_timed() -> None:
+    """`pytest -m "claims and not edge"` leaves it out."""
+    assert is_timed(RATIO)
