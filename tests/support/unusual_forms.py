@@ -61,6 +61,9 @@ FORMS: dict[str, Form] = {
     "plain attribute": Form(
         lambda: Apply(lambda self, x: x @ self.matrix, matrix=torch.ones(WIDTH, OUT)), tokens, MACS, 32
     ),
+    "layers in a list": Form(
+        lambda: Apply(lambda self, x: self.layers[0](x), layers=[linear()]), tokens, MACS, PARAMETERS
+    ),
     "tied embedding": Form(Tied, lambda: (torch.zeros(1, TOKENS, dtype=torch.long),), TOKENS * 80, 80),
     "concatenated weights": Form(
         lambda: Apply(
@@ -71,10 +74,7 @@ FORMS: dict[str, Form] = {
         2 * PARAMETERS,
     ),
     "slice of a weight": Form(
-        lambda: Apply(lambda self, x: functional.linear(x, self.a.weight[:2]), a=linear()),
-        tokens,
-        MACS // 2,
-        PARAMETERS,
+        lambda: Apply(lambda self, x: x @ self.a.weight[:2].T, a=linear()), tokens, MACS // 2, PARAMETERS
     ),
     "sparse COO": Form(
         lambda: Apply(lambda self, x: torch.sparse.mm(self.w, x[0].t()), w=sparse(torch.sparse_coo)),

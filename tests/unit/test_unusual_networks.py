@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -47,6 +48,21 @@ REFUSED = {
         lambda: Apply(lambda self, x: self.a(x[x > 0]), a=linear()),
         lambda: (torch.ones(1, 2, device="meta"),),
         "must run on its input.*; count it on the CPU",
+    ),
+    "NumPy": (
+        lambda: Apply(lambda self, x: torch.from_numpy(x.numpy() @ self.a.weight.numpy(force=True).T), a=linear()),
+        tokens,
+        "operators that can be observed .got an output from elsewhere.; do without NumPy",
+    ),
+    "NumPy between layers": (
+        lambda: Apply(lambda self, x: self.a(torch.from_numpy(x.numpy() * 2)), a=linear()),
+        tokens,
+        "operators that can be observed .got an output from elsewhere.",
+    ),
+    "another thread": (
+        lambda: Apply(lambda self, x: ThreadPoolExecutor(1).submit(self.a, x).result(), a=linear()),
+        tokens,
+        "operators that can be observed .got an output from elsewhere.",
     ),
     "forward that raises nothing but its type": (
         lambda: Apply(lambda self, x: (_ for _ in ()).throw(KeyError())),

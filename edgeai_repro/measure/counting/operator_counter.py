@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
+from torch.utils._pytree import tree_leaves
 
+from edgeai_repro.errors import UserError
 from edgeai_repro.measure.counting.known import has_no_products, name_of
 from edgeai_repro.measure.counting.operators import RULES
 from edgeai_repro.measure.counting.origins import CONSTANT, Origin, Origins, join
@@ -57,8 +59,16 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._plans: dict[OpOverload, _Plan] = {}
         self._of_stored: dict[int, tuple[str, int, int, int]] = {}  # products of stored values with each other
 
-    def finish(self) -> Run:
-        """Return what was counted."""
+    def finish(self, inputs: Any, outputs: Any) -> Run:
+        """Return what was counted. Raises UserError if no output was computed from the inputs by operators."""
+        for tensor in _tensors(tree_leaves(inputs)):
+            self._origins.note(tensor)
+        made = [tensor for tensor in _tensors(tree_leaves(outputs)) if type(tensor) is Tensor]
+        if made and not any(self._origins.is_from_input(tensor) for tensor in made):
+            raise UserError(
+                "the network must compute with operators that can be observed (got an output from elsewhere); "
+                "do without NumPy and threads in its forward"
+            )
         for operator, *product in self._of_stored.values():
             macs, nonzero, bits = product
             self._run.of(operator, "linear").add(macs, nonzero, 0, bits)
@@ -78,7 +88,8 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with self:
                 return func.decompose(*args, **kwargs)
         output = func(*args, **kwargs)
-        origin = self._origins.joined(tensors) if plan.name != "aten::lift_fresh" else CONSTANT
+        # Values from Python or NumPy are lifted.
+        origin = CONSTANT if plan.name == "aten::lift_fresh" else self._origins.joined(tensors)
         if plan.rule is not None:
             names = [argument.name for argument in func._schema.arguments]
             call = Call(dict(zip(names, args, strict=False)) | kwargs, output)
@@ -86,8 +97,10 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             origin = join([origin, Origin(products=products)]) if origin is not None and products else origin
         elif plan.is_unknown and origin is None:
             self._run.uncounted.add(plan.name)
-        if origin is not None or plan.changes_arguments:
-            for tensor in _tensors((output,)):
+        is_new = origin is not None or plan.changes_arguments
+        for tensor in _tensors((output,)):
+            self._origins.note(tensor)
+            if is_new:
                 self._origins.set(tensor, origin)
         return output
 
@@ -107,6 +120,8 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             with self:
                 return (if_true if predicate else if_false)(*operands)
         output = func(*args, **kwargs)
+        for tensor in _tensors((output,)):
+            self._origins.note(tensor)
         if rule := RULES.get(name):
             self._count(name, rule(Call(dict(zip(("query", "key", "value"), args, strict=False)), output)))
         else:

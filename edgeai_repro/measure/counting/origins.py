@@ -52,8 +52,17 @@ class Origins:
             self._origins.pop(key, None)
             return
         self._origins[key] = origin
+        self.note(tensor)
+
+    def note(self, tensor: Tensor) -> None:
+        """Note that an operator has made a tensor."""
+        key = _key(tensor)
         if key not in self._alive:
             self._alive[key] = _weak(tensor)
+
+    def is_from_input(self, tensor: Tensor) -> bool:
+        """Return True if operators that were noted have computed a tensor from the input."""
+        return _key(tensor) in self._alive and self.of(tensor) is None
 
     def joined(self, tensors: Sequence[Tensor]) -> Origin | None:
         """Return the origin of values that are computed from some tensors."""

@@ -99,7 +99,7 @@ def run_counted(model: nn.Module, inputs: Inputs, values: Sequence[StoredValue])
     counter = OperatorCounter(values)
     try:
         with ready_to_run(model), counter:
-            model(*inputs)
+            outputs = model(*inputs)
     except UserError:
         raise
     except Exception as error:  # the model may raise anything
@@ -107,7 +107,7 @@ def run_counted(model: nn.Module, inputs: Inputs, values: Sequence[StoredValue])
         on_meta = any(isinstance(one, Tensor) and one.is_meta for one in inputs)
         step = "count it on the CPU if its shapes depend on data" if on_meta else "pass other inputs"
         raise UserError(f"the network must run on its input {shapes} (got {one_line(error)}); {step}") from error
-    return counter.finish()
+    return counter.finish(inputs, outputs)
 
 
 def _described(value: object) -> str:

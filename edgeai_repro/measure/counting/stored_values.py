@@ -83,8 +83,20 @@ def _of_module(module: nn.Module) -> Iterator[tuple[Role, str, Any]]:
             yield "parameter", name, value
         elif isinstance(value, Tensor):
             yield "attribute", name, value
-        elif isinstance(value, list | tuple) and not isinstance(module, nn.RNNBase):
-            yield from (("attribute", f"{name}.{i}", one) for i, one in enumerate(value) if isinstance(one, Tensor))
+        elif name != "_modules" and not isinstance(module, nn.RNNBase):  # whose list repeats its weights
+            yield from _in_collection(name, value)
+
+
+def _in_collection(name: str, value: object) -> Iterator[tuple[Role, str, Any]]:
+    """Yield the tensors, and those of modules, in a list or a dict, which torch does not register."""
+    members = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    )
+    for key, member in members:
+        if isinstance(member, Tensor):
+            yield "attribute", f"{name}.{key}", member
+        elif isinstance(member, nn.Module):
+            yield from (one for module in member.modules() for one in _of_module(module))
 
 
 def _constants(module: torch.jit.ScriptModule) -> Iterator[tuple[Role, str, Any]]:
