@@ -67,7 +67,7 @@ def main() -> int:
 
 def built() -> dict[Path, str]:
     """Return the content of every page and figure. Raises UserError if the JSON is broken."""
-    run = text.published_papers_first(document.read(VERDICTS))
+    run = front_page.published_papers_first(document.read(VERDICTS))
     content = {}
     for path, folder in FRONT_PAGES.items():
         tables = {"papers": partial(papers, folder=folder), "surprises": partial(surprises, folder=folder)}
@@ -125,7 +125,7 @@ def papers(run: Document, folder: str) -> Lines:
         )
         for line in front_page.lines(run)
     )
-    yield f"{text.headline(text.all_claims(run))}\n"
+    yield f"{front_page.headline(front_page.all_claims(run))}\n"
     yield from _table(("paper", *front_page.HEADINGS), rows)
 
 
@@ -143,7 +143,7 @@ def byline(paper: PaperEntry) -> Lines:
     year = f", {paper.year}" if paper.year else ""
     yield f"{paper.authors}{year}{f' · <{paper.url}>' if paper.url else ''}"
     yield ""
-    yield text.headline(paper.claims)
+    yield front_page.headline(paper.claims)
 
 
 def verdicts(paper: PaperEntry) -> Lines:

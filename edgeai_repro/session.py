@@ -3,89 +3,34 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
 from edgeai_repro.claims.implications import check
 from edgeai_repro.claims.load import read_claims
 from edgeai_repro.claims.registry import Source, SourceName, is_timed, measured_on
-from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Need, Paper
+from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Paper
 from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge.bundle import Bundle
-from edgeai_repro.edge.bundle import load as load_bundle
 from edgeai_repro.edge.deployed_models import DeployedModels, Timer
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
-from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Environment
 from edgeai_repro.evidence.store import EVIDENCE
-from edgeai_repro.files import check_writable
 from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.latency.interleaved import time_interleaved
-from edgeai_repro.networks.specs import reference, unknown
+from edgeai_repro.networks.references import reference, unknown
+from edgeai_repro.options import Options, check_names
 from edgeai_repro.report import document, files
 from edgeai_repro.report.device_results import load_results
 from edgeai_repro.report.document import Document, ImplicationEntry, claim_entry
 from edgeai_repro.report.results import Result, Results
 from edgeai_repro.training.trained_models import TrainedModels
-
-NEEDS: tuple[str, ...] = get_args(Need)
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of a run: its restrictions, its requirements, and the files for its results.
-
-    `models` and `papers` are those that the run is restricted to (None: all). A claim that lacks one of `required`
-    fails instead of being skipped. With `recorded_only`, nothing is measured live.
-    """
-
-    models: tuple[str, ...] | None = None
-    papers: tuple[str, ...] | None = None
-    required: frozenset[str] = frozenset()
-    json_path: Path | None = None
-    report_folder: Path | None = None
-    bundle: Bundle | None = None
-    threads: int | None = None
-    recorded_only: bool = False
-
-    @classmethod
-    def parse(
-        cls,
-        *,
-        models: str | None = None,
-        papers: str | None = None,
-        required: str | None = None,
-        json_path: Path | None = None,
-        report_folder: Path | None = None,
-        bundle: Path | None = None,
-        threads: int | None = None,
-        recorded_only: bool = False,
-    ) -> Options:
-        """Check the options of the command line; names are separated by commas. Raises UserError, in one line."""
-        if json_path is not None:
-            check_writable(json_path)
-        if report_folder is not None:
-            files.check(report_folder)
-        if threads is not None and threads < 1:
-            raise UserError(f"--edge-threads must be 1 or more (got {threads}); drop it for one per usable core")
-        return cls(
-            models=None if models is None else _names("--claims-models", models),
-            papers=None if papers is None else _names("--claims-papers", papers),
-            required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
-            json_path=json_path,
-            report_folder=report_folder,
-            bundle=None if bundle is None else load_bundle(bundle),
-            threads=threads,
-            recorded_only=recorded_only,
-        )
 
 
 class Session:
@@ -112,7 +57,7 @@ class Session:
         self.papers, self.problems = self._restricted(read.papers), read.problems
         named = {name for case in self.cases for name in case.claim.networks}
         elsewhere = [name for name in self.options.models or () if name not in named and unknown(reference(name))]
-        _check_names("--claims-models", elsewhere, named)
+        check_names("--claims-models", elsewhere, named)
         self.alone = alone
         self._shared = shared
         self._verdicts: dict[str, Verdict] = {}
@@ -137,7 +82,7 @@ class Session:
         """Return the papers that the run is restricted to. Raises UserError for an unknown one."""
         if self.options.papers is None:
             return papers
-        _check_names("--claims-papers", self.options.papers, [paper.paper.id for paper in papers])
+        check_names("--claims-papers", self.options.papers, [paper.paper.id for paper in papers])
         return [paper for paper in papers if paper.paper.id in self.options.papers]
 
     @property
@@ -241,20 +186,3 @@ class Session:
             threads=self.options.threads,
             timer=self._timer,
         )
-
-
-def _names(option: str, text: str, known: Collection[str] | None = None) -> tuple[str, ...]:
-    """Return the names in a text; without `known`, they are checked later."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        known_names = f"known are {', '.join(known)}" if known else "add a name"
-        raise UserError(f"{option} must name at least one (got {text!r}); {known_names}")
-    if known is not None:
-        _check_names(option, names, known)
-    return names
-
-
-def _check_names(option: str, names: Iterable[str], known: Collection[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise UserError(f"{option} must name what is known (got {name!r}); {did_you_mean(name, known)}")

@@ -10,8 +10,9 @@ from torch import nn
 
 from edgeai_repro.compress import saved_models
 from edgeai_repro.errors import UserError
+from edgeai_repro.networks.references import reference, unknown
 from edgeai_repro.networks.resolve import build
-from edgeai_repro.networks.specs import Function, Timm, Torchvision, reference, unknown
+from edgeai_repro.networks.specs import Function, Timm, Torchvision
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 CIFAR_RESOLUTION = 32  # of the networks that are only for CIFAR's images

@@ -7,8 +7,9 @@ from typing import Any
 
 from edgeai_repro.claims.implications import spec_problems
 from edgeai_repro.claims.networks import conditions_of, definition_problems, network_problems
+from edgeai_repro.claims.paper_info import ImplicationSpec
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, VALUES
-from edgeai_repro.claims.schema import Claim, ImplicationSpec, Paper
+from edgeai_repro.claims.schema import Claim, Paper
 from edgeai_repro.claims.uses import use_problems
 from edgeai_repro.errors import did_you_mean
 

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgeai_repro.claims.schema import Claim, ImplicationSpec
+from edgeai_repro.claims.paper_info import ImplicationSpec
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import did_you_mean

@@ -8,7 +8,8 @@ from pathlib import Path
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim, Paper
 from edgeai_repro.errors import did_you_mean
-from edgeai_repro.networks.specs import Alternatives, Function, NamedSpec, reference, unknown
+from edgeai_repro.networks.references import reference, unknown
+from edgeai_repro.networks.specs import Alternatives, Function, NamedSpec
 
 
 def with_all_networks(paper: Paper, folder: Path) -> Paper:

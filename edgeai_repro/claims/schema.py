@@ -6,19 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, FiniteFloat, PositiveInt, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, FiniteFloat, PrivateAttr, model_validator
 
 from edgeai_repro.claims.band import Band
+from edgeai_repro.claims.paper_info import NAME, FullScale, ImplicationSpec, PaperInfo, Unstated
 from edgeai_repro.evidence.measurement import Frozen, Setting, Settings
-from edgeai_repro.networks.specs import Alternatives, NamedSpec, NetworkSpec, reference
+from edgeai_repro.networks.references import reference
+from edgeai_repro.networks.specs import Alternatives, NamedSpec, NetworkSpec
 
 SCHEMA_VERSION: Literal[2] = 2
 Need = Literal["data", "weights", "edge"]
 Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
 ClaimSource = Literal["abstract", "summary", "table", "figure", "readme", "tutorial", "ours"]
-NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 _List = Annotated[list[Setting], Field(min_length=1)]
 # A list of values to measure; a single value may be written without brackets.
 Values = Annotated[
@@ -170,54 +171,6 @@ class Claim(Frozen):
     def nearest_edge(self, value: float) -> float:
         """Return the end of the band that is nearest to a value."""
         return min(self.edges, key=lambda edge: abs(edge - value))
-
-
-class FullScale(Frozen):
-    """The least that a training run must have to count as the paper's. Anything less is at reduced scale."""
-
-    init: str
-    epochs: PositiveInt
-    resolution: PositiveInt
-    stem_stride: PositiveInt
-
-    def covers(self, recipe: Mapping[str, Any]) -> bool:
-        """Return whether a recipe of training is at full scale."""
-        return (
-            recipe["init"] == self.init
-            and int(recipe["epochs"]) >= self.epochs
-            and int(recipe["resolution"]) >= self.resolution
-            and recipe["stem_stride"] == self.stem_stride
-        )
-
-
-class Unstated(Frozen):
-    """Something that the paper leaves open, and what is assumed instead."""
-
-    id: str = Field(pattern=NAME)
-    what: str
-    assumed: str
-
-
-class ImplicationSpec(Frozen):
-    """A statement that follows from several claims: a rule, the claim in each of its roles, and known facts."""
-
-    renamed: ClassVar[Mapping[str, str]] = {"parameters": "given"}
-
-    id: str = Field(pattern=NAME)
-    rule: str
-    claims: dict[str, str]
-    given: dict[str, Setting] = Field({})
-    expect: bool
-
-
-class PaperInfo(Frozen):
-    """Bibliographic data of the paper."""
-
-    id: str = Field(pattern=NAME)
-    title: str
-    authors: str
-    year: int
-    url: str = ""
 
 
 class Paper(Frozen):

@@ -35,7 +35,7 @@ def new_file(
     from json import dumps
     from re import fullmatch
 
-    from edgeai_repro.claims.schema import NAME
+    from edgeai_repro.claims.paper_info import NAME
     from edgeai_repro.files import write_text
 
     if not fullmatch(NAME, paper):

@@ -66,9 +66,10 @@ def rejudge(
     Example: edgeai-repro rejudge --json=verdicts.json
     """
     from edgeai_repro.claims.registry import measured_on
+    from edgeai_repro.options import Options
     from edgeai_repro.report import console, terminal
     from edgeai_repro.report.results import Results
-    from edgeai_repro.session import Options, Session
+    from edgeai_repro.session import Session
 
     session = Session(folder, Options.parse(json_path=json_file, recorded_only=True))
     verdicts = [(case, session.judge(case)) for case in session.cases if measured_on(case.claim) == "trained"]

@@ -49,7 +49,8 @@ def _named(name: str, claims: Path | None) -> dict[str, NetworkSpec]:
     import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
     from edgeai_repro.claims.load import load_file
     from edgeai_repro.claims.schema import Paper
-    from edgeai_repro.networks.specs import Alternatives, reference, unknown
+    from edgeai_repro.networks.references import reference, unknown
+    from edgeai_repro.networks.specs import Alternatives
 
     paper = None if claims is None else load_file(claims)
     defined = paper.networks if isinstance(paper, Paper) else {}

@@ -14,8 +14,9 @@ from typing import cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_repro.claims.paper_info import FullScale
 from edgeai_repro.claims.registry import METRICS
-from edgeai_repro.claims.schema import Claim, ClaimCase, FullScale
+from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.edge.absolute_latency import not_an_edge_device
 from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel, ModelEntry

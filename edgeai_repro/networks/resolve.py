@@ -14,16 +14,9 @@ from torchvision.models import get_model
 
 from edgeai_repro.errors import UserError, did_you_mean, one_line
 from edgeai_repro.networks import convnext, imagenet, user_code
+from edgeai_repro.networks.references import unknown
 from edgeai_repro.networks.resnet_cifar import ResNetCifar
-from edgeai_repro.networks.specs import (
-    Function,
-    NetworkSpec,
-    Timm,
-    Torchvision,
-    Vgg,
-    VggCifar,
-    unknown,
-)
+from edgeai_repro.networks.specs import Function, NetworkSpec, Timm, Torchvision, Vgg, VggCifar
 from edgeai_repro.networks.specs import ResNet as ResNetSpec
 from edgeai_repro.networks.specs import ResNetCifar as ResNetCifarSpec
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS

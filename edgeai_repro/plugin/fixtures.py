@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import pytest
 
-from edgeai_repro.claims.schema import Claim, ClaimCase, ImplicationCase, ImplicationSpec
+from edgeai_repro.claims.paper_info import ImplicationSpec
+from edgeai_repro.claims.schema import Claim, ClaimCase, ImplicationCase
 from edgeai_repro.edge.contenders import Contender
 from edgeai_repro.edge.deployed_models import DeployedModels
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError

@@ -19,10 +19,11 @@ from edgeai_repro.devices.fingerprint import fingerprint
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
 from edgeai_repro.measure.latency.threads import usable_cores
+from edgeai_repro.options import Options
 from edgeai_repro.plugin import xdist
 from edgeai_repro.plugin.fixtures import CASE, IMPLICATION, SESSION
 from edgeai_repro.plugin.results import Collector
-from edgeai_repro.session import Options, Session
+from edgeai_repro.session import Session
 
 pytest_plugins = ["edgeai_repro.plugin.fixtures", "edgeai_repro.plugin.results"]
 

@@ -10,8 +10,9 @@ from typing import Literal
 from pydantic import Field
 
 from edgeai_repro.claims.band import Side
+from edgeai_repro.claims.paper_info import Unstated
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES
-from edgeai_repro.claims.schema import Claim, Need, Paper, Unstated
+from edgeai_repro.claims.schema import Claim, Need, Paper
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Requirement, UserError

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from edgeai_repro.judge.rows import DECIDED
+from edgeai_repro.judge.rows import DECIDED, VerdictName
 from edgeai_repro.report import text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 
@@ -21,6 +21,20 @@ SURPRISING = ("artefact", "contradicted")
 SHOWN, PER_PAPER = 8, 2
 NEAR = 0.02  # a miss by a smaller share is no surprise
 WORDS_AROUND = 70  # characters of a quote before and after the printed number
+
+
+_COUNTED: dict[VerdictName, tuple[str, str]] = {  # one claim, several claims
+    "reproduced": ("holds", "hold"),
+    "attainable": (
+        "holds for some values of a setting that the paper doesn't state",
+        "hold for some values of a setting that the paper doesn't state",
+    ),
+    "artefact": ("is an artefact of counting", "are artefacts of counting"),
+    "contradicted": ("is contradicted", "are contradicted"),
+    "inconclusive": ("is too close to decide", "are too close to decide"),
+    "not_testable": ("can't be tested here", "can't be tested here"),
+    "error": ("failed to be measured", "failed to be measured"),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +68,35 @@ class Surprise:
     def sentence(self) -> str:
         """Who prints what, and what was measured."""
         return f"{citation(self.paper)}: “{self.quote}”. {capitalize(text.explanation(self.claim))}"
+
+
+def published_papers_first(document: Document) -> Document:
+    """Return the document with published papers first, and files that hold only our own claims after them."""
+    papers = sorted(document.papers, key=lambda paper: all(claim.source == "ours" for claim in paper.claims))
+    return document.model_copy(update={"papers": papers})
+
+
+def count_verdicts(claims: Iterable[ClaimEntry]) -> dict[VerdictName, int]:
+    """Return the number of claims with each verdict that occurs, best verdict first."""
+    counts = Counter(claim.verdict for claim in claims)
+    return {verdict: counts[verdict] for verdict in text.VERDICTS if counts[verdict]}
+
+
+def all_claims(document: Document) -> list[ClaimEntry]:
+    """Return the claims of all papers."""
+    return [claim for paper in document.papers for claim in paper.claims]
+
+
+def headline(claims: Iterable[ClaimEntry]) -> str:
+    """Return the numbers of all verdicts on published claims in one sentence; on our own if there are no others."""
+    claims = list(claims)
+    published = [claim for claim in claims if claim.source != "ours"]
+    kind = "published " if 0 < len(published) < len(claims) else ""
+    counts = count_verdicts(published or claims)
+    parts = [f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in counts.items()]
+    total = sum(counts.values())
+    noun = "claim" if total == 1 else "claims"
+    return f"Of {total} {kind}{noun}, {', '.join(parts)}." if parts else "No claim was judged."
 
 
 def lines(document: Document) -> list[Line]:

@@ -50,7 +50,7 @@ class _Figures:
 
 def render(document: Document) -> str:
     """Return the document as an HTML page. The same document gives the same bytes."""
-    environment, document = _environment(), text.published_papers_first(document)
+    environment, document = _environment(), front_page.published_papers_first(document)
     script = environment.get_template("table.js.j2").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("report.html.j2").render(

@@ -28,7 +28,7 @@ def render(document: Document) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(front_page=front_page, text=text, format_number=format_number)
-    document = text.published_papers_first(document)
+    document = front_page.published_papers_first(document)
     page = environment.get_template("report.md.j2").render(document=document, environment=document.environment)
     return f"{page}\n"
 

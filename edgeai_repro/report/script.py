@@ -15,7 +15,8 @@ from importlib.resources.abc import Traversable
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Setting
-from edgeai_repro.networks.specs import Timm, Torchvision, reference
+from edgeai_repro.networks.references import reference
+from edgeai_repro.networks.specs import Timm, Torchvision
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
 
 STANDARD = ("io", "statistics", "timeit", "zlib")

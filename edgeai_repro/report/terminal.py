@@ -27,7 +27,7 @@ STYLES = {
 
 def render(document: Document, *, colour: bool, width: int | None = None) -> str:
     """Return the document as text, with ANSI colours or plain. `width` is in columns."""
-    document = text.published_papers_first(document)
+    document = front_page.published_papers_first(document)
     parts = [*_front_page(document), *map(_paper, document.papers)]
     return to_text(parts, colour=colour, width=width)
 
@@ -57,7 +57,10 @@ def _front_page(document: Document) -> Iterable[RenderableType]:
     """Yield the verdicts of each paper as a table, and the most surprising ones as sentences."""
     if lines := front_page.lines(document):
         table = Table(
-            box=SIMPLE_HEAD, title=text.headline(text.all_claims(document)), title_justify="left", pad_edge=False
+            box=SIMPLE_HEAD,
+            title=front_page.headline(front_page.all_claims(document)),
+            title_justify="left",
+            pad_edge=False,
         )
         table.add_column("paper", overflow="fold")
         for heading in front_page.HEADINGS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
@@ -12,7 +11,7 @@ from edgeai_repro.evidence.measurement import Interval, Measurement
 from edgeai_repro.judge.formatting import format_edges, format_interval, format_number
 from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.networks.variants import NETWORKS, display_name
-from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, PaperEntry
+from edgeai_repro.report.document import ClaimEntry, DeviceResult, PaperEntry
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 # One sign per verdict: many readers can't tell verdicts apart by colour.
@@ -34,18 +33,6 @@ MEANINGS: dict[VerdictName, str] = {
     "inconclusive": "the measured value is too close to an edge of the band, too noisy or a lower bound",
     "not_testable": "something is missing here: data, weights, an edge device or a model",
     "error": "the measurement failed, so there is no verdict",
-}
-_COUNTED: dict[VerdictName, tuple[str, str]] = {  # one claim, several claims
-    "reproduced": ("holds", "hold"),
-    "attainable": (
-        "holds for some values of a setting that the paper doesn't state",
-        "hold for some values of a setting that the paper doesn't state",
-    ),
-    "artefact": ("is an artefact of counting", "are artefacts of counting"),
-    "contradicted": ("is contradicted", "are contradicted"),
-    "inconclusive": ("is too close to decide", "are too close to decide"),
-    "not_testable": ("can't be tested here", "can't be tested here"),
-    "error": ("failed to be measured", "failed to be measured"),
 }
 _DECIDED_BY = {"up_to": "the best of", "every": "the worst of", "named": "", "": ""}
 LINEAR_SHARE = "linear_share_bytes", "dynamic_quantization"  # metric and technique; the rows hold all columns
@@ -209,35 +196,6 @@ def assumptions(paper: PaperEntry, claim: ClaimEntry) -> Iterator[tuple[str, str
 def command(paper: PaperEntry, claim: ClaimEntry) -> str:
     """Return the command line that judges only this claim."""
     return f"pytest -m claims -k {paper.id}/{claim.id}"
-
-
-def published_papers_first(document: Document) -> Document:
-    """Return the document with published papers first, and files that hold only our own claims after them."""
-    papers = sorted(document.papers, key=lambda paper: all(claim.source == "ours" for claim in paper.claims))
-    return document.model_copy(update={"papers": papers})
-
-
-def count_verdicts(claims: Iterable[ClaimEntry]) -> dict[VerdictName, int]:
-    """Return the number of claims with each verdict that occurs, best verdict first."""
-    counts = Counter(claim.verdict for claim in claims)
-    return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
-
-
-def all_claims(document: Document) -> list[ClaimEntry]:
-    """Return the claims of all papers."""
-    return [claim for paper in document.papers for claim in paper.claims]
-
-
-def headline(claims: Iterable[ClaimEntry]) -> str:
-    """Return the numbers of all verdicts on published claims in one sentence; on our own if there are no others."""
-    claims = list(claims)
-    published = [claim for claim in claims if claim.source != "ours"]
-    kind = "published " if 0 < len(published) < len(claims) else ""
-    counts = count_verdicts(published or claims)
-    parts = [f"{count} {_COUNTED[verdict][count > 1]}" for verdict, count in counts.items()]
-    total = sum(counts.values())
-    noun = "claim" if total == 1 else "claims"
-    return f"Of {total} {kind}{noun}, {', '.join(parts)}." if parts else "No claim was judged."
 
 
 def linear_share_table(paper: PaperEntry) -> list[tuple[str, ...]]:

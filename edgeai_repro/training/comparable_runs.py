@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from edgeai_repro.claims.schema import Claim, FullScale
+from edgeai_repro.claims.paper_info import FullScale
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement, Setting, Settings
 from edgeai_repro.evidence.trained_run import IMAGENET, SCRATCH, TrainedRun
 from edgeai_repro.training.metrics import TRAINED, Answer, NotEvaluatedError

@@ -39,7 +39,7 @@ with timed("import"):
     from edgeai_repro.compress import quantization, structured, unstructured
     from edgeai_repro.measure import counts, size
     from edgeai_repro.networks import resolve
-    from edgeai_repro.networks.specs import reference
+    from edgeai_repro.networks.references import reference
 
 
 def main(names: list[str]) -> None:

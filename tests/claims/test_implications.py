@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeai_repro.claims.schema import ImplicationSpec
+from edgeai_repro.claims.paper_info import ImplicationSpec
 from edgeai_repro.report.document import ImplicationEntry
 
 

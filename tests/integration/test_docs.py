@@ -22,8 +22,8 @@ from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.errors import UserError
 from edgeai_repro.files import read_yaml
 from edgeai_repro.measure import counts
+from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.resolve import build as build_network
-from edgeai_repro.networks.specs import reference
 from edgeai_repro.networks.variants import display_name
 from edgeai_repro.plugin import fixtures
 from edgeai_repro.report import document

@@ -12,8 +12,9 @@ from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.evidence.measurement import Interval, Measured, Measurement
 from edgeai_repro.evidence.training_record import TrainingRecord
 from edgeai_repro.judge.verdict import Verdict
+from edgeai_repro.options import Options
 from edgeai_repro.report import document
-from edgeai_repro.session import Options, Session
+from edgeai_repro.session import Session
 from tests.support.records import FULL, evaluated, keep, record
 
 CLAIMS = Path(__file__).parents[2] / "claims"

@@ -23,7 +23,7 @@ from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Interval, Measured, Measurement
 from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks import resolve
-from edgeai_repro.networks.specs import reference
+from edgeai_repro.networks.references import reference
 from edgeai_repro.session import Session
 from tests.support.closed_form import Closed
 from tests.support.closed_forms import closed_form

@@ -10,7 +10,8 @@ import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques
 from edgeai_repro.claims.band import Band
 from edgeai_repro.claims.implications import RULES, check
 from edgeai_repro.claims.load import load_claims
-from edgeai_repro.claims.schema import Claim, ImplicationSpec
+from edgeai_repro.claims.paper_info import ImplicationSpec
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.devices.spec import Device, load_devices
 
 CLAIMS = Path(__file__).parents[2] / "claims"

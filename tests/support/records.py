@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.claims.schema import Claim, ClaimCase, FullScale
+from edgeai_repro.claims.paper_info import FullScale
+from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.evidence.measurement import Environment
 from edgeai_repro.evidence.store import add_training_record
 from edgeai_repro.evidence.training_record import RESULT, Evaluation, TrainingRecord

@@ -16,8 +16,8 @@ from edgeai_repro.audit.audit import audit
 from edgeai_repro.audit.schema import Audit, ReportedAndActual
 from edgeai_repro.measure import counts
 from edgeai_repro.networks import convnext
+from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.resolve import build
-from edgeai_repro.networks.specs import reference
 
 FILTERS = np.ones((4, 3, 3, 3), np.float32)
 DENSE = np.concatenate([np.ones((2, 4)), np.zeros((2, 4))]).astype(np.float32)

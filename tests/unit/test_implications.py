@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from edgeai_repro.claims.implications import RULES, ImplicationFinding, Number, check, not_linear, spec_problems
-from edgeai_repro.claims.schema import Claim, ImplicationSpec
+from edgeai_repro.claims.paper_info import ImplicationSpec
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.devices.spec import Device, load_devices
 from tests.support.factories import claim
 

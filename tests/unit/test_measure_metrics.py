@@ -15,8 +15,8 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement, Settings
 from edgeai_repro.measure import counts
 from edgeai_repro.measure.compressed_models import CompressedModels
+from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.resolve import build
-from edgeai_repro.networks.specs import reference
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, OTHER_NETWORKS, layers
 from tests.support.factories import case, claim
 from tests.support.unusual import Apply

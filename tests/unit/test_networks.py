@@ -15,8 +15,9 @@ from edgeai_repro.errors import UserError
 from edgeai_repro.measure import counts
 from edgeai_repro.networks import user_code
 from edgeai_repro.networks.names import known_names
+from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.resolve import Network, build
-from edgeai_repro.networks.specs import Function, NamedSpec, NetworkSpec, reference
+from edgeai_repro.networks.specs import Function, NamedSpec, NetworkSpec
 
 SPEC: TypeAdapter[Any] = TypeAdapter(NamedSpec)
 FULL = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512]

@@ -11,8 +11,8 @@ from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Measurement
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.size import state_dict_bytes
+from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.resolve import build
-from edgeai_repro.networks.specs import reference
 from tests.support.factories import case, claim
 
 AT_224 = {"resolution": 224, "classes": 1000}

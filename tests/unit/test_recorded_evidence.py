@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from edgeai_repro.claims.registry import measured_on
+from edgeai_repro.options import Options
 from edgeai_repro.report import document
 from edgeai_repro.report.document import PaperEntry
 from edgeai_repro.report.results import Results
-from edgeai_repro.session import Options, Session
+from edgeai_repro.session import Session
 
 ROOT = Path(__file__).parents[2]
 # Written by `edgeai-repro rejudge --json=evidence/verdicts/verdicts.json`

@@ -13,8 +13,9 @@ from edgeai_repro.edge import temporary_bundle
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle
 from edgeai_repro.judge.verdict import error_verdict, judge
+from edgeai_repro.options import Options
 from edgeai_repro.report.results import Results
-from edgeai_repro.session import Options, Session
+from edgeai_repro.session import Session
 from tests.support.factories import PAPER, claim, claim_entry, judged, paper_yaml, row
 
 

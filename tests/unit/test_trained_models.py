@@ -19,7 +19,8 @@ from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import TrainingRecord
 from edgeai_repro.judge.formatting import format_interval
 from edgeai_repro.judge.verdict import judge
-from edgeai_repro.session import Options, Session
+from edgeai_repro.options import Options
+from edgeai_repro.session import Session
 from edgeai_repro.training.comparable_runs import ComparableRuns
 from edgeai_repro.training.trained_models import TrainedModels, recorded_evaluation
 from tests.support.factories import claim
@@ -500,7 +501,8 @@ class TestRecordedOnly:
 import sys
 from pathlib import Path
 from edgeai_repro.claims.registry import measured_on
-from edgeai_repro.session import Options, Session
+from edgeai_repro.session import Session
+from edgeai_repro.options import Options
 session = Session(Path("claims"), Options(recorded_only=True))
 verdicts = {case.claim.id: session.judge(case) for case in session.cases if measured_on(case.claim) == "trained"}
 print(verdicts["maintained-accuracy"].verdict, "torch" in sys.modules)

@@ -1,0 +1,60 @@
+"""What a claims file says besides its claims: the paper, what it leaves open, and what follows. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from edgeai_repro.evidence.measurement import Frozen, Setting
+
+NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
+
+class FullScale(Frozen):
+    """The least that a training run must have to count as the paper's. Anything less is at reduced scale."""
+
+    init: str
+    epochs: PositiveInt
+    resolution: PositiveInt
+    stem_stride: PositiveInt
+
+    def covers(self, recipe: Mapping[str, Any]) -> bool:
+        """Return whether a recipe of training is at full scale."""
+        return (
+            recipe["init"] == self.init
+            and int(recipe["epochs"]) >= self.epochs
+            and int(recipe["resolution"]) >= self.resolution
+            and recipe["stem_stride"] == self.stem_stride
+        )
+
+
+class Unstated(Frozen):
+    """Something that the paper leaves open, and what is assumed instead."""
+
+    id: str = Field(pattern=NAME)
+    what: str
+    assumed: str
+
+
+class ImplicationSpec(Frozen):
+    """A statement that follows from several claims: a rule, the claim in each of its roles, and known facts."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"parameters": "given"}
+
+    id: str = Field(pattern=NAME)
+    rule: str
+    claims: dict[str, str]
+    given: dict[str, Setting] = Field({})
+    expect: bool
+
+
+class PaperInfo(Frozen):
+    """Bibliographic data of the paper."""
+
+    id: str = Field(pattern=NAME)
+    title: str
+    authors: str
+    year: int
+    url: str = ""
