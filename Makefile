@@ -5,13 +5,18 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help claims lint test bundle bench sweep
+.PHONY: help claims lint test bundle bench nightly sweep
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 	@echo "  ARGS=… are passed to pytest: make claims ARGS='--claims-models=convnext_tiny'"
 
 claims: $(READY) ## judge every claim on this machine
+	$(BIN)/python -m pytest -m claims $(ARGS)
+
+# pip may warn that this torch is newer than pyproject.toml allows: that is the purpose.
+nightly: $(READY) ## judge every claim with torch's nightly build from TORCH_NIGHTLY_INDEX; see ci/nightly.sh
+	$(BIN)/python -m pip install --quiet --pre --upgrade --index-url '$(TORCH_NIGHTLY_INDEX)' torch torchvision
 	$(BIN)/python -m pytest -m claims $(ARGS)
 
 # Claims about times are left to `make claims`: tests time nothing. Threads that spin while they wait would take 2 to

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from edgeai_repro.audit.answers import answer_all
 from edgeai_repro.audit.counters import counted_by_others
-from edgeai_repro.audit.latency import Call, time_models
+from edgeai_repro.audit.facts import describe_conventions, describe_weights, parameter_shares
 from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
-from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
+from edgeai_repro.audit.operators import measure_seconds_per_operator
+from edgeai_repro.audit.rows import counted_rows, with_latency
+from edgeai_repro.audit.schema import Audit, Row
 from edgeai_repro.audit.warnings import find_warnings
-from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
-from edgeai_repro.compress.techniques import Variant, apply, notes_on
-from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.claims.registry import TECHNIQUES
+from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
-from edgeai_repro.measure import counts, size
-from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
-from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
+from edgeai_repro.measure.counting.run import example_inputs
+from edgeai_repro.measure.latency.threads import torch_threads, usable_cores
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 # One setting per technique, to show its effect. Callers of `audit` can pass others. The densities and bits of
@@ -50,7 +50,8 @@ def audit(
     """Return the effect of every known technique on a model, and warnings where common counters mislead.
 
     `model` is a module that takes images of shape (1, 3, resolution, resolution), any text that `resolve_model`
-    accepts, or the path of an ONNX file, which is counted but not compressed. The module is not changed.
+    accepts (a file can have other inputs), or the path of an ONNX file, which is counted but not compressed. The
+    module is not changed.
     `resolution` is in pixels (None: the model's own, else 224); `classes` are those of a model built by name.
     `settings` replaces `SETTINGS` by technique; an empty list leaves a technique out. Without `latency` nothing is
     timed. `threads` is the number of threads per image (None: one per usable core). With `counters` other counters
@@ -70,34 +71,60 @@ def audit(
     else:
         source = ResolvedModel(type(model).__name__, "a module", model, IMAGENET_RESOLUTION)
     side = resolution or source.resolution
+    inputs = source.inputs or example_inputs(source.model, side)
     report = on_progress or (lambda _: None)
+    grid = _with_pixels({**SETTINGS, **(settings or {})}, side)
     with torch_threads(threads or usable_cores()):
         rows: list[Row] = []
         models: list[nn.Module | None] = []
-        for row, compressed in _counted(source.model, side, _with_pixels({**SETTINGS, **(settings or {})}, side)):
+        for row, compressed in counted_rows(source.model, inputs, grid, techniques_of(grid)):
             rows.append(row)
             models.append(compressed)
             report(row.technique)
         if latency:
-            rows = _with_latency(rows, models, random_images(1, side))
+            rows = with_latency(rows, models, inputs)
+            rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
             report("latency")
-        counted = list(counted_by_others(rows, models, side, report)) if counters else []
-        shares = _parameter_shares(source.model)
-        return Audit(
-            model=source.name,
-            source=source.source,
-            resolution=side,
-            shares=shares,
-            rows=rows,
-            warnings=find_warnings(rows, shares),
-            counters=counted,
-            environment=environment.describe(),
-        )
+        audited = _assess(source, side, rows)
+        if counters:
+            counted = list(counted_by_others(rows, models, inputs, report))
+            audited = audited.model_copy(update={"counters": counted})
+        return audited
+
+
+def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
+    """Return the audit of a model from its rows: what they and its weights mean, and this machine."""
+    shares, weights = parameter_shares(source.model), describe_weights(source.model)
+    conventions, instructions = describe_conventions(source.model), environment.int8_instructions()
+    return Audit(
+        model=source.name,
+        source=source.source,
+        resolution=side,
+        own_inputs=source.inputs is not None,
+        shares=shares,
+        rows=list(rows),
+        warnings=find_warnings(rows, shares, weights),
+        answers=answer_all(rows, weights, conventions, instructions, torch.get_num_threads()),
+        weights=weights,
+        conventions=conventions,
+        int8_instructions=instructions,
+        environment=environment.describe(),
+    )
+
+
+def _with_fixed_cost(row: Row, seconds: float) -> Row:
+    if row.operators is None:
+        return row
+    return row.model_copy(update={"operators": row.operators.model_copy(update={"seconds_each": seconds})})
 
 
 def techniques_of(settings: Mapping[str, Sequence[Settings]] = SETTINGS) -> list[str]:
-    """Return the techniques that an audit can apply: those that need no settings, and those that have some."""
-    return [name for name, technique in TECHNIQUES.items() if name in settings or not technique.settings]
+    """Return the techniques that an audit can apply: installed ones that need no settings, or that have some."""
+    return [
+        name
+        for name, technique in TECHNIQUES.items()
+        if technique.installed and (name in settings or not technique.settings)
+    ]
 
 
 def _with_pixels(settings: Mapping[str, Sequence[Settings]], side: int) -> dict[str, Sequence[Settings]]:
@@ -108,110 +135,3 @@ def _with_pixels(settings: Mapping[str, Sequence[Settings]], side: int) -> dict[
         else grid
         for name, grid in settings.items()
     }
-
-
-def _counted(
-    model: nn.Module, resolution: int, settings: Mapping[str, Sequence[Settings]]
-) -> Iterator[tuple[Row, nn.Module | None]]:
-    """Yield a row for the model and for each technique, with the compressed model (None if that failed)."""
-    yield _count(model, resolution, UNCOMPRESSED, {}, time.perf_counter()), model
-    cache: dict[Variant, nn.Module] = {}
-    for name in techniques_of(settings):
-        for setting in settings.get(name, [{}]):
-            start = time.perf_counter()
-            try:
-                compressed = apply(model, name, setting, cache)
-            except Exception as error:  # the user's model may raise anything; the other rows are still useful
-                yield Row(technique=name, settings=dict(setting), problem=one_line(error)), None
-            else:
-                yield _count(compressed, resolution, name, setting, start), compressed
-
-
-def _count(model: nn.Module, resolution: int, technique: str, setting: Settings, start: float) -> Row:
-    """Count everything possible. Counting MACs runs the model; if that fails, the rest is still counted."""
-    thop_macs = problem = work = None
-    try:
-        thop_macs, work = counts.reported(model, resolution).macs, counts.actual(model, resolution)
-    except Exception as error:  # the user's model may raise anything
-        problem = f"MACs can't be counted at {resolution} pixels: {one_line(error)}"
-    stored = work or counts.stored(model)
-    return Row(
-        technique=technique,
-        settings=dict(setting),
-        notes=dict(notes_on(model, technique)),
-        parameters=ReportedAndActual(
-            reported=sum(parameter.numel() for parameter in model.parameters()), actual=stored.parameters
-        ),
-        nonzero_parameters=stored.nonzero_parameters,
-        macs=None if work is None else ReportedAndActual(reported=thop_macs, actual=work.macs),
-        nonzero_macs=None if work is None else work.nonzero_macs,
-        bit_operations=None if work is None else work.bit_operations,
-        bytes=size.state_dict_bytes(model),
-        deflated_bytes=size.deflated_bytes(model),
-        seconds=round(time.perf_counter() - start, 3),
-        problem=problem,
-    )
-
-
-def _with_latency(counted: Sequence[Row], models: Sequence[nn.Module | None], image: Tensor) -> list[Row]:
-    """Return the rows with the latency of each model that runs, or with the reason why it has none."""
-    rows = list(counted)
-    if reason := why_eager_is_not_timed(torch.get_num_threads()):
-        return [_not_timed(rows[0], reason), *rows[1:]]
-    calls: dict[int, Call] = {}
-    for index, model in enumerate(models):
-        if model is not None:
-            try:
-                calls[index] = _runner(model, image)
-            except Exception as error:  # the user's model may raise anything
-                rows[index] = _not_timed(rows[index], one_line(error))
-    if 0 not in calls:
-        return rows  # without the uncompressed model there is nothing to compare with
-    names = {f"{rows[index].technique} {index}": index for index in calls if index}
-    try:
-        latency, others = time_models(calls[0], {name: calls[index] for name, index in names.items()})
-    except Exception as error:  # a clock that jumps, or a model that fails now and then
-        return [_not_timed(rows[0], one_line(error)), *rows[1:]]
-    rows[0] = rows[0].model_copy(update={"latency": latency})
-    for name, index in names.items():
-        rows[index] = rows[index].model_copy(update={"latency": others[name]})
-    return rows
-
-
-def _runner(model: nn.Module, image: Tensor) -> Call:
-    """Return a callable that runs the model on the image; run it once first."""
-    ready = clone_sharing_tensors(model).eval()
-
-    @torch.inference_mode()
-    def run() -> object:
-        return ready(image)
-
-    run()
-    return run
-
-
-def _not_timed(row: Row, reason: str) -> Row:
-    """Return a row with the reason why it has no latency, unless it already has a problem."""
-    return row if row.problem else row.model_copy(update={"problem": f"can't be timed: {reason}"})
-
-
-def _parameter_shares(model: nn.Module) -> dict[str, float]:
-    """Return the fraction of the parameters, 0 to 1, in each kind of layer."""
-    parameters = {"linear": 0, "pointwise convolution": 0, "other convolution": 0, "other": 0}
-    counted: set[int] = set()
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            if id(parameter) not in counted:
-                parameters[_layer_kind(module)] += parameter.numel()
-                counted.add(id(parameter))
-    total = sum(parameters.values())
-    return {kind: count / total if total else 0.0 for kind, count in parameters.items()}
-
-
-def _layer_kind(module: nn.Module) -> str:
-    if type(module) is nn.Linear:
-        return "linear"
-    if isinstance(module, nn.Conv2d):
-        pointwise = set(module.kernel_size) == {1} and module.groups == 1
-        return "pointwise convolution" if pointwise else "other convolution"
-    return "other"

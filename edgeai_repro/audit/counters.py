@@ -12,7 +12,7 @@ from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.errors import MissingRequirement, one_line
 from edgeai_repro.measure.counters.adapters import COUNTERS, Counter, CounterError
 from edgeai_repro.measure.counters.attribution import counted_calls, explain
-from edgeai_repro.measure.counting.run import Inputs, example_inputs
+from edgeai_repro.measure.counting.run import Inputs
 
 COMPARED = (UNCOMPRESSED, "dynamic_quantization")  # most counters see no other difference
 STEPS = len(COUNTERS) * len(COMPARED)  # how often progress is reported
@@ -20,7 +20,7 @@ Explain = Callable[[Counter, int], list[str]]
 
 
 def counted_by_others(
-    rows: Sequence[Row], models: Sequence[nn.Module | None], resolution: int, report: Callable[[str], object]
+    rows: Sequence[Row], models: Sequence[nn.Module | None], inputs: Inputs, report: Callable[[str], object]
 ) -> Iterator[CounterRow]:
     """Yield what other counters say of a model before and after quantization.
 
@@ -29,7 +29,7 @@ def counted_by_others(
     for row, model in zip(rows, models, strict=True):
         if model is not None and row.technique in COMPARED:
             actual = row.macs.actual if row.macs else None
-            yield from counter_rows(model, row.technique, example_inputs(model, resolution), actual, report)
+            yield from counter_rows(model, row.technique, inputs, actual, report)
 
 
 def counter_rows(

@@ -19,12 +19,17 @@ CIFAR_RESOLUTION = 32  # of the networks that are only for CIFAR's images
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model in eval mode, its name, its source in words, and the height and width of its images in pixels."""
+    """A model in eval mode, its name, its source in words, and the height and width of its images in pixels.
+
+    `inputs` are the arguments of a model that doesn't take an RGB image, which its function returns with it; None
+    for all others.
+    """
 
     name: str
     source: str
     model: nn.Module
     resolution: int
+    inputs: tuple[Any, ...] | None = None
 
 
 def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedModel:
@@ -47,7 +52,7 @@ def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedMode
         )
     network = build(spec, classes=classes, resolution=IMAGENET_RESOLUTION)
     if isinstance(spec, Function):
-        return ResolvedModel(text, "a function", network.model, IMAGENET_RESOLUTION)
+        return ResolvedModel(text, "a function", network.model, IMAGENET_RESOLUTION, network.inputs)
     if isinstance(spec, Timm):
         resolution = int(cast(Any, network.model).default_cfg["input_size"][-1])
         return ResolvedModel(spec.name, "timm, random weights", network.model, resolution)

@@ -33,15 +33,66 @@ class Latency(Frozen):
     problem: str | None = None
 
 
+class Operators(Frozen):
+    """The operators that a model runs for one image; views, which compute nothing, are left out.
+
+    `small` have fewer output values than torch divides among threads. `imitating` round floats to the values of
+    int8 and compute with floats. `seconds_each` is the fixed cost of an operator here, measured with one value.
+    """
+
+    count: NonNegativeInt
+    small: NonNegativeInt = 0
+    imitating: NonNegativeInt = 0
+    seconds_each: NonNegativeFloat | None = None
+
+
+class Weights(Frozen):
+    """How the weights are stored, which are the learned values in tensors with two or more dimensions.
+
+    `by_bits` are their numbers by the bits of a stored value. Of those that are stored as floats and not 0,
+    `judged` are in channels with enough values to tell; `on_few_levels` take at most 256 values per channel, which
+    `level_bits` bits can number. `half_values` are fp32 weights whose values all fit into 16 bits.
+    `quantized_later` are weights that a file stores in fp32 and that are quantized when it runs.
+    """
+
+    by_bits: dict[int, int]
+    judged: NonNegativeInt = 0
+    on_few_levels: NonNegativeInt = 0
+    level_bits: NonNegativeInt = 0
+    half_values: NonNegativeInt = 0
+    quantized_later: NonNegativeInt = 0
+
+
+class Conventions(Frozen):
+    """Numbers by which counts of the same model differ, because papers and tools draw the line elsewhere.
+
+    `vectors` are the parameters with one dimension: biases, and the weights of normalisations. `running_statistics`
+    are saved by batch normalisation, but no parameters. `last_layer` are the parameters of the last linear layer,
+    which has `outputs` outputs.
+    """
+
+    vectors: NonNegativeInt
+    running_statistics: NonNegativeInt
+    last_layer: NonNegativeInt
+    outputs: NonNegativeInt
+
+
+class Answer(Frozen):
+    """A question that users ask about a model, and the answer in sentences."""
+
+    question: str
+    sentences: list[str]
+
+
 class Row(Frozen):
     """A model under a technique with its settings. All work is for one image; None is unknown.
 
     `parameters`: by `parameters()` and as stored, packed weights included. `macs`: by thop and as computed; weights
-    and attention count, normalisations don't. `nonzero_macs` leaves out products with a weight of 0.
-    `bit_operations` are MACs × bits of a weight × bits of an activation. `bytes` are the size of the saved
-    state_dict or of the file, `deflated_bytes` of its tensors after deflate. `seconds` is the time that compressing
-    and counting took. `notes` are the technique's about its result. `problem` says what couldn't be compressed,
-    counted or timed.
+    and attention count, normalisations don't. `nonzero_macs` leaves out products with a weight of 0;
+    `activation_macs` are products of two activations. `bit_operations` are MACs × bits of a weight × bits of an
+    activation; `fp32_macs` are those of 32 × 32 bits. `bytes` are the size of the saved state_dict or of the file,
+    `deflated_bytes` of its tensors after deflate. `seconds` is the time that compressing and counting took.
+    `notes` are the technique's about its result. `problem` says what couldn't be compressed, counted or timed.
     """
 
     technique: str
@@ -51,7 +102,10 @@ class Row(Frozen):
     nonzero_parameters: NonNegativeInt | None = None
     macs: ReportedAndActual | None = None
     nonzero_macs: NonNegativeInt | None = None
+    activation_macs: NonNegativeInt | None = None
     bit_operations: NonNegativeInt | None = None
+    fp32_macs: NonNegativeInt | None = None
+    operators: Operators | None = None
     bytes: NonNegativeInt | None = None
     deflated_bytes: NonNegativeInt | None = None
     latency: Latency | None = None
@@ -80,18 +134,25 @@ class CounterRow(Frozen):
 class Audit(Frozen):
     """An audited model: its source in words, its image's height in pixels, one row per technique, and warnings.
 
-    The first row is the uncompressed model. `shares` are the fractions (0 to 1) of the parameters in each kind of
-    layer: nn.Linear, which dynamic quantization replaces, 1 × 1 convolutions, other convolutions, and the rest.
-    `counters` are the rows of other counters, if they were asked for.
+    The first row is the uncompressed model. With `own_inputs` the model came with inputs that aren't an image.
+    `shares` are the fractions (0 to 1) of the parameters in each kind of layer: nn.Linear, which dynamic
+    quantization replaces, 1 × 1 convolutions, other convolutions, and the rest. `int8_instructions` are those of
+    this processor that add up int8 products, None if unknown. `counters` are the rows of other counters, if they
+    were asked for.
     """
 
     schema_version: Literal[2] = 2
     model: str
     source: str
     resolution: PositiveInt
+    own_inputs: bool = False
     shares: dict[str, float]
     rows: list[Row]
     warnings: list[str]
+    answers: list[Answer] = Field(default_factory=list)
+    weights: Weights | None = None
+    conventions: Conventions | None = None
+    int8_instructions: list[str] | None = None
     counters: list[CounterRow] = Field(default_factory=list)
     environment: Environment
 

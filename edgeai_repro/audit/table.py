@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeai_repro.audit.answers import UNITS
 from edgeai_repro.audit.schema import Audit, Latency, ReportedAndActual, Row, saving
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Interval
@@ -17,7 +18,6 @@ from edgeai_repro.report.console import to_text
 from edgeai_repro.report.text import humanize
 
 UNKNOWN = ReportedAndActual(reported=None, actual=None)
-UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 ABSENT = "–"
 UNRELIABLE = "~"  # before a time that is too noisy
 Cell = tuple[str, str]  # a number, and below it the change against the uncompressed model
@@ -29,7 +29,8 @@ def render(audit: Audit, *, colour: bool, width: int | None = None) -> str:
 
 
 def _parts(audit: Audit) -> Iterator[RenderableType]:
-    yield Text(f"{audit.model} ({audit.source}), one image of {audit.resolution} × {audit.resolution}", "bold")
+    given = "its own inputs" if audit.own_inputs else f"one image of {audit.resolution} × {audit.resolution}"
+    yield Text(f"{audit.model} ({audit.source}), {given}", "bold")
     yield _table(audit, "stored", _stored)
     yield _table(audit, "computed", _computed)
     latencies = [row.latency for row in audit.rows if row.latency]
@@ -48,6 +49,9 @@ def _parts(audit: Audit) -> Iterator[RenderableType]:
             yield Text.assemble((_name(row).replace("\n", ", "), "magenta"), f"  {problem}")
     for warning in audit.warnings:
         yield Text.assemble(("! ", "yellow"), warning)
+    for answer in audit.answers:
+        yield Text(answer.question, "bold")
+        yield from (Text(f"  {sentence}") for sentence in answer.sentences)
 
 
 def _table(audit: Audit, heading: str, cells: Callable[[Row, Row], Mapping[str, Cell]]) -> Table:

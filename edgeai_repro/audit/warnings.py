@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from edgeai_repro.audit.schema import ReportedAndActual, Row, saving
+from edgeai_repro.audit.schema import ReportedAndActual, Row, Weights, saving
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Interval
@@ -13,13 +13,21 @@ from edgeai_repro.judge.formatting import format_interval, format_number
 VISIBLE = 1.0  # points; a smaller difference is hard to see in a table
 LITTLE_LINEAR = 50.0  # percent of the parameters in nn.Linear; below, quantizing nn.Linear saves less than half
 FALLS_SHORT = 1.5  # factor between promised and measured speed; caches and overheads explain less than that
+MANY_FEW_LEVELS = 10.0  # percent; less would save under 8 % of the bytes
 MANY_ZEROS = 10.0  # points; int8 alone rounds a few percent of the weights to 0
 
 
-def find_warnings(rows: Sequence[Row], shares: Mapping[str, float]) -> list[str]:
-    """Return a sentence for each wrong conclusion that common counters suggest."""
+def find_warnings(rows: Sequence[Row], shares: Mapping[str, float], weights: Weights | None = None) -> list[str]:
+    """Return a sentence for each wrong conclusion that common counters, or the word "quantized", suggest."""
     uncompressed = next(row for row in rows if row.technique == UNCOMPRESSED)
     warnings = list(_about_uncompressed(uncompressed))
+    if weights is not None:
+        warnings += _about_weights(weights)
+    if uncompressed.operators is not None and uncompressed.operators.imitating:
+        warnings.append(
+            f"fake-quantized: {uncompressed.operators.imitating} operators round to the values of int8 and compute "
+            "in fp32; the model is prepared for int8 and not converted"
+        )
     for row in rows:
         if row is not uncompressed and row.problem is None:
             warnings += _about_compressed(uncompressed, row)
@@ -42,6 +50,35 @@ def _about_uncompressed(row: Row) -> Iterator[str]:
         yield (
             f"thop reports {_percent(excess)} more MACs ({_billions(macs.reported)}) than the weights compute "
             f"({_billions(macs.actual)}): it adds the work of normalisations and poolings"
+        )
+
+
+def _about_weights(weights: Weights) -> Iterator[str]:
+    total, few = sum(weights.by_bits.values()), 0.0
+    if weights.judged:
+        few = 100 * weights.on_few_levels / weights.judged
+    if few > MANY_FEW_LEVELS:
+        widest = max(weights.by_bits)
+        narrow = next(bits for bits in (4, 8) if weights.level_bits <= bits)
+        yield (
+            f"fake-quantized: {_percent(few)} of the weights that can be judged take at most "
+            f"{2**weights.level_bits} values per channel, but each is stored in {widest} bits; "
+            f"{widest // narrow} × is still to be had in bytes"
+        )
+    if total and weights.quantized_later:
+        yield (
+            f"QDQ: {_percent(100 * weights.quantized_later / total)} of the weights are stored in fp32 and "
+            "quantized when the model runs; 4 × is still to be had in bytes"
+        )
+    if total and weights.half_values > total / 2:
+        yield (
+            f"{_percent(100 * weights.half_values / total)} of the weights are stored in fp32, but have 16-bit "
+            "values: the model was trained or saved in 16 bits; int8 saves 2 × against that, not 4 ×"
+        )
+    if total and (in_16 := weights.by_bits.get(16, 0)) > total / 2:
+        yield (
+            f"{_percent(100 * in_16 / total)} of the weights are stored in 16 bits: int8 saves 2 × against that, "
+            "not the 4 × against fp32"
         )
 
 

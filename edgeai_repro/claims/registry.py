@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
 from edgeai_repro.evidence.measurement import Measured, Measurement, Setting, Settings
@@ -89,6 +90,7 @@ class Technique:
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
     claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
+    `package` is the optional package that it needs, empty if it needs none.
     """
 
     name: str
@@ -98,6 +100,12 @@ class Technique:
     description: str
     optional: tuple[str, ...] = ()
     notes: Describe = lambda _: {}
+    package: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package that it needs is installed."""
+        return not self.package or find_spec(self.package) is not None
 
 
 METRICS: dict[str, Metric] = {}
@@ -172,11 +180,13 @@ def technique(
     settings: Sequence[str] = (),
     optional: Sequence[str] = (),
     notes: Describe = lambda _: {},
+    package: str = "",
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
     It must not change the network that it is given. The first line of its docstring describes it. `settings` must
-    be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. Example::
+    be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. `package` is the
+    optional package that it needs, if any. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -185,7 +195,9 @@ def technique(
     """
 
     def register(apply: AnyApply) -> AnyApply:
-        TECHNIQUES[name] = Technique(name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes)
+        TECHNIQUES[name] = Technique(
+            name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes, package
+        )
         return apply
 
     return register

@@ -15,7 +15,7 @@ def audit(
         typer.Argument(
             metavar="MODEL",
             help="a torchvision or timm name (timm:NAME for timm's), a saved model's folder, an ONNX file, "
-            "or FILE.py:FUNCTION, a function that returns an nn.Module",
+            "or FILE.py:FUNCTION, a function that returns an nn.Module, or the module and a tuple of its inputs",
         ),
     ],
     resolution: Annotated[

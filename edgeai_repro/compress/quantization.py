@@ -1,21 +1,22 @@
-"""torch's dynamic quantization: int8 weights in every nn.Linear; activations are quantized when the layer runs."""
+"""Dynamic quantization: int8 weights in every nn.Linear; activations are quantized when the layer runs.
+
+torch's own implementation, `torch.ao`, is used as long as this torch has it, and our `int8_linear` afterwards. Only
+`_implementation` makes this choice.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
-from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
-from torch.ao.quantization import quantize_dynamic
 
-from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.compress import int8_linear
+from edgeai_repro.compress.int8_linear import Int8Linear
+from edgeai_repro.errors import UserError
 from edgeai_repro.networks.convnext import clone_sharing_tensors
 
-NO_ENGINE = "none"
-PREFERENCE = ("x86", "onednn", "qnnpack", "fbgemm")  # used if torch has set no engine, as on some ARM builds
+OWN_ENGINE = "Int8Linear"  # in place of torch's engine, if torch has none
 
 
 def quantize(model: nn.Module, *, engine: str | None = None) -> nn.Module:
@@ -24,40 +25,35 @@ def quantize(model: nn.Module, *, engine: str | None = None) -> nn.Module:
     `model` does not change; the copy shares every tensor that is not quantized with it. The engine is x86, onednn,
     qnnpack or fbgemm; None takes the current one. Raises UserError for an engine that this torch does not support.
     """
-    clone = clone_sharing_tensors(model)
-    with engine_set(engine), quiet_deprecations():
-        quantized: nn.Module = quantize_dynamic(  # type: ignore[no-untyped-call]
-            clone, {nn.Linear}, dtype=torch.qint8, inplace=True
-        )
-    return quantized
+    torch_ao, clone = _implementation(), clone_sharing_tensors(model)
+    if torch_ao is not None:
+        return cast(nn.Module, torch_ao.quantize(clone, engine))
+    if engine is not None:
+        raise UserError(f"'engine' must be left out (got {engine!r}): this torch has no torch.ao and no engines")
+    return int8_linear.quantize(clone)
 
 
-def to_tensors(layer: DynamicLinear) -> dict[str, Tensor]:
+def is_quantized(module: nn.Module) -> bool:
+    """Return whether a module is a linear layer that `quantize` made."""
+    torch_ao = _implementation()
+    return isinstance(module, Int8Linear) or (torch_ao is not None and isinstance(module, torch_ao.DynamicLinear))
+
+
+def to_tensors(layer: nn.Module) -> dict[str, Tensor]:
     """Return a quantized layer as plain tensors, for storage.
 
     "weight" is int8 (out, in). "scale" is float64 and "zero_point" int64, both () for one per layer or (out,) for
     one per channel. "bias" is float32 (out,); a layer without a bias has no such entry.
     """
-    weight, bias = layer._weight_bias()  # type: ignore[no-untyped-call]
-    if weight.qscheme() == torch.per_tensor_affine:
-        factors = torch.tensor(weight.q_scale(), dtype=torch.float64), torch.tensor(weight.q_zero_point())
-    else:
-        factors = weight.q_per_channel_scales().double(), weight.q_per_channel_zero_points()
-    tensors = {"weight": weight.int_repr(), "scale": factors[0], "zero_point": factors[1]}
-    return tensors if bias is None else tensors | {"bias": bias.detach()}
+    if isinstance(layer, Int8Linear):
+        return int8_linear.to_tensors(layer)
+    return cast(dict[str, Tensor], cast(Any, _implementation()).to_tensors(layer))
 
 
-def from_tensors(weight: Tensor, scale: Tensor, zero_point: Tensor, bias: Tensor | None = None) -> DynamicLinear:
+def from_tensors(weight: Tensor, scale: Tensor, zero_point: Tensor, bias: Tensor | None = None) -> nn.Module:
     """Return the quantized layer of the tensors of `to_tensors`, packed for the current engine."""
-    with engine_set(None), quiet_deprecations():
-        if scale.ndim:
-            quantized = torch._make_per_channel_quantized_tensor(weight, scale, zero_point, 0)
-        else:
-            quantized = torch._make_per_tensor_quantized_tensor(weight, scale.item(), int(zero_point))
-        layer = DynamicLinear(1, 1)  # type: ignore[no-untyped-call]  # small, because it packs an empty weight
-        layer.out_features, layer.in_features = weight.shape
-        layer.set_weight_bias(quantized, bias)
-    return layer
+    implementation = _implementation() or int8_linear
+    return cast(nn.Module, implementation.from_tensors(weight, scale, zero_point, bias))
 
 
 def dequantize(model: nn.Module) -> nn.Module:
@@ -66,44 +62,27 @@ def dequantize(model: nn.Module) -> nn.Module:
     `model` does not change; the copy shares every other tensor with it.
     """
     clone = clone_sharing_tensors(model)
-    layers = {name: layer for name, layer in clone.named_modules() if isinstance(layer, DynamicLinear)}
+    layers = {name: layer for name, layer in clone.named_modules() if is_quantized(layer)}
     for name, layer in layers.items():
-        weight, bias = layer._weight_bias()  # type: ignore[no-untyped-call]
-        linear = nn.Linear(layer.in_features, layer.out_features, bias=bias is not None, device="meta")
-        values = {"weight": weight.dequantize()} | ({} if bias is None else {"bias": bias.detach()})
-        linear.load_state_dict(values, assign=True)
+        tensors = to_tensors(layer)
+        scale, zero_point = (tensors.pop(key).float().reshape(-1, 1) for key in ("scale", "zero_point"))
+        weight = (tensors.pop("weight") - zero_point) * scale
+        linear = nn.Linear(weight.shape[1], weight.shape[0], bias="bias" in tensors, device="meta")
+        linear.load_state_dict({"weight": weight, **tensors}, assign=True)
         clone.set_submodule(name, linear)
     return clone.eval()
 
 
 def engine() -> str:
-    """Return the current quantization engine, by torch's name."""
-    current = str(torch.backends.quantized.engine)
-    supported = torch.backends.quantized.supported_engines
-    return current if current != NO_ENGINE else next((name for name in PREFERENCE if name in supported), current)
+    """Return the current quantization engine, by torch's name; "Int8Linear" if this torch has no `torch.ao`."""
+    torch_ao = _implementation()
+    return OWN_ENGINE if torch_ao is None else str(torch_ao.engine())
 
 
-@contextmanager
-def quiet_deprecations() -> Iterator[None]:
-    """Silence the deprecation warning of torch 2.10 to 2.15 (the API moves to torchao). The paper used this API."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"torch\.ao\.quantization is deprecated", DeprecationWarning)
-        warnings.filterwarnings("ignore", r"torch\.quantize_per_tensor, .* are deprecated", UserWarning)
-        yield
-
-
-@contextmanager
-def engine_set(name: str | None) -> Iterator[None]:
-    """Set torch's quantization engine inside the block and restore it afterwards; None sets the current one."""
-    supported = [known for known in torch.backends.quantized.supported_engines if known != NO_ENGINE]
-    name = engine() if name is None else name
-    if name not in supported:
-        raise UserError(
-            f"'engine' must be one that torch supports here (got {name!r}); {did_you_mean(name, supported)}"
-        )
-    before = torch.backends.quantized.engine
-    torch.backends.quantized.engine = name
+def _implementation() -> ModuleType | None:
+    """Return the module that uses `torch.ao`, None if this torch no longer has it."""
     try:
-        yield
-    finally:
-        torch.backends.quantized.engine = before
+        from edgeai_repro.compress import torch_ao
+    except ImportError:
+        return None
+    return torch_ao

@@ -23,9 +23,8 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
-from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 
-from edgeai_repro.compress.quantization import engine, from_tensors, to_tensors
+from edgeai_repro.compress.quantization import engine, from_tensors, is_quantized, to_tensors
 from edgeai_repro.errors import UserError, require_known
 from edgeai_repro.files import atomic_folder, parse_as, read_json, read_verified, verify_sha256
 from edgeai_repro.networks import convnext
@@ -189,7 +188,7 @@ def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
 def _plain_tensors(model: nn.Module) -> dict[str, Tensor]:
     tensors = {name: parameter.detach().contiguous() for name, parameter in model.named_parameters()}
     for layer, module in model.named_modules():
-        if isinstance(module, DynamicLinear):
+        if is_quantized(module):
             tensors.update({f"{layer}.{name}": tensor for name, tensor in to_tensors(module).items()})
     return tensors
 

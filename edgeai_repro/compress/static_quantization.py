@@ -21,7 +21,7 @@ from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from torchvision.models import GoogLeNet, Inception3, MobileNetV2, MobileNetV3, ResNet, ShuffleNetV2
 from torchvision.models import quantization as quantizable
 
-from edgeai_repro.compress.quantization import engine, engine_set, quiet_deprecations
+from edgeai_repro.compress.torch_ao import engine, engine_set, quiet_deprecations
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.networks.convnext import clone_sharing_tensors, random_images
 

@@ -101,6 +101,15 @@ def dynamic_quantization(model: nn.Module, settings: Sequence[Settings]) -> Iter
         yield quantize(model)
 
 
+@technique("torchao_int8_dynamic", package="torchao")
+def torchao_int8_dynamic(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+    """torchao's dynamic quantization of every nn.Linear to int8 weights: a control with another API."""
+    from edgeai_repro.compress.torchao_int8 import quantize
+
+    for _ in settings:
+        yield quantize(model)
+
+
 @technique("unstructured_pruning", settings=("sparsity",))
 def unstructured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """Global magnitude pruning to a sparsity, masks made permanent."""

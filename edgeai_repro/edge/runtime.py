@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle, BundledModel, InputSpec
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence.environment import CPUINFO
+from edgeai_repro.evidence.environment import int8_instructions
 from edgeai_repro.measure.latency.threads import usable_cores
 
 Floats = NDArray[np.float32]
@@ -160,11 +159,7 @@ def open_session(path: Path, threads: int) -> Any:
 
 def has_vnni() -> bool:
     """Return whether this x86 processor has VNNI: it adds int8 products in 32 bits. False if unknown."""
-    try:
-        text = CPUINFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return re.search(r"^flags\s*:.*\b(avx512_vnni|avx_vnni)\b", text, re.MULTILINE) is not None
+    return "VNNI" in (int8_instructions() or [])
 
 
 def _brief(error: Exception) -> str:

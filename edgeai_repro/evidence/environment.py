@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 from edgeai_repro.evidence.measurement import Environment
 
@@ -26,6 +27,17 @@ VARIABLES = {
     "EDGEAI_DATA": "the folder of CIFAR-10",
     "EDGEAI_MODELS": "the folder of trained and compressed models",
     "EDGEAI_DEVICE": "the key of this edge device in devices.yaml",
+}
+
+# Instructions that add up products of int8 values in 32 bits, by their names in /proc/cpuinfo.
+INT8_INSTRUCTIONS = {
+    "amx_int8": "AMX",
+    "avx512_vnni": "VNNI",
+    "avx_vnni": "VNNI",
+    "avx_vnni_int8": "VNNI",
+    "asimddp": "dotprod",
+    "i8mm": "i8mm",
+    "svei8mm": "i8mm",
 }
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -48,11 +60,16 @@ def describe() -> Environment:
         cpu=_cpu(),
         cores=os.cpu_count() or 1,
         threads=torch.get_num_threads() if torch else None,
-        engine=torch.backends.quantized.engine if torch else None,
+        engine=_engine(torch) if torch else None,
         device=os.environ.get("EDGEAI_DEVICE"),
         emulated=emulated(),
         versions=versions(*PACKAGES),
     )
+
+
+def _engine(torch: ModuleType) -> str | None:
+    """Return torch's quantization engine, None if this torch has none."""
+    return getattr(getattr(torch.backends, "quantized", None), "engine", None)
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -73,6 +90,15 @@ def emulated() -> bool:
     machine = platform.machine().lower()
     family = FAMILIES.get(machine, machine)
     return any(other not in (None, family) for other in (_program_family(), _processor_family()))
+
+
+def int8_instructions() -> list[str] | None:
+    """Return the names of the instructions for int8 products that this processor has, None if unknown."""
+    cpuinfo = _cpuinfo()
+    features = cpuinfo.get("flags", cpuinfo.get("Features"))
+    if features is None:
+        return None
+    return sorted({name for flag, name in INT8_INSTRUCTIONS.items() if flag in features.split()})
 
 
 def variables() -> dict[str, tuple[str, bool]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, MetricGroup
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
 from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
@@ -77,6 +77,8 @@ class CompressedModels:
 
     def _add_to_plan(self, case: ClaimCase) -> None:
         claim, networks = case.claim, self.networks(case)
+        if claim.technique in TECHNIQUES and not TECHNIQUES[claim.technique].installed:
+            return  # it must not keep other claims from being measured
         for model in self._selected(claim):
             for settings, conditions in claim.variants_for(model):
                 subject = networks.subject(model, conditions)

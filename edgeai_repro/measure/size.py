@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 CHUNK_BYTES = 1 << 20
 
@@ -107,7 +108,19 @@ def _chunks(model: nn.Module) -> Iterator[npt.NDArray[np.uint8]]:
 
 
 def stored_tensors(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the tensors of the state_dict, of a quantized layer its qint8 weight and its bias."""
+    """Yield the tensors of the state_dict, of a quantized layer its qint8 weight and its bias.
+
+    A tensor subclass, such as torchao's, is yielded as the plain tensors that it consists of.
+    """
     for entry in model.state_dict().values():
         values = entry if isinstance(entry, tuple) else (entry,)
-        yield from (value for value in values if isinstance(value, Tensor))
+        yield from (plain for value in values if isinstance(value, Tensor) for plain in _plain_tensors(value))
+
+
+def _plain_tensors(tensor: Tensor) -> Iterator[Tensor]:
+    if not is_traceable_wrapper_subclass(tensor):
+        yield tensor
+        return
+    names, _ = tensor.__tensor_flatten__()
+    for name in names:
+        yield from _plain_tensors(getattr(tensor, name))

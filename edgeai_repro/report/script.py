@@ -26,6 +26,7 @@ INSTALLED = (
     "timm.utils",
     "torch",
     "torch.nn.utils.prune",
+    "torchao.quantization",
     "torchvision",
 )
 HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")

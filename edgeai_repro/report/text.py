@@ -48,7 +48,7 @@ _COUNTED: dict[VerdictName, tuple[str, str]] = {  # one claim, several claims
     "error": ("failed to be measured", "failed to be measured"),
 }
 _DECIDED_BY = {"up_to": "the best of", "every": "the worst of", "named": "", "": ""}
-LINEAR_SHARE_METRIC = "linear_share_bytes"  # its rows hold all columns of the table
+LINEAR_SHARE = "linear_share_bytes", "dynamic_quantization"  # metric and technique; the rows hold all columns
 LINEAR_SHARE_COLUMNS = {
     "share_of_linear": "share of nn.Linear",
     "reported_parameters_saved": "parameters, reported",
@@ -245,7 +245,8 @@ def linear_share_table(paper: PaperEntry) -> list[tuple[str, ...]]:
 
     The list is empty if no claim measured it.
     """
-    rows = [row for claim in paper.claims if claim.metric == LINEAR_SHARE_METRIC for row in claim.rows]
+    claims = [claim for claim in paper.claims if (claim.metric, claim.technique) == LINEAR_SHARE]
+    rows = [row for claim in claims for row in claim.rows]
     unique = {row.model: row for row in rows}.values()
     ordered = sorted(unique, key=lambda row: float(row.details["share_of_linear"]))
     return [

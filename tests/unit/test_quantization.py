@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized.dynamic import Linear as DynamicLinear
 from torch.ao.quantization import quantize_dynamic
 
-from edgeai_repro.compress import quantization
+from edgeai_repro.compress import torch_ao
 from edgeai_repro.compress.quantization import dequantize, engine, from_tensors, quantize, to_tensors
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.errors import UserError
@@ -151,7 +151,7 @@ def test_engine_is_the_current_one_of_torch() -> None:
 def test_engine_is_the_preferred_one_if_torch_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch may report "none" on ARM."""
     arm = SimpleNamespace(engine="none", supported_engines=["none", "qnnpack", "onednn"])
-    monkeypatch.setattr(quantization.torch.backends, "quantized", arm)
+    monkeypatch.setattr(torch_ao.torch.backends, "quantized", arm)
 
     assert engine() == "onednn"
 
@@ -195,5 +195,5 @@ def test_deprecation_warnings_of_torch_are_silenced() -> None:
 
 def test_other_deprecation_warnings_are_shown() -> None:
     """A deprecation warning that is not torch's passes the filter."""
-    with pytest.warns(DeprecationWarning, match=re.escape("something else")), quantization.quiet_deprecations():
+    with pytest.warns(DeprecationWarning, match=re.escape("something else")), torch_ao.quiet_deprecations():
         warnings.warn("something else is deprecated", DeprecationWarning, stacklevel=1)

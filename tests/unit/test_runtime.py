@@ -19,6 +19,7 @@ from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel,
 from edgeai_repro.edge.model_source import read_source
 from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network, prepare, read_image
 from edgeai_repro.errors import UserError
+from edgeai_repro.evidence import environment
 from tests.support.bundles import change_manifest, flip_a_bit, replace_file
 
 SATURATES = architecture() == "x86_64" and not runtime.has_vnni()
@@ -110,7 +111,7 @@ class TestInt8:
         path = tmp_path / "cpuinfo"
         if cpuinfo is not None:
             path.write_text(cpuinfo, encoding="utf-8")
-        monkeypatch.setattr(runtime, "CPUINFO", path)
+        monkeypatch.setattr(environment, "CPUINFO", path)
 
         assert runtime.has_vnni() is expected
 

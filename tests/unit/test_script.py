@@ -42,6 +42,8 @@ SHOWN = {
     "francy2024/alexnet-imbalance": ({}, r"91\.8% of the MACs, .* 96\.0% of the parameters"),
     "generality/dq-params-is-linear-share": ({}, r"45\.80% fewer by parameters\(\); 45\.80% stand in nn\.Linear"),
     "generality/dq-size-is-linear-share": ({}, r"34\.00% smaller; 3/4 of the share of nn\.Linear is 34\.35%"),
+    "generality/torchao-params-do-not-drop": ({}, r"27,827,818 -> 27,827,818, 0\.00% fewer"),
+    "generality/torchao-bytes-do-drop": ({}, r"69\.\d\d% smaller; 3/4 of the share of nn\.Linear is 69\.86%"),
     "edge/quantized-faster": ({}, r"fp32 \d+\.\d ms, int8 \d+\.\d ms, \d+\.\d\d times faster here"),
     "edge/pruned-faster": ({}, r"Runtime: \d+\.\d ms, pruned \d+\.\d ms, \d+\.\d\d times faster here"),
     "edge/bundle-faster": ({}, r"eager \d+\.\d ms, ONNX Runtime \d+\.\d ms, \d+\.\d\d times faster here"),
@@ -171,6 +173,7 @@ def test_script_is_short_and_does_not_import_this_package(name: str) -> None:
         "timm.utils",
         "torch",
         "torch.nn.utils.prune",
+        "torchao.quantization",
         "torchvision",
     }
     compile(text, name, "exec")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from torch import nn
 
-from edgeai_repro.evidence.measurement import Measurement
+from edgeai_repro.claims.registry import TECHNIQUES, technique
+from edgeai_repro.evidence.measurement import Measurement, Settings
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.size import stored_tensors, tensor_bytes, zipped_bytes
 from tests.support.factories import case, claim
@@ -163,3 +166,19 @@ def test_outputs_of_a_deployed_network_are_compared_relatively() -> None:
 
     assert deployed.reported.value < 1e-5
     assert pruned.reported.value > 1e-2
+
+
+def test_batchnorm_is_at_random_when_outputs_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A technique that drops every BatchNorm is seen; fresh ones would be the identity."""
+    monkeypatch.setitem(TECHNIQUES, "dropped", None)  # restored after the test
+
+    @technique("dropped")
+    def dropped(network: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+        """Replace each BatchNorm by the identity."""
+        changed = copy.deepcopy(network)
+        for name, module in network.named_modules():
+            if isinstance(module, nn.BatchNorm2d):
+                changed.set_submodule(name, nn.Identity())
+        yield changed
+
+    assert _row("resnet20", "output_difference", "dropped").reported.value > 0.01

@@ -1,0 +1,128 @@
+"""Reads an ONNX file: fixes the shapes of its inputs, and finds the shape and the type of every value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeai_repro.audit.onnx_graph import Array, Graph, Value
+from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
+
+LONGEST_SEQUENCE = 128  # tokens, if a side of an input with fewer than four dimensions is free
+
+
+def read(path: Path) -> Any:
+    """Return a file as onnx.ModelProto, with the functions that it defines written out.
+
+    Raises UserError if it can't be read or isn't an ONNX model, and if the package onnx isn't installed.
+    """
+    try:
+        import onnx
+        import onnx.inliner
+    except ModuleNotFoundError:
+        raise UserError(f"{path}: the package onnx, which reads it, is missing; pip install onnx") from None
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model, full_check=False)
+        return onnx.inliner.inline_local_functions(model) if model.functions else model
+    except OSError as error:
+        raise UserError(f"{path}: must be a readable file (got {error.strerror}); check the path") from None
+    except Exception as error:  # protobuf's and onnx's own errors have no common base
+        raise UserError(f"{path}: must be an ONNX model (got {one_line(error)}); export it again") from None
+
+
+def fix_input_shapes(graph: Any) -> int:
+    """Give every input a fixed shape, with a batch of 1, and return the last side.
+
+    A free side of an image is 224 pixels, one of any other input 128 steps.
+    """
+    side = IMAGENET_RESOLUTION
+    for value in model_inputs(graph):
+        dims = value.type.tensor_type.shape.dim
+        for axis, dim in enumerate(dims):
+            if axis == 0 or not dim.dim_value:
+                free = IMAGENET_RESOLUTION if len(dims) > 3 else LONGEST_SEQUENCE
+                dim.dim_value = 1 if axis == 0 else free
+            side = dim.dim_value if axis > 1 else side
+    del graph.value_info[:]  # the exporter's entries may still have the dynamic shapes
+    return side
+
+
+def model_inputs(graph: Any) -> list[Any]:
+    """Return the inputs that aren't initializers."""
+    known = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in known]
+
+
+def random_feed(graph: Any) -> dict[str, Array]:
+    """Return a random input for each float, and zeros for all others, of fixed shapes."""
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    draw, feed = np.random.default_rng(0).standard_normal, {}
+    for value in model_inputs(graph):
+        shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
+        dtype = tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        feed[value.name] = (draw(shape) if dtype.kind == "f" else np.zeros(shape)).astype(dtype)
+    return feed
+
+
+def to_graph(model: Any) -> Graph:
+    """Return the graph of a model whose inputs have fixed shapes.
+
+    Shapes come from onnx's inference. If it leaves some open, as it does after operators of other domains, the
+    model runs once in ONNX Runtime, if that is installed and can run it.
+    """
+    from onnx.numpy_helper import to_array
+
+    arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
+    values = _inferred(model)
+    outputs = {output for node in model.graph.node for output in node.output if output}
+    if outputs - values.keys():
+        values = {**_observed(model), **values}
+    return Graph.of(list(model.graph.node), arrays, values)
+
+
+def _inferred(model: Any) -> dict[str, Value]:
+    """Return the values whose shape onnx infers."""
+    import onnx
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    values = {}
+    for value in [*graph.value_info, *graph.output, *graph.input]:
+        tensor = value.type.tensor_type
+        dims = [dim.dim_value for dim in tensor.shape.dim]
+        if tensor.elem_type and tensor.HasField("shape") and all(dims):
+            values[value.name] = Value(tuple(dims), tensor_dtype_to_np_dtype(tensor.elem_type).itemsize * 8)
+    return values
+
+
+def _observed(model: Any) -> Mapping[str, Value]:
+    """Return all values of a run in ONNX Runtime without its optimizations; none if it can't run the model."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError:
+        return {}
+    from onnx import ModelProto, ValueInfoProto
+
+    shown = ModelProto()
+    shown.CopyFrom(model)
+    known = {value.name for value in shown.graph.output}
+    names = [name for node in shown.graph.node for name in node.output if name and name not in known]
+    shown.graph.output.extend(ValueInfoProto(name=name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4  # only what ends the process
+    try:
+        session = onnxruntime.InferenceSession(shown.SerializeToString(), options, ["CPUExecutionProvider"])
+        outputs = session.run(None, random_feed(model.graph))
+    except (
+        Exception
+    ):  # the only base class that onnxruntime's errors share; the shapes stay unknown, and are reported
+        return {}
+    arrays = zip((value.name for value in session.get_outputs()), outputs, strict=True)
+    return {name: Value(array.shape, array.itemsize * 8) for name, array in arrays if isinstance(array, np.ndarray)}

@@ -1,0 +1,279 @@
+"""The audit's answers: is it quantized, why is it not faster, why does the count differ? And their warnings."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from edgeai_repro.audit.answers import answer_all
+from edgeai_repro.audit.audit import SETTINGS, audit, techniques_of
+from edgeai_repro.audit.facts import describe_weights
+from edgeai_repro.audit.schema import Answer, Audit, Conventions, Operators, ReportedAndActual, Row, Weights
+from edgeai_repro.audit.table import render
+from edgeai_repro.audit.warnings import find_warnings
+from edgeai_repro.claims.registry import TECHNIQUES
+from edgeai_repro.compress import int8_linear
+from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.measure import size
+from edgeai_repro.networks.convnext import clone_sharing_tensors
+from tests.support.helpers import small_convnext
+
+UNCOMPRESSED_ONLY = {name: [] for name in techniques_of()}
+QUANTIZED = {name: [] for name in techniques_of() if name != "dynamic_quantization"}
+LSTM = """
+import torch
+from torch import nn
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(8, 16, batch_first=True)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, steps):
+        return self.head(self.lstm(steps)[0][:, -1])
+
+
+def with_inputs():
+    return Network(), (torch.randn(1, 5, 8),)
+
+
+def without_inputs():
+    return Network()
+"""
+
+
+@torch.no_grad()
+def fake_quantize(model: nn.Module) -> nn.Module:
+    """Round the weights of all convolutions and linear layers to 255 values per filter, in place."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            scale = layer.weight.flatten(1).abs().amax(1) / 127
+            scale = scale.view(-1, *[1] * (layer.weight.ndim - 1))
+            layer.weight.copy_((layer.weight / scale).round() * scale)
+    return model
+
+
+def sentences(result: Audit, question: str) -> str:
+    """Return the answer to a question as one text."""
+    return "\n".join(text for answer in result.answers if question in answer.question for text in answer.sentences)
+
+
+@pytest.fixture(scope="module")
+def plain() -> nn.Module:
+    """ResNet-18 with torchvision's random weights."""
+    torch.manual_seed(0)
+    return resnet18().eval()
+
+
+@pytest.fixture(autouse=True)
+def undeflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Don't deflate: it takes seconds per row."""
+    monkeypatch.setattr(size, "deflated_bytes", lambda _: 0)
+
+
+def test_fake_quantized_network_is_warned_of(plain: nn.Module) -> None:
+    """fp32 weights with 255 values per filter are called what they are, with what is still to be had."""
+    model = fake_quantize(copy.deepcopy(plain))
+    result = audit(model, resolution=32, settings=UNCOMPRESSED_ONLY, latency=False)
+
+    (warning,) = [text for text in result.warnings if "fake-quantized" in text]
+    assert "take at most 256 values per channel, but each is stored in 32 bits; 4 × is still to be had" in warning
+    assert sentences(result, "quantized") == "no: all weights are stored in 32 bits"
+    assert warning in render(result, colour=False, width=300)
+
+
+def test_plain_network_raises_no_alarm(plain: nn.Module) -> None:
+    """Neither its large nor its small layers are taken for fake-quantized ones."""
+    result = audit(plain, resolution=32, settings=UNCOMPRESSED_ONLY, latency=False)
+
+    assert not [text for text in result.warnings if "quantized" in text]
+    assert result.weights is not None
+    assert result.weights.by_bits == {32: 11_678_912}, "every weight, but no bias and no normalisation"
+
+
+def test_network_prepared_for_quantization_is_warned_of() -> None:
+    """Operators that imitate int8 compute in fp32."""
+
+    class Prepared(nn.Conv2d):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return super().forward(torch.fake_quantize_per_tensor_affine(image, 0.1, 0, -128, 127))
+
+    result = audit(Prepared(3, 4, 3), resolution=8, settings=UNCOMPRESSED_ONLY, latency=False)
+
+    assert any("1 operators round to the values of int8 and compute in fp32" in text for text in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("convert", "by_bits"),
+    [
+        (lambda model: model, {32: 160}),
+        (quantize, {8: 160}),
+        (lambda model: int8_linear.quantize(clone_sharing_tensors(model)), {8: 160}),
+        (lambda model: copy.deepcopy(model).bfloat16(), {16: 160}),
+    ],
+)
+def test_bits_are_those_that_are_stored(convert: object, by_bits: dict[int, int]) -> None:
+    """Packed weights, buffers of int8 and 16-bit floats are told apart from fp32."""
+    assert callable(convert)
+    assert describe_weights(convert(nn.Sequential(nn.Linear(16, 10)).eval())).by_bits == by_bits
+
+
+def test_torchao_weights_are_stored_in_8_bits() -> None:
+    """Its tensors claim to be fp32."""
+    pytest.importorskip("torchao")
+    from edgeai_repro.compress.torchao_int8 import quantize as quantize_by_torchao
+
+    assert describe_weights(quantize_by_torchao(nn.Sequential(nn.Linear(16, 10)))).by_bits == {8: 160}
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        (
+            Weights(by_bits={16: 90, 32: 10}),
+            "90 % of the weights are stored in 16 bits: int8 saves 2 ×",
+        ),
+        (Weights(by_bits={32: 100}, half_values=100), "are stored in fp32, but have 16-bit values"),
+        (Weights(by_bits={32: 100}, quantized_later=50), "QDQ: 50 % of the weights are stored in fp32"),
+        (Weights(by_bits={32: 100}, judged=80, on_few_levels=40, level_bits=4), "8 × is still to be had"),
+        (Weights(by_bits={32: 100}, judged=80, on_few_levels=4, level_bits=8), None),
+        (Weights(by_bits={32: 100}), None),
+        (Weights(by_bits={}), None),
+    ],
+)
+def test_storage_that_misleads_is_warned_of(weights: Weights, expected: str | None) -> None:
+    """A base of 16 bits, fp32 weights that are quantized later, and few levels; nothing else."""
+    warnings = find_warnings([Row(technique="none")], {}, weights)
+
+    assert warnings == [] if expected is None else expected in "\n".join(warnings)
+
+
+def row(technique: str, *, macs: int = 1000, fp32: int = 1000, bits: int = 1024) -> Row:
+    """Return a row with this work."""
+    return Row(
+        technique=technique,
+        parameters=ReportedAndActual(reported=50, actual=50),
+        macs=ReportedAndActual(reported=macs, actual=macs),
+        fp32_macs=fp32,
+        bit_operations=macs * bits,
+        operators=Operators(count=200, small=150, seconds_each=1e-5),
+    )
+
+
+def answers(rows: list[Row], instructions: list[str] | None = None, threads: int = 1) -> dict[str, list[str]]:
+    """Return the answers about some rows by question."""
+    conventions = Conventions(vectors=5, running_statistics=3, last_layer=20, outputs=10)
+    found = answer_all(rows, Weights(by_bits={8: 45, 32: 5}), conventions, instructions, threads)
+    assert all(isinstance(answer, Answer) for answer in found)
+    return {answer.question: answer.sentences for answer in found}
+
+
+def test_fp32_share_bounds_the_speed() -> None:
+    """A quarter of the MACs in fp32 leaves at most a factor of 4."""
+    slow = answers([row("none"), row("dynamic_quantization", fp32=250, bits=304)])["Why is it not faster?"]
+
+    assert slow[0].startswith("dynamic quantization: 25 % of the MACs stay in fp32; if all others took no time, ")
+    assert "4 times as fast as in fp32" in slow[0]
+
+
+@pytest.mark.parametrize(
+    ("instructions", "expected"),
+    [([], "has no instruction that adds up int8 products"), (["VNNI"], "adds up int8 products by VNNI")],
+)
+def test_missing_int8_instructions_are_a_reason(instructions: list[str], expected: str) -> None:
+    """Without them int8 saves memory, not computing; unknown instructions are not mentioned."""
+    rows = [row("none"), row("dynamic_quantization", fp32=0, bits=64)]
+
+    assert expected in "\n".join(answers(rows, instructions)["Why is it not faster?"])
+    assert "int8 products" not in "\n".join(answers(rows, None)["Why is it not faster?"])
+    assert "int8 products" not in "\n".join(answers(rows[:1], instructions)["Why is it not faster?"])
+
+
+def test_fixed_cost_and_threads_are_reasons() -> None:
+    """200 operators of 10 µs each take 2 ms; three quarters of them have few outputs."""
+    slow = "\n".join(answers([row("none")], threads=2)["Why is it not faster?"])
+
+    assert "200 operators run; at 10.0 µs each, measured here on one value, their fixed cost is about 2 ms" in slow
+    assert "with 2 threads: 75 % of the operators return fewer than 32,768 values" in slow
+    assert "threads" not in "\n".join(answers([row("none")], threads=1)["Why is it not faster?"])
+
+
+def test_counting_conventions_are_listed() -> None:
+    """FLOPs are twice the MACs; biases, statistics and the last layer are what counts differ by."""
+    text = "\n".join(answers([row("none", macs=2_000_000)])["Why is my count not the paper's?"])
+
+    assert "2 M MACs are 4 M FLOPs" in text
+    assert "of 50 parameters, 5 are biases and weights of normalisations" in text
+    assert "20 parameters are in the last linear layer, which has 10 outputs" in text
+    assert "--counters" in text
+
+
+def test_storage_in_part_is_said_so() -> None:
+    """45 of 50 weights in int8 are 90 %."""
+    (text,) = answers([row("none")])["Is it really quantized?"]
+
+    assert text == "in part: stored are 90 % of the weights in 8 bits, 10 % of the weights in 32 bits"
+
+
+def test_inputs_of_a_file_are_used(tmp_path: Path) -> None:
+    """A function that returns its network's inputs, too, lets an LSTM be audited; without them its row says so."""
+    path = tmp_path / "mine.py"
+    path.write_text(LSTM, encoding="utf-8")
+    results = [
+        audit(f"{path}:{name}", settings=UNCOMPRESSED_ONLY, latency=False)
+        for name in ("with_inputs", "without_inputs")
+    ]
+    counted, refused = (result.uncompressed for result in results)
+    assert "(a function), its own inputs" in render(results[0], colour=False)
+
+    assert counted.problem is None
+    assert counted.macs is not None
+    assert counted.macs.actual == 5 * 4 * 16 * (8 + 16) + 16 * 4
+    assert refused.macs is None
+    assert "the network must run on its input float32 (1, 3, 224, 224)" in (refused.problem or "")
+    assert refused.bytes
+
+
+@pytest.mark.parametrize("counter", ["state_dict_bytes", "deflated_bytes"])
+def test_failing_counter_leaves_one_number_out(monkeypatch: pytest.MonkeyPatch, counter: str) -> None:
+    """Its row has the reason and all other numbers."""
+
+    def fail(model: nn.Module) -> int:
+        raise RuntimeError("no such tensor")
+
+    monkeypatch.setattr(size, counter, fail)
+    result = audit(nn.Conv2d(3, 4, 3), resolution=8, settings=UNCOMPRESSED_ONLY, latency=False).uncompressed
+
+    assert "can't be counted: RuntimeError: no such tensor" in (result.problem or "")
+    assert result.macs is not None
+    assert result.parameters == ReportedAndActual(reported=112, actual=112)
+
+
+def test_share_of_fp32_macs_is_that_of_convolutions() -> None:
+    """After dynamic quantization of a ConvNeXt only its convolutions are in fp32."""
+    result = audit(small_convnext(), resolution=32, settings=QUANTIZED, latency=False)
+    quantized = result.rows[-1]
+
+    assert quantized.technique == "dynamic_quantization"
+    assert quantized.fp32_macs is not None
+    assert quantized.macs is not None
+    linear = (quantized.macs.actual or 0) - quantized.fp32_macs
+    assert quantized.bit_operations == 1024 * quantized.fp32_macs + 64 * linear
+    assert 0 < quantized.fp32_macs < (quantized.macs.actual or 0)
+
+
+def test_technique_without_its_package_has_no_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchao is optional."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torchao", None)
+
+    assert "torchao_int8_dynamic" not in techniques_of(SETTINGS)
+    assert not TECHNIQUES["torchao_int8_dynamic"].installed
