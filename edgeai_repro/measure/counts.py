@@ -69,9 +69,17 @@ def count(model: nn.Module, resolution: int = 32, *, inputs: Inputs | None = Non
     convolves videos gets one of 16 frames. `inputs` are the arguments of a model that takes something else. Raises
     UserError if the model does not run on them.
     """
+    reported, kinds = reported_and_by_kind(model, resolution, inputs=inputs)
+    return reported, _sum(kinds)
+
+
+def reported_and_by_kind(
+    model: nn.Module, resolution: int = 32, *, inputs: Inputs | None = None
+) -> tuple[Reported, dict[Kind, Counts]]:
+    """Return the reported counts, and the actual ones by kind. The arguments and errors are those of `count`."""
     clone, inputs = runnable_clone(model), inputs or example_inputs(model, resolution)
-    actual = _sum(_by_kind(clone, inputs))  # before thop leaves its buffers in the clone
-    return _reported(clone, inputs), actual
+    kinds = _by_kind(clone, inputs)  # before thop leaves its buffers in the clone
+    return _reported(clone, inputs), kinds
 
 
 def reported(model: nn.Module, resolution: int = 32, *, inputs: Inputs | None = None) -> Reported:

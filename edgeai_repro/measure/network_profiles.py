@@ -169,8 +169,7 @@ class NetworkProfiles:
         start = time.perf_counter() if start is None else start
         with self._timed("count"):
             arguments = as_arguments(inputs)
-            reported = counts.reported(network, subject.resolution or 0, **arguments)
-            kinds = counts.by_kind(network, subject.resolution or 0, **arguments)
+            reported, kinds = counts.reported_and_by_kind(network, subject.resolution or 0, **arguments)
             actual = sum(kinds.values(), counts.Counts())
         with self._timed("save"):
             stored = size.state_dict_bytes(network)

@@ -33,6 +33,7 @@ class _Plan(NamedTuple):
     is_unknown: bool
     is_composite: bool
     changes_arguments: bool
+    arguments: list[str]
 
 
 class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -91,8 +92,7 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # Values from Python or NumPy are lifted.
         origin = CONSTANT if plan.name == "aten::lift_fresh" else self._origins.joined(tensors)
         if plan.rule is not None:
-            names = [argument.name for argument in func._schema.arguments]
-            call = Call(dict(zip(names, args, strict=False)) | kwargs, output)
+            call = Call(dict(zip(plan.arguments, args, strict=False)) | kwargs, output)
             products = self._count(plan.name, plan.rule(call))
             origin = join([origin, Origin(products=products)]) if origin is not None and products else origin
         elif plan.is_unknown and origin is None:
@@ -109,7 +109,12 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         rule = RULES.get(name)
         is_unknown = rule is None and not has_no_products(func)
         self._plans[func] = _Plan(
-            name, rule, is_unknown, is_unknown and func._can_decompose(), func._schema.is_mutable
+            name,
+            rule,
+            is_unknown,
+            is_unknown and func._can_decompose(),
+            func._schema.is_mutable,
+            [argument.name for argument in func._schema.arguments],
         )
         return self._plans[func]
 

@@ -17,6 +17,7 @@ from edgeai_repro.measure.counting.packed import bits_of, is_packed, packed_key,
 
 Role = Literal["parameter", "buffer", "temporary buffer", "attribute", "constant"]
 PACKED_ATTRIBUTES = ("_packed_params", "_packed_weight", "param")  # of torch's quantized layers, if scripted
+REGISTERED = ("_parameters", "_buffers", "_modules")
 BYTE = 8
 
 
@@ -79,12 +80,13 @@ def _of_module(module: nn.Module) -> Iterator[tuple[Role, str, Any]]:
         yield from _constants(module)
         return
     for name, value in vars(module).items():
-        if is_packed(value):
-            yield "parameter", name, value
-        elif isinstance(value, Tensor):
+        if isinstance(value, Tensor):
             yield "attribute", name, value
-        elif name != "_modules" and not isinstance(module, nn.RNNBase):  # whose list repeats its weights
-            yield from _in_collection(name, value)
+        elif isinstance(value, list | tuple | dict):
+            if value and name not in REGISTERED and not isinstance(module, nn.RNNBase):  # its list repeats weights
+                yield from _in_collection(name, value)
+        elif is_packed(value):
+            yield "parameter", name, value
 
 
 def _in_collection(name: str, value: object) -> Iterator[tuple[Role, str, Any]]:
