@@ -258,7 +258,18 @@ def test_sample_audit_prints_its_parameters(capsys: pytest.CaptureFixture[str]) 
     assert f"actual={convolution + linear}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("page", "sample"), list(samples("yaml")))
+def claim_samples() -> list[tuple[str, str]]:
+    """Return the samples of claims, each with the name of its page; an indented sample continues the one before."""
+    joined: list[tuple[str, str]] = []
+    for page, sample in samples("yaml"):
+        if sample.startswith("    "):
+            page, begun = joined.pop()
+            sample = begun + sample
+        joined.append((page, sample))
+    return joined
+
+
+@pytest.mark.parametrize(("page", "sample"), claim_samples())
 def test_sample_claims_are_valid(page: str, sample: str, tmp_path: Path) -> None:
     """Each claim on a page fits the schema."""
     (tmp_path / "sample.yaml").write_text(sample, encoding="utf-8")

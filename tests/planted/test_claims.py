@@ -24,8 +24,9 @@ SHOWN = {"reproduced": "passed", "attainable": "passed", "artefact": "xfailed", 
 
 
 def _beyond(claim: Claim) -> list[float]:
-    """Return the nearest number out of the band, on each side that isn't open."""
-    low, high = claim.edges
+    """Return the nearest number out of the band, on each side that isn't open, whether digits are rounded or cut."""
+    bands = [claim.edges, *([claim.with_cut_digits().edges] if claim.digits_may_be_cut else [])]
+    low, high = min(low for low, _ in bands), max(high for _, high in bands)
     outer = [math.nextafter(low, -math.inf), math.nextafter(high, math.inf)]
     return [value for value in outer if math.isfinite(value)]
 
@@ -33,6 +34,14 @@ def _beyond(claim: Claim) -> list[float]:
 def _edges(claim: Claim) -> list[float]:
     """Return the outermost numbers in the band, on each side that isn't open."""
     return [edge for edge in claim.edges if math.isfinite(edge)]
+
+
+def _fits_cut_digits(claim: Claim) -> list[float]:
+    """Return the nearest number out of the band that is in it if the printed digits are cut."""
+    if not claim.digits_may_be_cut:
+        return []
+    low, high = claim.edges
+    return [math.nextafter(high, math.inf) if claim.value > 0 else math.nextafter(low, -math.inf)]
 
 
 def _same(reported: float, actual: float) -> Pick:
@@ -72,6 +81,9 @@ def _rows(claim: Claim, pick: Pick) -> list[Measurement]:
 def _planted(claim: Claim, verdict: str) -> Iterator[list[Measurement]]:
     """Yield rows that deserve a verdict, one set for each side of the band; none where no rows could."""
     choice, fits = claim.choice, claim.value
+    if verdict == "attainable":
+        for value in _fits_cut_digits(claim):
+            yield _rows(claim, _same(value, value))
     if verdict == "reproduced":
         for value in [fits, *_edges(claim)]:
             yield _rows(claim, _same(value, value))
