@@ -24,7 +24,7 @@ SHOWN = {"reproduced": "passed", "attainable": "passed", "artefact": "xfailed", 
 
 
 def _beyond(claim: Claim) -> list[float]:
-    """Return the nearest number out of the band, on each side that isn't open, whether digits are rounded or cut."""
+    """Return the nearest number out of the band, on each side that isn't open, rounded or cut."""
     bands = [claim.edges, *([claim.with_cut_digits().edges] if claim.digits_may_be_cut else [])]
     low, high = min(low for low, _ in bands), max(high for _, high in bands)
     outer = [math.nextafter(low, -math.inf), math.nextafter(high, math.inf)]
