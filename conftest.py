@@ -16,6 +16,11 @@ from tests.support.commands import Command
 
 pytest_plugins = ["pytester"]
 
+with suppress(ImportError):  # an edge device has no hypothesis
+    settings = import_module("hypothesis").settings
+    settings.register_profile("untimed", deadline=None)  # a time is no assertion
+    settings.load_profile("untimed")
+
 # The folders of tests/ without a test for these marks.
 CODE_TESTS = ("unit", "properties", "planted", "integration")
 FOLDERS_WITHOUT = {

@@ -50,10 +50,13 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
             raise UserError(f"--model must be one of the claim's (got {model!r}); {did_you_mean(model, named)}")
     body = _read(f"{claim.metric}--{claim.technique}")
     chosen = list(models or claim.models)
-    by_thop = claim.conditions.get("counter", ["thop"]) == ["thop"]  # as the scripts count
+    # The scripts count with thop, and a MAC as one operation.
+    by_thop = claim.conditions.get("counter", ["thop"]) == ["thop"]
+    as_counted = claim.conditions.get("operations_per_mac", [1]) == [1]
     if (
         body is None
         or not by_thop
+        or not as_counted
         or claim.against is not None
         or not all(_is_published(case, model) for model in chosen)
     ):

@@ -61,7 +61,7 @@ def _load(folder: Path, **fields: Any) -> Claim:
         ),
         (
             {**SWEEP, "metric": "linear_share_bytes"},
-            "'technique' must be dynamic_quantization for 'linear_share_bytes' (got 'unstructured_pruning')",
+            "'technique' must be dynamic_quantization or torchao_int8_dynamic for 'linear_share_bytes'",
         ),
         ({"metric": "added_size_reduction"}, "'technique' must be combined for 'added_size_reduction' (got"),
         ({"metric": "compression_trend"}, "'settings.sparsity' is missing: 'compression_trend' is a trend over it"),

@@ -67,8 +67,12 @@ def test_show_accepts_a_short_name_if_it_is_unique(folder: Path, command: Comman
 
 
 def test_check_counts_the_claims_of_a_valid_file(folder: Path, command: Command) -> None:
-    """The output is one line with the file's path."""
-    assert command("claims", "check", "claims/paper.yaml") == (0, "claims/paper.yaml: 2 claims, all right\n", "")
+    """The last line has the file's path; those before show each claim with its band."""
+    status, out, _ = command("claims", "check", "claims/paper.yaml")
+
+    assert status == 0
+    assert "paper/a-claim: params_reduction of convnext_tiny, band 9 … 11 %\n" in out
+    assert out.endswith("claims/paper.yaml: 2 claims, all right\n")
 
 
 def test_schema_prints_the_json_schema(command: Command) -> None:

@@ -37,11 +37,12 @@ def test_evidence_gives_the_recorded_verdicts(papers: list[PaperEntry]) -> None:
         assert recorded[paper.id].claims == paper.claims, "write it again with `edgeai-repro rejudge`"
 
 
-def test_every_reference_run_is_at_reduced_scale(papers: list[PaperEntry]) -> None:
-    """No verdict counts as a reproduction of the paper: all runs have smaller models or budgets."""
-    claims = [claim for paper in papers for claim in paper.claims]
-    rows = [row for claim in claims for row in claim.rows]
+def test_runs_of_smaller_models_or_budgets_decide_nothing(papers: list[PaperEntry]) -> None:
+    """A claim is decided only if a run of the paper's network supports it; one is so far."""
+    claims = {f"{paper.id}/{claim.id}": claim for paper in papers for claim in paper.claims}
+    decided = {name: claim for name, claim in claims.items() if claim.verdict != "not_testable"}
 
-    assert rows
-    assert {row.scale for row in rows} == {"reduced"}
-    assert {claim.verdict for claim in claims} == {"not_testable"}
+    assert list(decided) == ["li2017/resnet56-a-error"]
+    for name, claim in claims.items():
+        assert claim.rows or name.startswith("li2017/"), name
+        assert {row.scale for row in claim.rows} <= ({"full"} if name in decided else {"reduced"}), name
