@@ -134,8 +134,8 @@ def surprises(run: Document, folder: str) -> Lines:
     for surprise in front_page.surprises(run):
         paper, claim = surprise.paper, surprise.claim
         link = f"[{front_page.citation(paper)}]({folder}{paper.id}.md#{claim.id})"
-        said = front_page.capitalize(text.explanation(claim))
-        yield f"- {text.SIGNS[claim.verdict]} **{claim.verdict}**: {link}: “{surprise.quote}”. {said}"
+        said = text.explanation(claim)
+        yield f"- {text.SIGNS[claim.verdict]} **{claim.verdict}**: {link}: “{surprise.quote}”: {said}"
 
 
 def byline(paper: PaperEntry) -> Lines:

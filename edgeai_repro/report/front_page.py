@@ -67,7 +67,7 @@ class Surprise:
     @property
     def sentence(self) -> str:
         """Who prints what, and what was measured."""
-        return f"{citation(self.paper)}: “{self.quote}”. {capitalize(text.explanation(self.claim))}"
+        return f"{citation(self.paper)}: “{self.quote}”: {text.explanation(self.claim)}"
 
 
 def published_papers_first(document: Document) -> Document:
@@ -141,11 +141,6 @@ def shorten(quote: str, printed: str) -> str:
     if len(after) > WORDS_AROUND:
         after = f"{after[:WORDS_AROUND].rpartition(' ')[0]} …"
     return f"{before}{number}{after}"
-
-
-def capitalize(sentence: str) -> str:
-    """Return a sentence with its first letter in upper case; the others stay."""
-    return sentence[:1].upper() + sentence[1:]
 
 
 def _surprises(paper: PaperEntry) -> Iterator[Surprise]:

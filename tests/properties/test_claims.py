@@ -96,10 +96,8 @@ def test_claims_file_gives_back_what_was_written(file: Path, entries: list[dict[
     read = load_file(file)
 
     assert isinstance(read, Paper)
-    assert read.networks.keys() == {
-        model for claim in written.claims for model in [*claim.models, *claim.also_shown]
-    }
-    assert read.model_copy(update={"networks": {}}) == written
+    assert read.claims == written.claims
+    assert read.paper == written.paper
     for found, entry in zip(read.claims, entries, strict=True):
         assert [[type(value) for value in values] for values in found.settings.values()] == [
             [type(value) for value in values] for values in entry["settings"].values()
