@@ -1,4 +1,7 @@
-"""The fixtures: claims, implications and contenders, and what is measured of them."""
+"""The fixtures: claims, implications and contenders, and what is measured of them.
+
+PYTEST_DONT_REWRITE: it has no assertions, and the hooks import it before pytest could rewrite them.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 pytest-xdist carries the reports from its workers to its controller. Without it, there is only one process, and the
 way is the same. So a worker that crashes loses only what it had not reported yet.
+
+PYTEST_DONT_REWRITE: it has no assertions, and the hooks import it before pytest could rewrite them.
 """
 
 from __future__ import annotations
