@@ -1,6 +1,6 @@
 """The work of an ONNX graph: the multiply-accumulates of its operators, and the bits of their operands.
 
-No library counts these formats: onnx-tool counts norms and activations as MACs, too, and few quantized operators.
+The rules are our own (`onnx_rules.py`); no library was compared.
 """
 
 from __future__ import annotations
