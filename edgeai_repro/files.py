@@ -53,7 +53,7 @@ def read_bytes(path: Path, limit: int, hint: str, form: str = "") -> bytes:
         size = _size(path)
         if size <= limit:
             with path.open("rb") as stream:
-                content = stream.read() if size >= 0 else stream.read(limit + 1)
+                content = stream.read() if size >= 0 else _first_bytes(stream, limit + 1)
             size = len(content)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise _unreadable(path, error, hint, form) from None
@@ -72,6 +72,14 @@ def _size(path: Path) -> int:
     if path.is_relative_to("/dev"):
         return -1
     raise OSError(errno.EINVAL, "a pipe or a device")  # reading it might never end
+
+
+def _first_bytes(stream: IO[bytes], count: int) -> bytes:
+    """Return at most `count` bytes of a stream, without memory for more than it has."""
+    content = bytearray()
+    while len(content) < count and (part := stream.read(min(2**20, count - len(content)))):
+        content += part
+    return bytes(content)
 
 
 def is_file(path: Path) -> bool:

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
+from edgeai_repro import limits
 from edgeai_repro.errors import MissingRequirement, UserError, require_known
 from edgeai_repro.evidence.measurement import Frozen, Setting
-from edgeai_repro.files import atomic_folder, parse_as, read_json, sha256, verify_sha256
+from edgeai_repro.files import atomic_folder, parse_as, read_bytes, read_json, sha256, verify_sha256
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 MANIFEST = "manifest.json"
+SIDE = 32  # of the images
 PROBES = "probes.npy"
 TEST_IMAGES, TEST_LABELS = "test.webp", "test_labels.npy"
 VERSION: Literal[3] = 3
@@ -145,8 +147,12 @@ class Bundle:
             _check(self.folder / name, self.manifest.files[name])
 
     def probes(self) -> NDArray[np.uint8]:
-        """Return the images of the expected outputs, uint8 (n, 3, 32, 32)."""
-        return self._array(PROBES)
+        """Return the images of the expected outputs, uint8 (n, 3, 32, 32). Raises UserError for any other array."""
+        probes = self._array(PROBES)
+        if probes.ndim != 4 or probes.shape[1:] != (3, SIDE, SIDE) or not len(probes):
+            path, shape = self.folder / PROBES, f"(n, 3, {SIDE}, {SIDE})"
+            raise UserError(f"{path}: must have the shape {shape} (got {probes.shape}); {REBUILD_HINT}")
+        return probes
 
     def test_split(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the test images (n, 3, 32, 32) and labels (n,), uint8: the bundle's, else those in EDGEAI_DATA.
@@ -163,7 +169,7 @@ class Bundle:
                 raise MissingRequirement("data", remedy) from None
         labels = self._array(TEST_LABELS)
         path = self.folder / TEST_IMAGES
-        images = cifar.unpack_mosaic(path.read_bytes(), path)
+        images = cifar.unpack_mosaic(read_bytes(path, limits.IMAGE_BYTES, REBUILD_HINT), path)
         cifar.check_labels(labels, len(images), cifar.CIFAR10, path)
         if (digest := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
             raise UserError(
@@ -172,16 +178,12 @@ class Bundle:
         return images, labels
 
     def _array(self, name: str) -> NDArray[np.uint8]:
+        from edgeai_repro.data.decoding import uint8_array  # not at the top: it imports Pillow
+
         path = self.folder / name
         if name not in self.manifest.files:
             raise UserError(f"{path}: is missing in the manifest; {REBUILD_HINT}")
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: must be a NumPy array (got {error}); {REBUILD_HINT}") from None
-        if array.dtype != np.uint8:
-            raise UserError(f"{path}: must hold uint8 (got {array.dtype}); {REBUILD_HINT}")
-        return np.asarray(array)
+        return uint8_array(read_bytes(path, limits.ARRAY_BYTES, REBUILD_HINT), path, REBUILD_HINT)
 
 
 def parse_variant(name: str) -> BundledModel:

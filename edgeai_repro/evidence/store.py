@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from edgeai_repro import limits
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.training_record import TrainingRecord, load_record
-from edgeai_repro.files import sha256, verify_sha256, write_text
+from edgeai_repro.files import is_folder, read_text, sha256, verify_sha256, write_text
 
 EVIDENCE = "evidence"  # the folder's name; it lies next to the folder of claims
 SUMS = "SHA256SUMS"
+LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>[^/\\\x00]+)")  # no path: every file lies in the folder
 
 
 def read_folder(folder: Path) -> dict[str, TrainingRecord]:
@@ -17,7 +20,7 @@ def read_folder(folder: Path) -> dict[str, TrainingRecord]:
 
     Raises UserError if a file was altered since its sum was listed, isn't listed, or is missing.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return {}
     return {path.stem: load_record(path) for path in verified_files(folder)}
 
@@ -62,7 +65,14 @@ def add_training_record(path: Path, folder: Path, name: str) -> Path:
 
 
 def _read_sums(folder: Path) -> dict[str, str]:
-    """Return the listed sums by file name, none if there is no list. The list has the form of `sha256sum`."""
+    """Return the listed sums by file name, none if there is no list. Raises UserError for another form."""
     path = folder / SUMS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if not path.exists():
+        return {}
+    sums = {}
+    for number, line in enumerate(read_text(path, limits.SUMS_BYTES, "text").splitlines(), 1):
+        if not (match := LINE.fullmatch(line)):
+            wanted = "a sha256, two spaces and a file name"
+            raise UserError(f"{path}, line {number}: must be {wanted} (got {line!r:.40}); restore it")
+        sums[match["name"]] = match["digest"]
+    return sums
