@@ -90,8 +90,8 @@ class Technique:
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
     claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
-    `package` is the optional package that it needs, empty if it needs none. `needs_values` is false if the shapes of
-    the result do not depend on the weights' values: then it can be applied on the meta device.
+    `package` is the optional package that it needs, empty if it needs none. `needs_values` is false if the shapes
+    of the result do not depend on the weights' values: then it can be applied on the meta device.
     """
 
     name: str

@@ -15,9 +15,9 @@ from edgeai_repro.errors import UserError
 
 
 def reparameterize(model: nn.Module) -> nn.Module:
-    """Return the deployed network of `model`, in eval mode, on its device, which may be meta. `model` does not change.
+    """Return the deployed network of `model`, in eval mode, on its device, which may be meta.
 
-    Raises UserError for a network in which timm finds no branches to merge.
+    `model` does not change. Raises UserError for a network in which timm finds no branches to merge.
     """
     from timm.utils.model import reparameterize_model  # not at the top, because timm's import takes seconds
 
