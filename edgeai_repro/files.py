@@ -50,7 +50,7 @@ def read_bytes(path: Path, limit: int, hint: str, form: str = "") -> bytes:
     A pipe of the shell, which lies under /dev, is read up to the limit.
     """
     try:
-        size = _size(path)
+        size = file_size(path)
         if size <= limit:
             with path.open("rb") as stream:
                 content = stream.read() if size >= 0 else _first_bytes(stream, limit + 1)
@@ -62,8 +62,8 @@ def read_bytes(path: Path, limit: int, hint: str, form: str = "") -> bytes:
     return content
 
 
-def _size(path: Path) -> int:
-    """Return the size of a file, −1 for a pipe of the shell. Raises OSError for what isn't a file."""
+def file_size(path: Path) -> int:
+    """Return the size of a file in bytes, −1 for a pipe of the shell. Raises OSError for what isn't a file."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "Is a directory")
@@ -119,7 +119,7 @@ def parse_as(schema: type[Schema], document: Any, path: Path) -> Schema:
 
 def sha256(path: Path) -> str:
     """Return the sha256 of a file, in hexadecimal. Raises OSError if it isn't one."""
-    _size(path)
+    file_size(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Frozen
@@ -14,6 +14,7 @@ from edgeai_repro.networks.variants import CIFAR_NETWORKS
 
 FOLDER = Path("claims/training")
 Share = Annotated[float, Field(ge=0, lt=1)]
+Layer = Annotated[int, Field(ge=1, le=10_000)]  # the number of a layer
 
 
 class RecipeEntry(Frozen):
@@ -22,12 +23,12 @@ class RecipeEntry(Frozen):
     epochs: PositiveInt
     batch_size: PositiveInt
     optimizer: str
-    momentum: float
-    weight_decay: float
-    lr: float
+    momentum: FiniteFloat
+    weight_decay: FiniteFloat
+    lr: FiniteFloat
     schedule: str
     milestones: tuple[Share, ...] = ()
-    decay: float
+    decay: FiniteFloat
     warmup: Share
     label_smoothing: Share
 
@@ -39,8 +40,8 @@ class RecipeEntry(Frozen):
 class RateEntry(Frozen):
     """The rate of the layers from `first` to `last`."""
 
-    first: PositiveInt
-    last: PositiveInt
+    first: Layer
+    last: Layer
     rate: Share
 
 
@@ -49,7 +50,7 @@ class Plan(Frozen):
 
     network: str
     rates: list[RateEntry] = Field(min_length=1)
-    skip: tuple[PositiveInt, ...] = ()
+    skip: tuple[Layer, ...] = ()
 
     @model_validator(mode="after")
     def _known(self) -> Plan:

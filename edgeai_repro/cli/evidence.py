@@ -10,6 +10,7 @@ import typer
 from edgeai_repro.cli import DRIFT, USAGE, echo
 from edgeai_repro.cli.claims import CLAIMS, Folder
 from edgeai_repro.errors import UserError
+from edgeai_repro.files import is_folder
 
 app = typer.Typer(no_args_is_help=True, help="Keep results of training runs and edge devices as evidence.")
 
@@ -37,7 +38,7 @@ def add(
     from edgeai_repro.evidence.training_record import RESULT, load_record
     from edgeai_repro.files import read_json
 
-    path = run / RESULT if run.is_dir() else run
+    path = run / RESULT if is_folder(run) else run
     content = read_json(path)
     if isinstance(content, dict) and "papers" in content:
         from edgeai_repro.devices.spec import load_devices
@@ -113,7 +114,7 @@ def report(
     from edgeai_repro.report import files
     from edgeai_repro.report.device_results import load_results
 
-    if evidence is not None and not evidence.is_dir():
+    if evidence is not None and not is_folder(evidence):
         raise UserError(f"{evidence}: must be the evidence folder (got no folder); check --evidence")
     devices = load_devices(claims, missing_ok=True)
     results = load_results(evidence or claims.absolute().parent / EVIDENCE, devices)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat, model_validator
 
 from edgeai_repro.claims.band import Side
 from edgeai_repro.claims.paper_info import Unstated
@@ -31,8 +31,8 @@ LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
 class BandEdges(Frozen):
     """The band in the metric's unit; None for the open end of a one-sided band."""
 
-    low: float | None
-    high: float | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
     side: Side
 
 
@@ -51,7 +51,7 @@ class ClaimEntry(Frozen):
     technique: str
     source: str
     printed: str
-    paper_value: float
+    paper_value: FiniteFloat
     band: BandEdges
     verdict: VerdictName
     expected: VerdictName
@@ -70,6 +70,14 @@ class ClaimEntry(Frozen):
     quantifier: Literal["up_to", "every", "named", ""] = ""
     models: list[str] = Field(default_factory=list)
     needs: list[Need] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _row_exists(self) -> ClaimEntry:
+        if self.row is not None and not 0 <= self.row < len(self.rows):
+            raise ValueError(
+                f"'row' must be the index of one of {len(self.rows)} rows (got {self.row}); correct it"
+            )
+        return self
 
 
 class ImplicationEntry(Frozen):

@@ -9,8 +9,8 @@ import pickle
 import struct
 import sys
 import zipfile
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -58,7 +58,9 @@ def array_files(draw: st.DrawFn) -> bytes:
         return draw(damaged([_array_file(probe) for probe in (np.zeros((1, 3, 32, 32), np.uint8), np.array([{}]))]))
     shape = draw(st.lists(st.sampled_from([*ODD_INTEGERS, 3, 32, "'a'", None, -1]), max_size=5))
     descr = draw(st.sampled_from(["|u1", "<f4", "|O", "<U9", "|V4", "x", "<m8", [("a", "|u1")], "|u1" * 50]))
-    header = f"{{'descr': {descr!r}, 'fortran_order': {draw(st.booleans())}, 'shape': ({', '.join(map(str, shape))},)}}"
+    header = (
+        f"{{'descr': {descr!r}, 'fortran_order': {draw(st.booleans())}, 'shape': ({', '.join(map(str, shape))},)}}"
+    )
     header = draw(st.sampled_from([header, "(" * 100, "1" * 9000, "{}", "__import__('os')", "[" * 900 + "]" * 900]))
     data = header.encode("latin-1") + b"\n"
     version = draw(st.sampled_from([(1, 0), (2, 0), (3, 0), (9, 9)]))
@@ -67,7 +69,9 @@ def array_files(draw: st.DrawFn) -> bytes:
 
 
 def _manifest(**files: bytes) -> dict[str, Any]:
-    entries = {name: {"sha256": SHA256(content).hexdigest(), "bytes": len(content)} for name, content in files.items()}
+    entries = {
+        name: {"sha256": SHA256(content).hexdigest(), "bytes": len(content)} for name, content in files.items()
+    }
     model = {
         **{"file": "net.onnx", "weights": "net.bin", "technique": "none", "settings": {}, "hidden_widths": [8]},
         "origin": {"sha256": None, "recipe": None},
@@ -187,14 +191,28 @@ def batch_files() -> st.SearchStrategy[bytes]:
     data = np.zeros((4, 3072), np.uint8)
     batch = {b"data": data, b"labels": [0, 1, 2, 3]}
     odd = [
-        *({**batch, b"labels": labels} for labels in ([300], ["a"], None, [[]], [1e9], [-1, 0, 1, 2], list(range(9)))),
-        *({**batch, b"data": other} for other in (None, data[:, :7], data.astype("f8"), [[1]], np.zeros((0, 3072)), {})),
+        *(
+            {**batch, b"labels": labels}
+            for labels in ([300], ["a"], None, [[]], [1e9], [-1, 0, 1, 2], list(range(9)))
+        ),
+        *(
+            {**batch, b"data": other}
+            for other in (None, data[:, :7], data.astype("f8"), [[1]], np.zeros((0, 3072)), {})
+        ),
         *({}, [], None, Path("a"), SHA256, {b"data": data}, print, OverflowError("a")),
     ]
-    pickles = [pickle.dumps(entry, protocol) for entry in [batch, *odd] if entry is not SHA256 for protocol in (2, 4)]
+    pickles = [
+        pickle.dumps(entry, protocol) for entry in [batch, *odd] if entry is not SHA256 for protocol in (2, 4)
+    ]
     hostile = [
-        b"cos\nsystem\n(S'true'\ntR.", b"\x80\x04\x95" + b"\xff" * 8, b"(" * 5000 + b".", b"]" + b"]a" * 5000 + b".",
-        b"r\xff\xff\xff\x7f.", b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f.", b"\x80\x63.", b"}(" + b"K\x01" * 3 + b"u.",
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"\x80\x04\x95" + b"\xff" * 8,
+        b"(" * 5000 + b".",
+        b"]" + b"]a" * 5000 + b".",
+        b"r\xff\xff\xff\x7f.",
+        b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f.",
+        b"\x80\x63.",
+        b"}(" + b"K\x01" * 3 + b"u.",
     ]
     return damaged([*pickles, *hostile]) | st.sampled_from([*pickles, *hostile])
 
@@ -225,7 +243,9 @@ def tensor_files(draw: st.DrawFn, tensors: dict[str, torch.Tensor]) -> bytes:
     header_of = json.loads(valid[8 : 8 + size])
     name = draw(st.sampled_from([one for one in header_of if one != "__metadata__"]))
     changes: dict[str, Any] = {
-        "dtype": draw(st.sampled_from(["F64", "F16", "BF16", "I64", "BOOL", "F8_E4M3", "F4", "C64", "U16", "X", "F32"])),
+        "dtype": draw(
+            st.sampled_from(["F64", "F16", "BF16", "I64", "BOOL", "F8_E4M3", "F4", "C64", "U16", "X", "F32"])
+        ),
         "shape": draw(st.lists(st.sampled_from([0, 1, 2, 3, 6, 2**31, 2**40, 2**62, 2**63 - 1]), max_size=4)),
     }
     changed = draw(st.sampled_from(["dtype", "shape"]))
@@ -252,7 +272,12 @@ def read_initial_weights(content: bytes, folder: Path) -> None:
 
 
 DESCRIPTION = {
-    **{"schema_version": 2, "model": "convnext_atto", "technique": "structured_pruning", "settings": {"target": 0.5}},
+    **{
+        "schema_version": 2,
+        "model": "convnext_atto",
+        "technique": "structured_pruning",
+        "settings": {"target": 0.5},
+    },
     **{"resolution": 32, "num_classes": 10, "stem_stride": 4, "hidden_widths": [8] * 12, "engine": None},
     **{"weights_sha256": "", "versions": {}},
 }
@@ -291,14 +316,28 @@ def checkpoints() -> st.SearchStrategy[bytes]:
     model = {"a": torch.zeros(2)}
     whole = {"identity": {"a": 1}, "model": model, "optimizer": {}, "done": 1, "curve": [], "seconds": 1.0}
     whole |= {"loss": 0.0, "correct": 0}
-    odd = [whole, {}, [], 1, None, {"identity": None}, {"identity": {"a": 1}}, {**whole, "done": "x"}, torch.zeros(3)]
+    odd = [
+        whole,
+        {},
+        [],
+        1,
+        None,
+        {"identity": None},
+        {"identity": {"a": 1}},
+        {**whole, "done": "x"},
+        torch.zeros(3),
+    ]
     odd += [{**whole, key: value} for key in whole for value in (None, "x" * 400, [], {"a": "red \x1b[31m"})]
     stored = []
     for entry in odd:
         buffer = io.BytesIO()
         torch.save(entry, buffer)
         stored.append(buffer.getvalue())
-    return st.sampled_from(stored) | damaged(stored[:4]) | damaged([pickle.dumps(Path("a")), b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18])
+    return (
+        st.sampled_from(stored)
+        | damaged(stored[:4])
+        | damaged([pickle.dumps(Path("a")), b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18])
+    )
 
 
 def read_checkpoint(content: bytes, folder: Path) -> None:
@@ -315,7 +354,10 @@ def _graph(nodes: list[Any], arrays: dict[str, Any], sides: list[Any] | None = N
         [helper.make_tensor_value_info("answer", TensorProto.FLOAT, None)] if options.pop("outputs", True) else [],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
-    options = {"opset_imports": [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)], "ir_version": 9} | options
+    options = {
+        "opset_imports": [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)],
+        "ir_version": 9,
+    } | options
     return helper.make_model(graph, **options).SerializeToString()
 
 
@@ -421,9 +463,32 @@ def python_files() -> st.SearchStrategy[bytes]:
 
 def names() -> st.SearchStrategy[bytes]:
     """Return names of files and folders: with NUL, of 300 characters, of folders and pipes, with line breaks."""
-    odd = ["a\0b", "x" * 300, "x/" * 3000, "", ".", "..", "a\nb", "\x1b[31m", "folder", "pipe", "file/below", "é" * 200]
-    odd += ["a:b.py:f", "x" * 300 + ".py:f", "a\0.py:f", "none.py:f", "timm:" + "x" * 999, "folder.py:f", "/dev/null"]
-    return st.sampled_from([name.encode() for name in odd]) | st.text(max_size=20).map(lambda s: s.encode("utf-8", "surrogatepass"))
+    odd = [
+        "a\0b",
+        "x" * 300,
+        "x/" * 3000,
+        "",
+        ".",
+        "..",
+        "a\nb",
+        "\x1b[31m",
+        "folder",
+        "pipe",
+        "file/below",
+        "é" * 200,
+    ]
+    odd += [
+        "a:b.py:f",
+        "x" * 300 + ".py:f",
+        "a\0.py:f",
+        "none.py:f",
+        "timm:" + "x" * 999,
+        "folder.py:f",
+        "/dev/null",
+    ]
+    return st.sampled_from([name.encode() for name in odd]) | st.text(max_size=20).map(
+        lambda s: s.encode("utf-8", "surrogatepass")
+    )
 
 
 def read_name(content: bytes, folder: Path) -> None:

@@ -12,11 +12,35 @@ from hypothesis import strategies as st
 ODD_VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 3, 0.5, -0.0, 1e308, -1e308, 5e-324, 2**31, 2**62, 2**63, 10**30, 10**400),
     *(float("nan"), float("inf"), float("-inf")),
-    *("", " ", "nan", "1e999", "8x1000000000000", "none", "ours", "../../etc/passwd", "a\0b", "x" * 400, "x" * 70_000),
+    *(
+        "",
+        " ",
+        "nan",
+        "1e999",
+        "8x1000000000000",
+        "none",
+        "ours",
+        "../../etc/passwd",
+        "a\0b",
+        "x" * 400,
+        "x" * 70_000,
+    ),
     *("two\nlines", "red \x1b[31m", "\u202eturned", "half \ud800", "'''\"\"\"", "{{ 1 }}", "%s", "[b]", "é" * 200),
     *([], {}, [[]], [None], {"": {}}, {"id": []}, [{}], {"a": {"b": {"c": {}}}}, [0] * 1000, {"id": {}}),
 ]
-ODD_BYTES = [b"", b"\0", b"\xff" * 8, b"\0" * 64, b"\x7f" * 4, b"\n", b"[" * 200, b"{" * 50, b"&a *a ", b"\xef\xbb\xbf", b"\x1b["]
+ODD_BYTES = [
+    b"",
+    b"\0",
+    b"\xff" * 8,
+    b"\0" * 64,
+    b"\x7f" * 4,
+    b"\n",
+    b"[" * 200,
+    b"{" * 50,
+    b"&a *a ",
+    b"\xef\xbb\xbf",
+    b"\x1b[",
+]
 ODD_INTEGERS = [0, 1, -1, 127, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**48, 2**63 - 1]
 
 
@@ -34,7 +58,7 @@ def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
             case 2:
                 content[place : place + 1] = bytes([draw(st.integers(0, 255))])
             case 3:
-                size = draw(st.sampled_from("<B <H <I <Q >H >I >Q".split()))
+                size = draw(st.sampled_from(["<B", "<H", "<I", "<Q", ">H", ">I", ">Q"]))
                 number = draw(st.sampled_from(ODD_INTEGERS)) & (256 ** struct.calcsize(size) - 1)
                 content[place : place + struct.calcsize(size)] = struct.pack(size, number)
             case 4:
@@ -61,7 +85,9 @@ def edited(draw: st.DrawFn, documents: list[Any]) -> Any:
             case 4 if isinstance(parent, list):
                 parent += [parent[key]] * draw(st.sampled_from([1, 2, 50]))
             case _ if isinstance(parent, dict):
-                parent[draw(st.sampled_from(["", "id", "x", "a\nb", "params", "nan", *parent]))] = copy.deepcopy(parent[key])
+                parent[draw(st.sampled_from(["", "id", "x", "a\nb", "params", "nan", *parent]))] = copy.deepcopy(
+                    parent[key]
+                )
     return document
 
 
@@ -90,7 +116,9 @@ def json_files(*documents: Any) -> st.SearchStrategy[bytes]:
 def endless_json() -> st.SearchStrategy[bytes]:
     """Return JSON that nests deep, or has long numbers and texts."""
     depth = st.sampled_from([10, 39, 41, 100, 990, 1001, 5_000, 100_000])
-    nested = st.builds(lambda opening, n: (opening * n).encode(), st.sampled_from(["[", '{"a":', '[{"a":', '"', "[[1],"]), depth)
+    nested = st.builds(
+        lambda opening, n: (opening * n).encode(), st.sampled_from(["[", '{"a":', '[{"a":', '"', "[[1],"]), depth
+    )
     closed = st.builds(lambda n, inner: b"[" * n + inner + b"]" * n, depth, st.sampled_from([b"", b"1", b'"]"']))
     numbers = st.builds(lambda digit, n: digit * n, st.sampled_from([b"9", b"-1", b"0.", b"1e"]), depth)
     return nested | closed | numbers

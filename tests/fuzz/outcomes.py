@@ -9,7 +9,9 @@ from pathlib import Path
 from edgeai_repro.errors import MissingRequirement, UserError
 
 LONGEST_LINE = 300
-ALLOCATOR = re.compile(r"MemoryError|[Uu]nable to allocate|bad_alloc|DefaultCPUAllocator|not enough memory|Failed to allocate")
+ALLOCATOR = re.compile(
+    r"MemoryError|[Uu]nable to allocate|bad_alloc|DefaultCPUAllocator|not enough memory|Failed to allocate"
+)
 
 
 class HangError(BaseException):
@@ -25,7 +27,7 @@ def failure_of(error: BaseException) -> str | None:
     """
     if isinstance(error, UserError | MissingRequirement):
         lines = str(error).split("\n")
-        if any(len(line) > LONGEST_LINE for line in lines):
+        if isinstance(error, UserError) and any(len(line) > LONGEST_LINE for line in lines):
             return f"long message from {_raised_in(error)}"
         if not all(line.isprintable() for line in lines):
             return f"control characters from {_raised_in(error)}"

@@ -184,7 +184,10 @@ def main() -> None:
             search = Search(reader, arguments.output, Path(work))
             started = time.monotonic()
             search.show(max(arguments.inputs // (SLOW_SHARE if reader.slow else 1), 1), arguments.seed)
-        print(f"{reader.name}: {search.inputs} inputs, {len(search.failures)} failures, {time.monotonic() - started:.0f} s", flush=True)
+        print(
+            f"{reader.name}: {search.inputs} inputs, {len(search.failures)} failures, {time.monotonic() - started:.0f} s",
+            flush=True,
+        )
         for name in search.failures:
             print(f"    {name}", flush=True)
         failed += len(search.failures)

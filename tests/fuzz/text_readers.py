@@ -175,7 +175,12 @@ def _claims() -> list[Any]:
 
 def _sums() -> list[bytes]:
     line = f"{hashlib.sha256(b'{}').hexdigest()}  "
-    return [f"{line}a.json\n".encode(), f"{line}a.json\n{line}../a.json\n{line}b\n".encode(), b"\xff\xfe", b"a" * 70]
+    return [
+        f"{line}a.json\n".encode(),
+        f"{line}a.json\n{line}../a.json\n{line}b\n".encode(),
+        b"\xff\xfe",
+        b"a" * 70,
+    ]
 
 
 BENCHMARKS = {
@@ -191,7 +196,14 @@ BENCHMARKS = {
 RECIPES = {
     "recipes": {
         "a": {
-            **{"epochs": 30, "batch_size": 128, "optimizer": "sgd", "momentum": 0.9, "weight_decay": 1e-4, "lr": 0.1},
+            **{
+                "epochs": 30,
+                "batch_size": 128,
+                "optimizer": "sgd",
+                "momentum": 0.9,
+                "weight_decay": 1e-4,
+                "lr": 0.1,
+            },
             **{"schedule": "step", "milestones": [0.5, 0.75], "decay": 0.1, "warmup": 0.0, "label_smoothing": 0.0},
         }
     },
@@ -228,7 +240,9 @@ def clear(folder: Path) -> None:
 
 
 TEXT_READERS = [
-    Reader("yaml", read_yaml, lambda: yaml_files({"a": [1, {"b": "c"}]}, texts=["a: {b: [1, 2]}\n"]) | endless_yaml()),
+    Reader(
+        "yaml", read_yaml, lambda: yaml_files({"a": [1, {"b": "c"}]}, texts=["a: {b: [1, 2]}\n"]) | endless_yaml()
+    ),
     Reader("claims", read_claims_file, lambda: yaml_files(*_claims(), texts=_claims_texts())),
     Reader(
         "devices",
