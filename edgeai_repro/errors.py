@@ -19,7 +19,7 @@ LONGEST_NAME = 100  # characters of a name that is compared with known names, wh
 
 
 def escaped(text: str) -> str:
-    """Return a text with line breaks and all characters that can't be seen or written escaped, as Python does it."""
+    """Return a text with line breaks and all characters that can't be seen escaped, as Python does it."""
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -14,7 +14,7 @@ from edgeai_repro.networks.variants import CIFAR_NETWORKS
 
 FOLDER = Path("claims/training")
 Share = Annotated[float, Field(ge=0, lt=1)]
-Layer = Annotated[int, Field(ge=1, le=10_000)]  # the number of a layer
+Layer = Annotated[int, Field(gt=0, le=10_000)]  # the number of a layer
 
 
 class RecipeEntry(Frozen):

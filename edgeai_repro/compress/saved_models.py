@@ -35,8 +35,8 @@ WEIGHTS = "weights.safetensors"
 SCALE, ZERO_POINT = ".scale", ".zero_point"
 SAVE_AGAIN = "save it again"
 # No network is larger; on the meta device, larger numbers would overflow.
-Width = Annotated[int, Field(ge=1, le=2**20)]
-Side = Annotated[int, Field(ge=1, le=2**13)]
+Width = Annotated[int, Field(gt=0, le=2**20)]
+Side = Annotated[int, Field(gt=0, le=2**13)]
 DESCRIPTION = "model.json"
 VARIABLE = "EDGEAI_MODELS"
 SettingOrNone = str | int | float | bool | None
@@ -153,7 +153,7 @@ def load(folder: Path) -> nn.Module:
     saved = read(folder)
     path = folder / WEIGHTS
     tensors = tensors_of(read_verified(path, saved.weights_sha256, SAVE_AGAIN), path, SAVE_AGAIN)
-    sizes = {
+    sizes: dict[str, Any] = {
         "num_classes": saved.num_classes,
         "stem_stride": saved.stem_stride,
         "hidden_widths": saved.hidden_widths,

@@ -183,7 +183,7 @@ def check_labels(labels: NDArray[Any], count: int, dataset: Dataset, path: Path)
 def unpack_mosaic(content: bytes, path: Path) -> NDArray[np.uint8]:
     """Return the images of one WebP mosaic, uint8 (10,000, 3, 32, 32). Raises UserError if it isn't one."""
     try:
-        pixels = np.asarray(rgb_image(content, ["WEBP"]))
+        pixels = np.asarray(rgb_image(content, ("WEBP",)))
     except ValueError as error:
         raise UserError(f"{path}: must be a WebP mosaic (got {error}); {FETCH_AGAIN}") from None
     side = GRID * SIDE

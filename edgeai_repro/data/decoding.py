@@ -6,7 +6,6 @@ import io
 import math
 import warnings
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +54,7 @@ def uint8_member(content: bytes, name: str, path: Path, hint: str) -> NDArray[np
     return uint8_array(unpacked, path, hint)
 
 
-def rgb_image(content: bytes, formats: Sequence[str]) -> Image.Image:
+def rgb_image(content: bytes, formats: tuple[str, ...]) -> Image.Image:
     """Return an image file of one of Pillow's `formats` in RGB. Raises ValueError for anything else."""
     try:
         with warnings.catch_warnings():

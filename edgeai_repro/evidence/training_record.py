@@ -28,7 +28,7 @@ RECIPE: Mapping[str, tuple[type, ...]] = {
     **{"resolution": (int, type(None)), "stem_stride": (int, type(None))},
     **{"structured": (int, float, type(None)), "unstructured": (int, float, type(None))},
 }
-Width = Annotated[int, Field(ge=1, le=2**16)]  # no layer is wider
+Width = Annotated[int, Field(gt=0, le=2**16)]  # no layer is wider
 
 
 class Point(Frozen):
@@ -55,7 +55,7 @@ class Evaluation(Frozen):
 
     technique: str
     settings: dict[str, FiniteFloat | str] = Field(default_factory=dict)
-    n: Annotated[int, Field(ge=1, le=10_000_000)]  # ImageNet has 50,000 test images
+    n: Annotated[int, Field(gt=0, le=10_000_000)]  # ImageNet has 50,000 test images
     successes: int
     correct: str
     interval: Interval | None = None
@@ -124,8 +124,7 @@ class TrainingRecord(Frozen):
         if not isinstance(document, dict):
             return document
         recipe = document.get("recipe")
-        model = recipe.get("model") if isinstance(recipe, dict) else None
-        if isinstance(model, str) and model in RENAMED_NETWORKS:
+        if isinstance(recipe, dict) and isinstance(model := recipe.get("model"), str) and model in RENAMED_NETWORKS:
             document = {**document, "recipe": {**recipe, "model": RENAMED_NETWORKS[model]}}
         if document.get("schema_version") != 1:
             return document

@@ -16,8 +16,8 @@ POOL = "M"  # a 2 × 2 max pooling in a list of channels
 _REPEATED = re.compile(r"([1-9][0-9]{0,9})x([1-9][0-9]{0,9})")
 LONGEST_LIST = 10_000  # entries of a list of channels; ResNet-1001 has 500 blocks
 Option = bool | int | FiniteFloat | str
-Width = Annotated[int, Field(ge=1, le=2**16)]  # no layer is wider, and no data set has more classes
-Side = Annotated[int, Field(ge=1, le=2**13)]
+Width = Annotated[int, Field(gt=0, le=2**16)]  # no layer is wider, and no data set has more classes
+Side = Annotated[int, Field(gt=0, le=2**13)]
 # Arguments with which a library downloads or reads a file. A network is built with random weights.
 LOADING = ("pretrained", "weights", "weights_backbone", "checkpoint_path", "pretrained_cfg", "cache_dir")
 
@@ -144,7 +144,7 @@ class ResNetCifar(Spec):
     """
 
     family: Literal["resnet_cifar"]
-    depth: Annotated[int, Field(ge=1, le=LONGEST_LIST)]
+    depth: Annotated[int, Field(gt=0, le=LONGEST_LIST)]
     hidden: Widths | None = None
     outputs: Widths | None = None
     first: Width = 16
