@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.evidence.training_record import RESULT, TrainingRecord, load_record
 from edgeai_repro.files import write_text
 from edgeai_repro.grid import folders
@@ -92,7 +93,7 @@ class Board:
 
     def finished(self, run: Run, record: TrainingRecord, *, earlier: bool = False) -> None:
         """Note that a run is finished; `earlier`: before this driver began, which is no news."""
-        state = self._end(run, "finished", top1=record.curve[-1].test_top1 if record.curve else None)
+        state = self._end(run, "finished", top1=_top1(record))
         state.epoch = run.base.epochs
         if not earlier:
             self._changed(state)
@@ -153,8 +154,12 @@ def stored_states(runs: Iterable[Run], root: Path) -> list[State]:
 def _stored_state(run: Run, folder: Path) -> State:
     state = State(run)
     if (folder / RESULT).exists():
-        record = load_record(folder / RESULT)
-        state.name, state.epoch, state.top1 = "finished", run.base.epochs, record.curve[-1].test_top1
+        try:
+            record = load_record(folder / RESULT)
+        except UserError as error:
+            state.name, state.note = "failed", one_line(error)
+            return state
+        state.name, state.epoch, state.top1 = "finished", run.base.epochs, _top1(record)
         return state
     if progress := folders.read_progress(folder):
         state.epoch, state.top1, state.seconds_left = progress.epoch, progress.top1, progress.seconds_left
@@ -163,6 +168,11 @@ def _stored_state(run: Run, folder: Path) -> State:
     elif reason := folders.read_failure(folder):
         state.name, state.note = "failed", reason
     return state
+
+
+def _top1(record: TrainingRecord) -> float | None:
+    """Return the accuracy after the last epoch, in percent, None if the data have no test images."""
+    return record.curve[-1].test_top1 if record.curve else None
 
 
 def _progress_time(folder: Path) -> int:

@@ -36,8 +36,10 @@ class RayEngine:
         Raises UserError if the cluster does not answer, or if this machine has less than a run needs.
         """
         self._resources = resources
-        if not ray.is_initialized():
-            start() if address is None else _connect(address)
+        if address is not None:
+            _connect(address)
+        elif not ray.is_initialized():
+            start()
         offered: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         if address is None:
             _require("CPU", resources.cpus, offered)
@@ -72,7 +74,7 @@ def _outcome(reference: Any) -> Outcome:
     try:
         outcome: Outcome = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        return Outcome.failed(one_line(error.cause or error))
+        return Outcome.failed(f"{one_line(error.cause or error)}\n{error}")
     except ray.exceptions.RayError as error:
         return Outcome.failed(one_line(error))
     return outcome

@@ -32,7 +32,7 @@ class Technique(TrainOptions):
     In `init`, `{network}` stands for the name of the network.
     """
 
-    networks: tuple[str, ...] | None = Field(None, min_length=1)
+    networks: list[str] | None = Field(None, min_length=1)
 
 
 class Resources(Frozen):
@@ -52,16 +52,16 @@ class GridFile(Frozen):
     """
 
     schema_version: Literal[2]
-    networks: tuple[str, ...] = Field(min_length=1)
+    networks: list[str] = Field(min_length=1)
     techniques: dict[str, Technique] = Field(min_length=1)
-    settings: dict[str, tuple[Setting, ...]] = Field({})
-    seeds: tuple[NonNegativeInt, ...] = Field(min_length=1)
+    settings: dict[str, list[Setting]] = Field({})
+    seeds: list[NonNegativeInt] = Field(min_length=1)
     resources: Resources = Resources()
     slurm: dict[str, int | str] = Field({})
 
     @field_validator("networks")
     @classmethod
-    def _check_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_networks(cls, names: list[str]) -> list[str]:
         unknown = [
             f"name must be of a network that can be trained (got {name!r}); {did_you_mean(name, NETWORKS)}"
             for name in names
@@ -71,12 +71,12 @@ class GridFile(Frozen):
 
     @field_validator("seeds")
     @classmethod
-    def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    def _check_seeds(cls, seeds: list[int]) -> list[int]:
         return _without_problems(seeds, _repetitions(seeds))
 
     @field_validator("settings")
     @classmethod
-    def _check_settings(cls, settings: dict[str, tuple[Setting, ...]]) -> dict[str, tuple[Setting, ...]]:
+    def _check_settings(cls, settings: dict[str, list[Setting]]) -> dict[str, list[Setting]]:
         problems = []
         for name, values in settings.items():
             if name not in OPTIONS:
@@ -102,10 +102,9 @@ class GridFile(Frozen):
                 if name in technique.model_fields_set
             ]
         used = {name for technique in self.techniques.values() for name in technique.networks or self.networks}
-        problems += [
-            f"networks: {name!r} must have a technique (got none); add one or remove the network"
-            for name in self.networks
-            if name not in used
+        unused = [name for name in self.networks if name not in used]
+        problems = problems or [
+            f"networks: {name!r} must have a technique (got none); add one or remove the network" for name in unused
         ]
         return _without_problems(self, problems)
 
