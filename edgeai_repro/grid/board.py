@@ -56,7 +56,8 @@ def total(states: Iterable[State]) -> str:
     """Return how many runs there are in each state."""
     counts: Counter[str] = Counter(state.name for state in states)
     parts = [f"{counts[name]} {name}" for name in STATES if counts[name]]
-    return f"{counts.total()} runs: {', '.join(parts)}"
+    runs = "run" if counts.total() == 1 else "runs"
+    return f"{counts.total()} {runs}: {', '.join(parts)}"
 
 
 class Board:

@@ -62,22 +62,23 @@ class RayEngine:
             ended, _ = ray.wait(list(at_work), timeout=TICK_SECONDS)
             tick()
             for reference in ended:
-                yield at_work.pop(reference), _outcome(reference)
+                yield at_work.pop(reference), self._outcome(reference)
+
+    def _outcome(self, reference: Any) -> Outcome:
+        """Return the outcome of a task that ended; also of one that Ray gave up, or whose code a worker lacks."""
+        try:
+            outcome: Outcome = ray.get(reference)
+        except ray.exceptions.WorkerCrashedError as error:
+            return Outcome.failed(f"its worker was killed {self._resources.retries + 1} times ({one_line(error)})")
+        except ray.exceptions.RayTaskError as error:
+            return Outcome.failed(f"{one_line(error.cause or error)}\n{error}")
+        except ray.exceptions.RayError as error:
+            return Outcome.failed(one_line(error))
+        return outcome
 
 
 def _call(work: Work, task: Task) -> Outcome:
     return work(task, nothing)
-
-
-def _outcome(reference: Any) -> Outcome:
-    """Return the outcome of a task that ended; also of one that Ray gave up, or whose code a worker lacks."""
-    try:
-        outcome: Outcome = ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        return Outcome.failed(f"{one_line(error.cause or error)}\n{error}")
-    except ray.exceptions.RayError as error:
-        return Outcome.failed(one_line(error))
-    return outcome
 
 
 def start(cpus: int | None = None, folder: Path | None = None) -> None:

@@ -56,7 +56,7 @@ def test_run_of_a_grid_is_that_of_the_command_in_its_record(command: Command, he
     *lines, total = out.splitlines()
     assert [line.split()[0] for line in lines] == ["running", "finished"]
     assert f"{record.curve[-1].test_top1:.2f} %" in lines[-1]
-    assert total == f"1 runs: 1 finished; {here / 'models' / 'small-summary.txt'}"
+    assert total == f"1 run: 1 finished; {here / 'models' / 'small-summary.txt'}"
 
 
 def test_status_shows_a_line_per_run_and_trains_nothing(command: Command, here: Path) -> None:
@@ -78,7 +78,7 @@ def test_failed_run_gives_status_2_and_its_reason(command: Command, here: Path) 
 
     assert (status, err.count("\n")) == (2, 1)
     assert "must stay finite" in err
-    assert out.splitlines()[-1].startswith("1 runs: 1 failed; ")
+    assert out.splitlines()[-1].startswith("1 run: 1 failed; ")
 
 
 def test_grid_without_data_has_status_3(command: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
