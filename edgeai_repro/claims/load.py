@@ -36,7 +36,7 @@ def load_claims(folder: Path) -> list[Paper]:
     """Return the papers of a claims folder. Raises UserError with one line per mistake."""
     read = read_claims(folder)
     if read.problems:
-        raise UserError("\n".join(read.problems))
+        raise UserError(*read.problems)
     return read.papers
 
 
@@ -66,7 +66,7 @@ def read_claims(folder: Path) -> ClaimsFolder:
         problems.append(f"{folder}: paper 'id' must be unique (got {twice!r} twice); rename one")
         papers = [paper for paper in papers if paper.paper.id != twice]
     if not papers:
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     return ClaimsFolder(papers, problems)
 
 
@@ -74,7 +74,7 @@ def load_file(path: Path) -> Paper | DevicesFile:
     """Return one file of a claims folder: a paper's claims, or devices. Raises as `load_claims`."""
     loaded, problems = _read(path)
     if problems or loaded is None:
-        raise UserError("\n".join(problems))
+        raise UserError(*problems)
     return loaded
 
 
@@ -98,7 +98,7 @@ def _read(path: Path) -> tuple[Paper | DevicesFile | None, list[str]]:
         register_conftests(path, _unknown_names(paper))
         paper = _with_defaults(with_all_networks(paper.read_from(path), path.parent))
         if wrong := list(file_problems(paper, is_whole=not problems)):
-            raise UserError("\n".join(f"{path}: {problem}" for problem in wrong))
+            raise UserError(*(f"{path}: {problem}" for problem in wrong))
         paper, mistakes = _without_mistakes(paper)
         problems += mistakes
     return paper, [f"{path}: {problem}" for problem in problems]
