@@ -111,7 +111,9 @@ def properties(paper: str, claim: ClaimEntry) -> dict[str, str]:
     """Return a claim's result as properties of its test, for dashboards; those that it has none of are left out."""
     values = {
         "verdict": claim.verdict,
+        "expected": claim.expected,
         "paper": paper,
+        "printed": claim.printed,
         "reported": reported_value(claim),
         "actual": actual_value(claim),
         "band": f"{band_edges(claim)} {claim.unit}".rstrip(),
