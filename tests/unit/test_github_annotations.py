@@ -10,7 +10,7 @@ import pytest
 
 from edgeai_repro.claims.lines import claim_lines
 from edgeai_repro.judge.verdict import error_verdict
-from edgeai_repro.report.annotations import commands, escape_message, escape_property
+from edgeai_repro.report.github import commands, escape_message, escape_property
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry, claim_entry
 from tests.support.factories import claim, judged, row
 from tests.support.reports import HERE
@@ -51,7 +51,7 @@ def expecting(verdict: str, *values: float, **fields: Any) -> ClaimEntry:
     return claim_entry(judged(claim(expect=expect, **fields), [row(*values)]))
 
 
-def annotations(*claims: ClaimEntry, file: Path, root: Path) -> list[str]:
+def annotated(*claims: ClaimEntry, file: Path, root: Path) -> list[str]:
     """Return the annotations of a run that judged these claims."""
     paper = PaperEntry(id="paper", title="A Paper", claims=list(claims), implications=[])
     return commands(Document(environment=HERE, papers=[paper]), {"paper": file}, root)
@@ -90,7 +90,7 @@ def test_real_claims_are_found_on_their_lines() -> None:
 
 def test_level_and_place_of_each_verdict(file: Path) -> None:
     """Drift and errors come first, because GitHub shows only ten of each level; what holds has none."""
-    shown = annotations(
+    shown = annotated(
         expecting("artefact", 10, 0, id="first"),
         expecting("reproduced", 10, id="second"),
         expecting("reproduced", 20, id="third"),
@@ -125,7 +125,7 @@ def test_level_and_place_of_each_verdict(file: Path) -> None:
 def test_text_of_a_claim_starts_no_command(file: Path, reason: str) -> None:
     """Each annotation is one line, and the runner reads the text back from its message."""
     entry = expecting("artefact", 10, 0, id="first", reason=reason)
-    (line,) = annotations(entry, file=file, root=file.parents[1])
+    (line,) = annotated(entry, file=file, root=file.parents[1])
 
     assert line.isprintable(), "no control character, and no end of a line"
     assert line.startswith("::warning file=claims/paper.yaml,line=7,title=")
@@ -137,7 +137,7 @@ def test_path_of_a_file_may_have_any_character(tmp_path: Path) -> None:
     """It can't end its property or add another."""
     path = tmp_path / "a,line=99::b%\nc.yaml"
     path.write_text("claims: [{id: first}]", "utf-8")
-    (line,) = annotations(expecting("artefact", 10, 0, id="first"), file=path, root=tmp_path)
+    (line,) = annotated(expecting("artefact", 10, 0, id="first"), file=path, root=tmp_path)
 
     assert decoded(line)["file"] == path.name
     assert decoded(line)["line"] == "1"
@@ -145,7 +145,7 @@ def test_path_of_a_file_may_have_any_character(tmp_path: Path) -> None:
 
 def test_file_that_was_removed_is_annotated_on_its_first_line(tmp_path: Path) -> None:
     """The verdicts of the run are not lost."""
-    (line,) = annotations(expecting("artefact", 10, 0), file=tmp_path / "gone.yaml", root=tmp_path)
+    (line,) = annotated(expecting("artefact", 10, 0), file=tmp_path / "gone.yaml", root=tmp_path)
 
     assert decoded(line)["line"] == "1"
 
