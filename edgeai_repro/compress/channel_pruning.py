@@ -105,14 +105,14 @@ class _Search:
                 "'structured_pruning' must find channels that it can remove exactly "
                 f"(got none; {layer}: {reason}); give another network or target"
             )
-        reason = ""
+        inexact: str | None = None
         if goal.of != "groups":
             share, cut = self._share_for(goal)
-            reason = why_inexact(self._model, cut, self._inputs) or ""
+            inexact = why_inexact(self._model, cut, self._inputs)
         elif cut is None:
-            cut, reason = self._trial(self._roots, share)
-        if cut is None or reason:
-            raise UserError(f"'structured_pruning' must be exact (got {self._roots[0]}: {reason}); give another")
+            cut, inexact = self._trial(self._roots, share)
+        if cut is None or inexact:
+            raise UserError(f"'structured_pruning' must be exact (got {self._roots[0]}: {inexact}); give another")
         network = cut.filled(self._model).eval()
         setattr(network, NOTES, self._notes(share, cut))
         return network

@@ -76,7 +76,7 @@ def main(
     / "pruning-survey.jsonl",
     minutes: Annotated[float, typer.Option(help="Start no family after so many minutes.")] = 1e9,
 ) -> None:
-    """Prune a network of each family with both libraries and write docs/pruning.md when all are done."""
+    """Prune a network of each family with both libraries and write docs/pruning.md."""
     known = read(results)
     deadline = time.monotonic() + 60 * minutes
     for family in tqdm([name for name in FAMILIES if name not in known and name in (only or FAMILIES)]):
@@ -85,8 +85,8 @@ def main(
         outcomes = (in_own_process(method, family) for method in METHODS)
         known[family] = Survey(family, FAMILIES[family][0], *outcomes)
         write_text(results, "".join(json.dumps(asdict(entry)) + "\n" for entry in known.values()))
-    if len(known) == len(FAMILIES):
-        write_text(ROOT / "docs" / "pruning.md", page([known[name] for name in FAMILIES]))
+    surveys = [known[name] for name in FAMILIES if name in known]
+    write_text(ROOT / "docs" / "pruning.md", page(surveys, len(FAMILIES)))
 
 
 def read(results: Path) -> dict[str, Survey]:

@@ -24,6 +24,7 @@ from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.resolve import build
 
 Result = Literal["exact", "does not run", "differs", "refused", "fails", "nothing removed"]
+BROKEN: tuple[Result, ...] = ("differs", "does not run")
 SHARE = 0.5
 Method = Callable[[nn.Module, Tensor], "Outcome"]
 
