@@ -97,7 +97,8 @@ class Technique:
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
     claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
     `package` is the optional package that it needs, empty if it needs none. With `takes_inputs`, `apply` is given
-    the network's inputs, too.
+    the network's inputs, too. `needs_values` is false if the shapes of the result do not depend on the weights'
+    values: then it can be applied on the meta device.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Technique:
     notes: Describe = own_notes
     package: str = ""
     takes_inputs: bool = False
+    needs_values: bool = True
 
     def run(self, network: Any, grid: Sequence[Settings], inputs: tuple[Any, ...] | None = None) -> Iterator[Any]:
         """Yield a new network per entry of `grid`. `inputs` are the network's, None for one that takes an image."""
@@ -194,13 +196,15 @@ def technique(
     notes: Describe = own_notes,
     package: str = "",
     takes_inputs: bool = False,
+    needs_values: bool = True,
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
     It must not change the network that it is given. The first line of its docstring describes it. `settings` must
     be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. `package` is the
     optional package that it needs, if any. With `takes_inputs` the function's third argument are the inputs of the
-    network, None for an RGB image. Example::
+    network, None for an RGB image. Say `needs_values=False` if it works on the meta device, too: then it is counted
+    without memory for weights. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -210,7 +214,16 @@ def technique(
 
     def register(apply: AnyApply) -> AnyApply:
         TECHNIQUES[name] = Technique(
-            name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes, package, takes_inputs
+            name=name,
+            base=base,
+            settings=tuple(settings),
+            apply=apply,
+            description=_summary(apply),
+            optional=tuple(optional),
+            notes=notes,
+            package=package,
+            takes_inputs=takes_inputs,
+            needs_values=needs_values,
         )
         return apply
 

@@ -28,13 +28,13 @@ One network of each of 40 families of torchvision and timm, with 10 classes and 
 channels in three ways:
 
 - **only_train_once** by itself: half of each group that it finds is set to 0, and it writes the smaller network;
-- **torch-pruning** by itself: half of each group but the last layer's, by the norm of the group, as its manual says;
+- **torch-pruning** by itself: half of each group but the last layer's, by the group's norm, as its manual says;
 - **structured_pruning**, the technique of this project: torch-pruning for the groups that can be removed exactly.
 
-Exact means: with random weights, biases and running statistics the smaller network gives the outputs of the original
-whose removed values are 0, to 1e-5 of the largest, and the original itself gives others. A percentage is the share of
-the parameters that is gone. Networks whose normalisations or attention mix channels can't be exact at smaller width: to
-remove their channels changes more than the removed weights, and training has to make up for it.
+Exact means: with random weights, biases and running statistics the smaller network gives the outputs of the
+original whose removed values are 0, to 1e-5 of the largest, and the original itself gives others. A percentage is
+smaller width: to remove their channels changes more than the removed weights, and training must make up for it.
+smaller width: removing their channels changes more than the removed weights, and training has to make up for it.
 """
 
 
