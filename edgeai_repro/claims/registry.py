@@ -108,7 +108,28 @@ class Technique:
         return not self.package or find_spec(self.package) is not None
 
 
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting or a condition may have; None where there is no end. An open end is not included."""
+
+    low: float | None = None
+    high: float | None = None
+    low_is_open: bool = False
+    high_is_open: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low is None or (value > self.low if self.low_is_open else value >= self.low)
+        below = self.high is None or (value < self.high if self.high_is_open else value <= self.high)
+        return above and below
+
+    def __str__(self) -> str:
+        low = "" if self.low is None else f"{'more than' if self.low_is_open else 'at least'} {self.low:g}"
+        high = "" if self.high is None else f"{'less than' if self.high_is_open else 'at most'} {self.high:g}"
+        return " and ".join(filter(None, [low, high]))
+
+
 METRICS: dict[str, Metric] = {}
+RANGES: dict[str, Range] = {}  # of settings and conditions that are numbers
 VALUES: dict[str, tuple[Setting, ...]] = {}  # all values of those conditions that have only a few
 TECHNIQUES: dict[str, Technique] = {}
 
@@ -171,6 +192,15 @@ def metric(
 def allow_values(condition: str, *values: Setting) -> None:
     """Register all values that a condition can have, so that another one is refused when a file is read."""
     VALUES[condition] = values
+
+
+def allow_range(*names: str, **ends: Any) -> None:
+    """Register the range of settings or conditions, so that a number outside is refused when a file is read.
+
+    `ends` are those of `Range`.
+    """
+    for name in names:
+        RANGES[name] = Range(**ends)
 
 
 def technique(

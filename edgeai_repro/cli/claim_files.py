@@ -11,6 +11,7 @@ import typer
 
 from edgeai_repro.cli import USAGE
 from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.extras import missing_package
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase, Paper
@@ -27,7 +28,9 @@ def new_file(
         "claims"
     ),
 ) -> None:
-    """Write DIR/ID.yaml with the paper's data and one commented claim of each kind.
+    """Write a new claims file, with one claim of each kind.
+
+    DIR/ID.yaml has the paper's data; its claims are comments.
 
     Example: edgeai-repro claims new iandola2016 --title="SqueezeNet" --authors="Iandola et al." --year=2016
     """
@@ -64,7 +67,9 @@ def check_files(
         bool, typer.Option(help="Count the networks of claims that need no more, which takes seconds.")
     ] = True,
 ) -> None:
-    """Check files of a claims folder: each claim's band, its networks' counts, and the verdict by counts alone.
+    """Check claims files: bands, settings, counts and verdicts.
+
+    It shows each claim's band, its networks' counts, and the verdict by counts alone.
 
     Example: edgeai-repro claims check claims/iandola2016.yaml
     """
@@ -98,6 +103,11 @@ def _judged(paper: Paper, problems: list[str]) -> Iterator[str]:
     for case in paper.cases:
         try:
             yield from _claim_lines(case, models)
+        except ModuleNotFoundError as error:
+            if (missing := missing_package(error)) is None:
+                raise
+            yield f"    networks are not counted: {missing.remedy}"
+            return
         except Exception as error:  # a user's network may raise anything; the other claims are still checked
             text = one_line(error)
             problems.append(text if text.startswith(str(paper.file)) else f"{paper.file}: {case.claim.id}: {text}")

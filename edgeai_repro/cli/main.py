@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -11,6 +11,7 @@ from edgeai_repro import __version__
 from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, networks, reproduce
 from edgeai_repro.cli import train as training
 from edgeai_repro.errors import MissingRequirement, UserError
+from edgeai_repro.extras import missing_package
 
 # A line with only \b keeps click from rewrapping the paragraph.
 EPILOG = """\b
@@ -23,7 +24,7 @@ Examples:
 Exit status: 0 as expected, 1 drift, 2 usage, 3 a requirement is missing."""
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Check whether published savings by network compression are real. To judge the claims: pytest -m claims",
@@ -49,9 +50,17 @@ def main() -> None:
     try:
         app()
     except (UserError, MissingRequirement) as error:
-        for line in str(error).splitlines():
-            print(f"edgeai-repro: {line}", file=sys.stderr)
-        sys.exit(USAGE if isinstance(error, UserError) else MISSING)
+        _exit(error)
+    except ModuleNotFoundError as error:
+        if missing := missing_package(error):
+            _exit(missing)
+        raise
+
+
+def _exit(error: UserError | MissingRequirement) -> NoReturn:
+    for line in str(error).splitlines():
+        print(f"edgeai-repro: {line}", file=sys.stderr)
+    sys.exit(USAGE if isinstance(error, UserError) else MISSING)
 
 
 def _show_version(requested: bool) -> None:

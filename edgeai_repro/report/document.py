@@ -23,6 +23,7 @@ from edgeai_repro.judge.margins import FlipMargin
 from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from edgeai_repro.report.provenance import Provenance
 
 SCHEMA_VERSION: Literal[2] = 2
 LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
@@ -120,9 +121,13 @@ class PaperEntry(Frozen):
 
 
 class Document(Frozen):
-    """A run: its environment, the results of each paper, and the seconds that each step took."""
+    """A run: its environment, the results of each paper, and the seconds that each step took.
+
+    `run` is where it comes from, None for a file of an earlier version.
+    """
 
     schema_version: Literal[2] = SCHEMA_VERSION
+    run: Provenance | None = None
     environment: Environment
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)

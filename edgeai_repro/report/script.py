@@ -15,9 +15,11 @@ from importlib.resources.abc import Traversable
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Setting
+from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.specs import Timm, Torchvision
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
+from edgeai_repro.report.document import Document
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
 INSTALLED = (
@@ -38,8 +40,10 @@ BUNDLE_RESOLUTION, BUNDLE_CLASSES = 32, 10  # of `edgeai-repro bundle`
 WIDTH, LITERAL = 110, 115  # columns; longer comments and values are wrapped
 
 
-def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
+def script(case: ClaimCase, models: Sequence[str] | None = None, *, run: Document | None = None) -> str:
     """Return a script that shows a claim's number and its explanation, for some of the claim's models (None: all).
+
+    Its heading has the verdict that `run` gave the claim (None: no run is known).
 
     Raises UserError for a model that the claim doesn't name, and MissingRequirement if no short script can show it.
     """
@@ -69,7 +73,7 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
     text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
     for name, value in values.items():
         text = re.sub(rf"\b{name}\b", _literal(value), text)
-    return "\n".join([*_heading(case), "", *_imports(text), "", text])
+    return "\n".join([*_heading(case, run), "", *_imports(text), "", text])
 
 
 def _literal(value: object) -> str:
@@ -78,12 +82,27 @@ def _literal(value: object) -> str:
     return textwrap.fill(text, LITERAL, subsequent_indent=8 * " ", break_long_words=False, break_on_hyphens=False)
 
 
-def _heading(case: ClaimCase) -> Iterator[str]:
+def verdict_of(case: ClaimCase, run: Document | None) -> str:
+    """Return the verdict that a run gave a claim and why, as a sentence; that it is not tested if it gave none."""
+    expected = case.claim.expect
+    claims = (
+        [claim for paper in run.papers if paper.id == case.paper.paper.id for claim in paper.claims] if run else []
+    )
+    entry = next((claim for claim in claims if claim.id == case.claim.id and claim.verdict in DECIDED), None)
+    if run is None or entry is None:
+        return f"Not tested yet; {expected.verdict} is expected: {expected.reason}."
+    date = f" on {run.run.date[:10]}" if run.run else ""
+    if entry.verdict == expected.verdict:
+        return f"{entry.verdict.capitalize()}{date}: {expected.reason}."
+    return f"{entry.verdict.capitalize()}{date}, not {expected.verdict}: {entry.reason}."
+
+
+def _heading(case: ClaimCase, run: Document | None) -> Iterator[str]:
     claim = case.claim
     name = ", ".join(filter(None, [case.id, case.paper.paper.url]))
     for line in [
         f'{name}: "{claim.quote}"',
-        f'Printed: "{claim.printed}". {claim.expect.verdict.capitalize()}: {claim.expect.reason}.',
+        f'Printed: "{claim.printed}". {verdict_of(case, run)}',
     ]:
         yield from textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent="# ")
 
