@@ -117,8 +117,8 @@ def _range_problems(key: str, given: Mapping[str, Sequence[Setting]]) -> Iterato
     """Yield the numbers that lie outside of the range of their setting or condition."""
     for name, values in given.items():
         for value in values if name in RANGES else ():
-            if isinstance(value, str) or value not in RANGES[name]:
-                yield f"'{key}.{name}' must be {RANGES[name]} (got {value!r}); correct it"
+            if isinstance(value, str) or not RANGES[name].contains(value):
+                yield f"'{key}.{name}' must be {RANGES[name].text} (got {value!r}); correct it"
 
 
 def _unknown(key: str, name: str, known: Collection[str], hint: str = "") -> Iterator[str]:

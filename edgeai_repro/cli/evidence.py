@@ -9,8 +9,13 @@ from typing import Annotated
 
 import typer
 
+<<<<<<< HEAD
 from edgeai_repro.cli import DRIFT, USAGE
 from edgeai_repro.cli.claims import Folder
+=======
+from edgeai_repro.cli import DRIFT, USAGE, echo
+from edgeai_repro.cli.claims import CLAIMS, Folder
+>>>>>>> main
 from edgeai_repro.errors import UserError
 from edgeai_repro.shipped import CLAIMS, claims_folder
 
@@ -88,10 +93,10 @@ def rejudge(
     typer.echo(text, nl=False)
     session.write(results)
     for problem in session.problems:
-        typer.echo(f"edgeai-repro: {problem}", err=True)
+        echo(f"edgeai-repro: {problem}", err=True)
     failures = [reason for _, verdict in verdicts if (reason := session.failure_reason(verdict))]
     for failure in failures:
-        typer.echo(f"edgeai-repro: {failure}", err=True)
+        echo(f"edgeai-repro: {failure}", err=True)
     raise typer.Exit(USAGE if session.problems else DRIFT if failures else 0)
 
 

@@ -96,7 +96,7 @@ def _allowed(name: str) -> str:
     """Return the values that a setting or condition may have in words; empty if any."""
     from edgeai_repro.claims.registry import RANGES, VALUES
 
-    return str(RANGES[name]) if name in RANGES else ", ".join(map(str, VALUES.get(name, ())))
+    return RANGES[name].text if name in RANGES else ", ".join(map(str, VALUES.get(name, ())))
 
 
 def _as_data(entry: Metric | Technique, needed: Sequence[str], optional: Sequence[str]) -> dict[str, object]:

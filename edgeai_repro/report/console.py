@@ -8,8 +8,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
+from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from edgeai_repro.report.plain import printable, without_commands
 
 PIPED_WIDTH = 132  # a pipe has no width; in this one, the table of verdicts wraps no column
 
@@ -27,6 +32,7 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+<<<<<<< HEAD
 @contextmanager
 def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
     """Show a bar with the time left on standard error while the block runs, and yield what counts a step.
@@ -45,12 +51,27 @@ def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(label, total=steps)
         yield lambda: bar.advance(task)
+=======
+class _Console(Console):
+    """A console on which text is text: control sequences in it are written out before a table is laid out."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if isinstance(renderable, Text) and (shown := printable(renderable.plain)) != renderable.plain:
+            renderable = Text(shown, renderable.style)
+        return super().render(renderable, options)
+>>>>>>> main
 
 
 def to_text(parts: Iterable[RenderableType], *, colour: bool, width: int | None = None) -> str:
-    """Return rich's renderables as text, with ANSI colours or plain. `width` is in columns (None: a pipe's)."""
+    """Return rich's renderables as text, with ANSI colours or plain. `width` is in columns (None: a pipe's).
+
+    No other control sequence and no command to the runner of a CI job is in it, whatever their texts contain.
+    """
     stream = StringIO()
-    console = Console(
+    console = _Console(
         file=stream,
         force_terminal=colour,
         color_system="standard" if colour else None,  # the caller decides, not TERM
@@ -62,4 +83,4 @@ def to_text(parts: Iterable[RenderableType], *, colour: bool, width: int | None 
     )
     for part in parts:
         console.print(part)
-    return stream.getvalue()
+    return without_commands(stream.getvalue())  # not earlier: lines are wrapped only now
