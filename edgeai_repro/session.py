@@ -178,18 +178,17 @@ class Session:
 
         Raises UserError, with a line for each file that can't be written.
         """
-        complete, problems = self.document(results), []
-        for write, path in (
-            (document.write, self.options.json_path),
-            (files.write, self.options.report_folder),
-        ):
+        complete = self.document(results)
+        problems: list[str] = []
+        written = ((document.write, self.options.json_path), (files.write, self.options.report_folder))
+        for write, path in written:
             try:
                 if path is not None:
                     write(complete, path)
             except UserError as error:
-                problems.append(str(error))
+                problems += error.args
         if problems:
-            raise UserError("\n".join(problems))
+            raise UserError(*problems)
 
     def document(self, results: Results) -> Document:
         """Return the results as one document, in the order of the claims files."""

@@ -11,11 +11,8 @@ import typer
 
 from edgeai_repro.cli import USAGE, echo
 from edgeai_repro.errors import UserError, one_line
-<<<<<<< HEAD
 from edgeai_repro.extras import missing_package
-=======
 from edgeai_repro.report.plain import on_one_line
->>>>>>> main
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase, Paper
@@ -112,16 +109,12 @@ def _judged(paper: Paper, problems: list[str], *, code: bool) -> Iterator[str]:
     models = CompressedModels(paper.cases)
     for case in paper.cases:
         try:
-<<<<<<< HEAD
-            yield from _claim_lines(case, models)
+            yield from _claim_lines(case, models, code=code)
         except ModuleNotFoundError as error:
             if (missing := missing_package(error)) is None:
                 raise
             yield f"    networks are not counted: {missing.remedy}"
             return
-=======
-            yield from _claim_lines(case, models, code=code)
->>>>>>> main
         except Exception as error:  # a user's network may raise anything; the other claims are still checked
             text = one_line(error)
             problems.append(text if text.startswith(str(paper.file)) else f"{paper.file}: {case.claim.id}: {text}")

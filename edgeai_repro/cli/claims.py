@@ -12,11 +12,8 @@ from edgeai_repro.cli import echo
 from edgeai_repro.cli.claim_files import check_files, new_file
 from edgeai_repro.cli.registered import metrics, techniques
 from edgeai_repro.errors import UserError, did_you_mean
-<<<<<<< HEAD
-from edgeai_repro.shipped import CLAIMS, claims_folder
-=======
 from edgeai_repro.report.plain import on_one_line
->>>>>>> main
+from edgeai_repro.shipped import CLAIMS, claims_folder
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase, Paper

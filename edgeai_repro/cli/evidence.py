@@ -9,13 +9,8 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from edgeai_repro.cli import DRIFT, USAGE
-from edgeai_repro.cli.claims import Folder
-=======
 from edgeai_repro.cli import DRIFT, USAGE, echo
-from edgeai_repro.cli.claims import CLAIMS, Folder
->>>>>>> main
+from edgeai_repro.cli.claims import Folder
 from edgeai_repro.errors import UserError
 from edgeai_repro.shipped import CLAIMS, claims_folder
 

@@ -10,12 +10,8 @@ import typer
 from edgeai_repro import __version__
 from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, networks, reproduce
 from edgeai_repro.cli import train as training
-<<<<<<< HEAD
-from edgeai_repro.errors import MissingRequirement, UserError
-from edgeai_repro.extras import missing_package
-=======
 from edgeai_repro.errors import MissingRequirement, UserError, as_line
->>>>>>> main
+from edgeai_repro.extras import missing_package
 
 # A line with only \b keeps click from rewrapping the paragraph.
 EPILOG = """\b
@@ -53,8 +49,11 @@ def main() -> None:
     """Run the command line. Each mistake of the user is one line on standard error, without a traceback."""
     try:
         app()
-<<<<<<< HEAD
-    except (UserError, MissingRequirement) as error:
+    except UserError as error:
+        for line in error.args:
+            print(f"edgeai-repro: {line}", file=sys.stderr)
+        sys.exit(USAGE)
+    except MissingRequirement as error:
         _exit(error)
     except ModuleNotFoundError as error:
         if missing := missing_package(error):
@@ -62,19 +61,9 @@ def main() -> None:
         raise
 
 
-def _exit(error: UserError | MissingRequirement) -> NoReturn:
-    for line in str(error).splitlines():
-        print(f"edgeai-repro: {line}", file=sys.stderr)
-    sys.exit(USAGE if isinstance(error, UserError) else MISSING)
-=======
-    except UserError as error:
-        for line in error.args:
-            print(f"edgeai-repro: {line}", file=sys.stderr)
-        sys.exit(USAGE)
-    except MissingRequirement as error:
-        print(f"edgeai-repro: {as_line(error.remedy)}", file=sys.stderr)
-        sys.exit(MISSING)
->>>>>>> main
+def _exit(missing: MissingRequirement) -> NoReturn:
+    print(f"edgeai-repro: {as_line(missing.remedy)}", file=sys.stderr)
+    sys.exit(MISSING)
 
 
 def _show_version(requested: bool) -> None:

@@ -32,7 +32,6 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-<<<<<<< HEAD
 @contextmanager
 def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
     """Show a bar with the time left on standard error while the block runs, and yield what counts a step.
@@ -51,7 +50,8 @@ def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(label, total=steps)
         yield lambda: bar.advance(task)
-=======
+
+
 class _Console(Console):
     """A console on which text is text: control sequences in it are written out before a table is laid out."""
 
@@ -62,7 +62,6 @@ class _Console(Console):
         if isinstance(renderable, Text) and (shown := printable(renderable.plain)) != renderable.plain:
             renderable = Text(shown, renderable.style)
         return super().render(renderable, options)
->>>>>>> main
 
 
 def to_text(parts: Iterable[RenderableType], *, colour: bool, width: int | None = None) -> str:
@@ -77,6 +76,7 @@ def to_text(parts: Iterable[RenderableType], *, colour: bool, width: int | None 
         color_system="standard" if colour else None,  # the caller decides, not TERM
         no_color=not colour,
         width=width or PIPED_WIDTH,
+        height=25,  # or rich takes a dumb terminal for one of 80 columns
         highlight=False,
         markup=False,  # titles and units may contain brackets
         emoji=False,

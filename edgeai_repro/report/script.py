@@ -21,11 +21,8 @@ from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.specs import Timm, Torchvision
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
-<<<<<<< HEAD
 from edgeai_repro.report.document import Document
-=======
 from edgeai_repro.report.plain import printable_line
->>>>>>> main
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
 INSTALLED = (
@@ -77,15 +74,9 @@ def script(case: ClaimCase, models: Sequence[str] | None = None, *, run: Documen
         body = body.replace("build(name)", "published(name)" if timms else BUILD)
     body = re.sub("^( +)NARROW\n", lambda match: textwrap.indent(_read("narrow") or "", match[1]), body, flags=re.M)
     text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
-<<<<<<< HEAD
-    for name, value in values.items():
-        text = re.sub(rf"\b{name}\b", _literal(value), text)
-    return "\n".join([*_heading(case, run), "", *_imports(text), "", text])
-=======
     names = "|".join(map(re.escape, values))  # all at once: a value may contain the name of another
     text = re.sub(rf"\b({names})\b", lambda match: _literal(values[match[1]]), text)
-    return "\n".join([*_heading(case), "", *_imports(text), "", text])
->>>>>>> main
+    return "\n".join([*_heading(case, run), "", *_imports(text), "", text])
 
 
 def _literal(value: object) -> str:

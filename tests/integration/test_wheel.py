@@ -14,6 +14,8 @@ from tests.support.wheel import build_wheel, judge, run
 
 LIGHT = {
     "claims list": "francy2024/dq-params",
+    "claims metrics": "params_reduction",
+    "claims techniques": "dynamic_quantization",
     "claims show dq-params": "metric: params_reduction",
     "reproduce dq-params --model=convnext_tiny": "torchvision.models",
     "rejudge": "accuracy",
