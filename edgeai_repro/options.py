@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from edgeai_repro.claims.schema import Need
+from edgeai_repro.claims.shards import Shard
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.bundle import load as load_bundle
 from edgeai_repro.errors import UserError, did_you_mean
@@ -22,11 +23,13 @@ class Options:
     """The options of a run: its restrictions, its requirements, and the files for its results.
 
     `models` and `papers` are those that the run is restricted to (None: all). A claim that lacks one of `required`
-    fails instead of being skipped. With `recorded_only`, nothing is measured live. `command` is the command line.
+    fails instead of being skipped. `shard` is the part of the claims that this machine judges (None: all). With
+    `recorded_only`, nothing is measured live. `command` is the command line.
     """
 
     models: tuple[str, ...] | None = None
     papers: tuple[str, ...] | None = None
+    shard: Shard | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
     report_folder: Path | None = None
@@ -41,6 +44,7 @@ class Options:
         *,
         models: str | None = None,
         papers: str | None = None,
+        shard: str | None = None,
         required: str | None = None,
         json_path: Path | None = None,
         report_folder: Path | None = None,
@@ -59,6 +63,7 @@ class Options:
         return cls(
             models=None if models is None else _names("--claims-models", models),
             papers=None if papers is None else _names("--claims-papers", papers),
+            shard=None if shard is None else Shard.parse(shard),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
             report_folder=report_folder,
@@ -73,6 +78,7 @@ class Options:
         values = {
             "--claims-models": self.models,
             "--claims-papers": self.papers,
+            "--claims-shard": self.shard,
             "--claims-require": sorted(self.required),
             "--claims-json": self.json_path,
             "--claims-report": self.report_folder,

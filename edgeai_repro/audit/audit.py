@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.audit.answers import answer_all
 from edgeai_repro.audit.schema import Audit, Row
@@ -69,7 +69,6 @@ def audit(
     from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
     from edgeai_repro.audit.operators import measure_seconds_per_operator
     from edgeai_repro.audit.rows import counted_rows, with_latency
-    from edgeai_repro.measure.counting.run import example_inputs
     from edgeai_repro.measure.latency.threads import torch_threads, usable_cores
 
     if isinstance(model, str):
@@ -77,7 +76,7 @@ def audit(
     else:
         source = ResolvedModel(type(model).__name__, "a module", model, IMAGENET_RESOLUTION)
     side = resolution or source.resolution
-    inputs = source.inputs or example_inputs(source.model, side)
+    inputs = source.inputs or _image(source.model, side)
     report = on_progress or (lambda _: None)
     grid = _with_pixels({**SETTINGS, **(settings or {})}, side)
     with torch_threads(threads or usable_cores()):
@@ -120,6 +119,19 @@ def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
         int8_instructions=instructions,
         environment=environment.describe(),
     )
+
+
+def _image(model: nn.Module, side: int) -> tuple[Any, ...]:
+    """Return the image to audit a model with, with as many channels as its first convolution takes."""
+    from torch import nn
+
+    from edgeai_repro.measure.counting.run import example_inputs
+
+    (image,) = example_inputs(model, side)
+    first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is not None and first.in_channels != image.shape[1]:
+        image = image[:, :1].repeat(1, first.in_channels, 1, 1)
+    return (image,)
 
 
 def _with_fixed_cost(row: Row, seconds: float) -> Row:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeai_repro.claims.implications import spec_problems
 from edgeai_repro.claims.networks import conditions_of, definition_problems, network_problems
 from edgeai_repro.claims.paper_info import ImplicationSpec
-from edgeai_repro.claims.registry import METRICS, RANGES, TECHNIQUES, UNCOMPRESSED, VALUES
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim, Paper
 from edgeai_repro.claims.uses import use_problems
+from edgeai_repro.claims.values import RANGES, VALUES
 from edgeai_repro.errors import did_you_mean
 from edgeai_repro.evidence.measurement import Setting
 
@@ -132,5 +134,4 @@ def _listed(names: Collection[Any]) -> str:
 
 def repeated(names: Iterable[str]) -> list[str]:
     """Return the names that occur more than once."""
-    names = list(names)
-    return sorted({name for name in names if names.count(name) > 1})
+    return sorted(name for name, count in Counter(names).items() if count > 1)

@@ -94,7 +94,7 @@ def _about_technique(technique: Technique) -> Iterator[str]:
 
 def _allowed(name: str) -> str:
     """Return the values that a setting or condition may have in words; empty if any."""
-    from edgeai_repro.claims.registry import RANGES, VALUES
+    from edgeai_repro.claims.values import RANGES, VALUES
 
     return RANGES[name].text if name in RANGES else ", ".join(map(str, VALUES.get(name, ())))
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from edgeai_repro.claims.registry import allow_range, allow_values
 from edgeai_repro.claims.schema import Claim
+from edgeai_repro.claims.values import allow_range, allow_values
 from edgeai_repro.evidence.measurement import MISSED, Interval, Measurement, Settings
 from edgeai_repro.measure.compressed_models import ClaimNetworks
 from edgeai_repro.measure.counters import MODULES

@@ -32,7 +32,8 @@ COLUMNS = (
     Column("actual", 3, "right"),
     Column("band", 4, "right"),
     Column("verdict", 0),
-    Column("flips if", 5, wraps=True, narrowest=22),
+    Column("machine", 5, "right"),
+    Column("flips if", 6, wraps=True, narrowest=22),
 )
 _SIGNS = {str(name): sign for name, sign in text.SIGNS.items()}
 SIGNS_OF_COLUMNS = {name: _SIGNS.get(name, "–") for name in front_page.HEADINGS}  # if the words don't fit
@@ -49,7 +50,8 @@ def render(document: Document, *, colour: bool, width: int | None = None) -> str
     """Return the document as text, with ANSI colours or plain. `width` is in columns."""
     document = front_page.published_papers_first(document)
     columns = width or PIPED_WIDTH
-    parts = [*_front_page(document, columns), *(_paper(paper, columns) for paper in document.papers)]
+    papers = (_paper(paper, document, columns) for paper in document.papers)
+    parts = [*_front_page(document, columns), *papers, *_machines(document)]
     return to_text(parts, colour=colour, width=width)
 
 
@@ -105,14 +107,22 @@ def _count(heading: str, count: int) -> Text:
     return Text(str(count or ""), STYLES.get(heading, ""))
 
 
-def _paper(paper: PaperEntry, width: int) -> RenderableType:
-    title = on_one_line(f"{paper.id}: {paper.title}")
-    return Group(
-        fitting_table(title, COLUMNS, [tuple(_cells(claim)) for claim in paper.claims], width), *_sentences(paper)
-    )
+def _paper(paper: PaperEntry, document: Document, width: int) -> RenderableType:
+    columns = [column for column in COLUMNS if column.heading != "machine" or document.other_environments]
+    rows = [tuple(_cells(claim, document)) for claim in paper.claims]
+    table = fitting_table(on_one_line(f"{paper.id}: {paper.title}"), columns, rows, width)
+    return Group(table, *_sentences(paper))
 
 
-def _cells(claim: ClaimEntry) -> Iterable[Cell]:
+def _machines(document: Document) -> Iterable[RenderableType]:
+    """Yield the machines of a merged document by their numbers in the tables, and the versions that all had."""
+    if document.other_environments:
+        for number, environment in enumerate(document.environments, 1):
+            yield Text(f"machine {number}  {text.machine(environment)}")
+        yield Text(f"on each: {text.software(document.environment)}\n")
+
+
+def _cells(claim: ClaimEntry, document: Document) -> Iterable[Cell]:
     style = STYLES[claim.verdict]
     yield claim.id
     yield on_one_line(claim.printed)
@@ -120,6 +130,8 @@ def _cells(claim: ClaimEntry) -> Iterable[Cell]:
     yield text.actual_value(claim).replace(" (", "\n(")  # what is not counted
     yield text.band_edges(claim)
     yield Text(text.verdict_label(claim), style=f"bold {style}" if text.drifted(claim) else style)
+    if document.other_environments:
+        yield text.measured_by(claim, text.deciding_row(claim))
     yield text.flip_text(claim)
 
 
