@@ -92,7 +92,7 @@ class NetworkTimes:
 
 
 def refuse_unfair(run: Run) -> None:
-    """Raise TooNoisyError if the processor is emulated, or eager mode can't be timed fairly with so many threads."""
+    """Raise TooNoisyError on an emulated processor, and if so many threads can't be timed fairly in eager mode."""
     if reason := environment.EMULATED if environment.emulated() else why_eager_is_not_timed(run.threads):
         raise TooNoisyError(reason)
 

@@ -1,4 +1,4 @@
-"""The metrics of times on this machine: the ratio of two networks', and how well MACs rank many. No torch at the top."""
+"""The metrics of times on this machine: the ratio of two, and how well MACs rank many. No torch at the top."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def measure(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) 
 
 @metric("macs_time_tau", unit="τ", better="higher", conditions=("threads", "batch"), timed=True, ranks=True)
 def macs_time_tau(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Kendall's tau of MACs and time over a set of networks: eager mode, one interleaved run, with an A/A control."""
+    """Kendall's tau of MACs and time over a set of networks: eager mode, one interleaved run, A/A control."""
     from edgeai_repro.measure.latency.interleaved import time_interleaved
 
     return rank(networks, claim, model, timer=time_interleaved)
