@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeai_repro import __version__
-from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, networks, reproduce
+from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, merge, networks, reproduce
 from edgeai_repro.cli import train as training
 from edgeai_repro.errors import MissingRequirement, UserError, as_line
 
@@ -42,6 +42,7 @@ app.command("audit")(audit.audit)
 app.command("networks")(networks.networks)
 app.command("reproduce")(reproduce.reproduce)
 app.command("diff")(diff.diff)
+app.command("merge")(merge.merge)
 
 
 def main() -> None:
