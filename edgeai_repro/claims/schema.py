@@ -28,9 +28,7 @@ Values = Annotated[
         lambda value: value if isinstance(value, list) else [value], json_schema_input_type=_List | Setting
     ),
 ]
-Variant = tuple[
-    dict[str, Setting], dict[str, Setting]
-]  # the settings of the technique, the conditions of the metric
+Variant = tuple[dict[str, Setting], dict[str, Setting]]  # the technique's settings, the metric's conditions
 
 
 class Expectation(Frozen):
@@ -205,7 +203,7 @@ class Paper(Frozen):
     def network(self, name: str, conditions: Settings) -> NetworkSpec:
         """Return the network that a name stands for under a claim's conditions.
 
-        Raises KeyError if the conditions don't select one of several alternatives, TypeError for a set.
+        Raises KeyError if the conditions don't select one of its alternatives, TypeError for a set.
         """
         spec = self.networks.get(name) or reference(name)
         if isinstance(spec, Alternatives):

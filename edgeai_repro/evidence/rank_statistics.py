@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ def rank_correlation(x: ArrayLike, y: ArrayLike, *, confidence: float = CONFIDEN
     at least 2.
     """
     tau = kendall_trend(x, y).tau
-    signs = [np.sign(np.subtract.outer(values, values)) for values in (np.asarray(x, float), np.asarray(y, float))]
+    signs = _signs(x), _signs(y)
     n = len(signs[0])
     # Drawing with replacement gives each thing a weight; a pair counts as often as the product of its weights.
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(float)
@@ -40,13 +41,24 @@ def rank_correlation_of_times(
     its disturbance. Raises ValueError as `rank_correlation`.
     """
     rng = np.random.default_rng(seed)
+    medians = [float(np.median(np.asarray(one, float))) for one in times]
     blocks = [np.median(np.asarray(one, float), axis=1) for one in times]
-    tau = kendall_trend(x, [float(np.median(np.asarray(one, float))) for one in times]).tau
-    drawn = [
-        np.median(medians[rng.integers(len(medians), size=(NOISE_DRAWS, len(medians)))], axis=1)
-        for medians in blocks
-    ]
-    return percentile(tau, np.array([kendall_trend(x, row).tau for row in np.transpose(drawn)]), confidence)
+    drawn = [np.median(each[rng.integers(len(each), size=(NOISE_DRAWS, len(each)))], axis=1) for each in blocks]
+    order = _signs(x)
+    taus = [_tau(order, _signs(draw)) for draw in np.transpose(drawn)]
+    return percentile(kendall_trend(x, medians).tau, np.array(taus), confidence)
+
+
+def _signs(values: ArrayLike) -> Floats:
+    """Return for each pair of values which is larger: 1, -1, or 0 for equal ones."""
+    signs: Floats = np.sign(np.subtract.outer(np.asarray(values, float), np.asarray(values, float)))
+    return signs
+
+
+def _tau(first: Floats, second: Floats) -> float:
+    """Return Kendall's tau-b of two orders, which each must tell some pair apart; else 0, no trend."""
+    pairs = math.sqrt(float(np.abs(first).sum()) * float(np.abs(second).sum()))
+    return float((first * second).sum()) / pairs if pairs else 0.0
 
 
 def _of_pairs(weights: Floats, pairs: Floats) -> Floats:

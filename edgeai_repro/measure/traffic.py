@@ -27,7 +27,7 @@ class Traffic:
 class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.traffic = Traffic()
+        self.traffic: Traffic = Traffic()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator and add what it reads and writes."""
@@ -45,6 +45,7 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def traffic(model: nn.Module, inputs: Inputs) -> Traffic:
     """Run a network on its inputs and return what its operators read and wrote."""
-    with ready_to_run(model), _Observer() as observer:
+    observer = _Observer()
+    with ready_to_run(model), observer:
         model(*inputs)
     return observer.traffic

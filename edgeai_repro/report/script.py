@@ -76,7 +76,7 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
             timms = any(name.startswith(TIMM_PREFIX) for name in used)
             body = re.sub(r"build\((name|each|against)\)", r"published(\1)" if timms else BUILD, body)
     else:
-        own = own_build(case.paper, dict.fromkeys(used), values["CLASSES"])
+        own = own_build(case.paper, dict.fromkeys(used), _conditions(case, used[0])["classes"])
     body = re.sub("^( +)NARROW\n", lambda match: textwrap.indent(_read("narrow") or "", match[1]), body, flags=re.M)
     wanted: list[str] = []
     for name in HELPERS:  # each may use those after it
