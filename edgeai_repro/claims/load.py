@@ -70,15 +70,18 @@ def read_claims(folder: Path) -> ClaimsFolder:
     return ClaimsFolder(papers, problems)
 
 
-def load_file(path: Path) -> Paper | DevicesFile:
-    """Return one file of a claims folder: a paper's claims, or devices. Raises as `load_claims`."""
-    loaded, problems = _read(path)
+def load_file(path: Path, *, code: bool = True) -> Paper | DevicesFile:
+    """Return one file of a claims folder: a paper's claims, or devices. Raises as `load_claims`.
+
+    Without `code`, no conftest.py is imported, so a metric or a technique that one defines is unknown.
+    """
+    loaded, problems = _read(path, code=code)
     if problems or loaded is None:
         raise UserError(*problems)
     return loaded
 
 
-def _read(path: Path) -> tuple[Paper | DevicesFile | None, list[str]]:
+def _read(path: Path, *, code: bool = True) -> tuple[Paper | DevicesFile | None, list[str]]:
     """Return the content of a file without the claims that have mistakes, None if none is left, and the mistakes.
 
     Raises UserError if the mistakes are not those of single claims.
@@ -95,7 +98,8 @@ def _read(path: Path) -> tuple[Paper | DevicesFile | None, list[str]]:
         raise UserError(f"{path}: 'schema_version' {got}; write 'schema_version: {SCHEMA_VERSION}' ({UPGRADE})")
     paper, problems = _parse(document)
     if paper is not None:
-        register_conftests(path, _unknown_names(paper))
+        if code:
+            register_conftests(path, _unknown_names(paper))
         paper = _with_defaults(with_all_networks(paper.read_from(path), path.parent))
         if wrong := list(file_problems(paper, is_whole=not problems)):
             raise UserError(*(f"{path}: {problem}" for problem in wrong))

@@ -5,10 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from io import StringIO
+from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from edgeai_repro.report.plain import printable, without_commands
 
 PIPED_WIDTH = 132  # a pipe has no width; in this one, the table of verdicts wraps no column
 
@@ -26,19 +32,55 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+@contextmanager
+def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Show a bar with the time left on standard error while the block runs, and yield what counts a step.
+
+    Nothing is shown unless standard error is a terminal, and nothing is left of the bar at the end.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, no_color=not coloured() or None)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(label, total=steps)
+        yield lambda: bar.advance(task)
+
+
+class _Console(Console):
+    """A console on which text is text: control sequences in it are written out before a table is laid out."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if isinstance(renderable, Text) and (shown := printable(renderable.plain)) != renderable.plain:
+            renderable = Text(shown, renderable.style)
+        return super().render(renderable, options)
+
+
 def to_text(parts: Iterable[RenderableType], *, colour: bool, width: int | None = None) -> str:
-    """Return rich's renderables as text, with ANSI colours or plain. `width` is in columns (None: a pipe's)."""
+    """Return rich's renderables as text, with ANSI colours or plain. `width` is in columns (None: a pipe's).
+
+    No other control sequence and no command to the runner of a CI job is in it, whatever their texts contain.
+    """
     stream = StringIO()
-    console = Console(
+    console = _Console(
         file=stream,
         force_terminal=colour,
         color_system="standard" if colour else None,  # the caller decides, not TERM
         no_color=not colour,
         width=width or PIPED_WIDTH,
+        height=25,  # or rich takes a dumb terminal for one of 80 columns
         highlight=False,
         markup=False,  # titles and units may contain brackets
         emoji=False,
     )
     for part in parts:
         console.print(part)
-    return stream.getvalue()
+    return without_commands(stream.getvalue())  # not earlier: lines are wrapped only now
