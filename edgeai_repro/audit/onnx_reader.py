@@ -15,6 +15,7 @@ import numpy as np
 from edgeai_repro import limits
 from edgeai_repro.audit.onnx_graph import Array, Graph, Value
 from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.extras import how_to_install
 from edgeai_repro.files import file_size
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
@@ -31,7 +32,7 @@ def read(path: Path) -> Any:
         import onnx
         import onnx.inliner
     except ModuleNotFoundError:
-        raise UserError(f"{path}: the package onnx, which reads it, is missing; pip install onnx") from None
+        raise UserError(f"{path}: the package onnx, which reads it, is missing; {how_to_install('onnx')}") from None
     _check_file(path)
     with refusing(path):
         model = onnx.load(path, format="protobuf")
