@@ -10,9 +10,9 @@ from typing import Any
 from edgeai_repro.audit.answers import answer_all
 from edgeai_repro.audit.latency import Call, time_models
 from edgeai_repro.audit.levels import find_levels
-from edgeai_repro.audit.onnx_graph import FP32_BITS, Graph, bits_of
-from edgeai_repro.audit.onnx_reader import fix_input_shapes, random_feed, read, to_graph
-from edgeai_repro.audit.onnx_work import Work, count_work, names
+from edgeai_repro.measure.onnx_graph import FP32_BITS, Graph, bits_of
+from edgeai_repro.measure.onnx_reader import fix_input_shapes, random_feed, read, to_graph
+from edgeai_repro.measure.onnx_work import Work, count_work, names
 from edgeai_repro.audit.schema import Audit, Operators, ReportedAndActual, Row, Weights
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import UNCOMPRESSED

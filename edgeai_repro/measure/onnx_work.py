@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from edgeai_repro.audit.onnx_graph import FP32_BITS, Graph
-from edgeai_repro.audit.onnx_rules import Call, Product, UnknownShapeError, rule_of
+from edgeai_repro.measure.onnx_graph import FP32_BITS, Graph
+from edgeai_repro.measure.onnx_rules import Call, Product, UnknownShapeError, rule_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeai_repro.audit.onnx_graph import Array, Graph, Value
+from edgeai_repro.measure.onnx_graph import Array, Graph, Value
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
