@@ -9,7 +9,8 @@ from typing import Literal
 
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel
+from edgeai_repro.edge.bundle import Bundle
+from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel
 from edgeai_repro.edge.runtime import prepare
 from edgeai_repro.evidence import environment
 

@@ -50,6 +50,12 @@ def count_work(graph: Graph) -> Work:
     return sum((_work_of(graph, node) for node in graph.nodes), Work())
 
 
+def fp32_products(graph: Graph) -> list[tuple[str, int]]:
+    """Return the type and the MACs of each operator that multiplies operands of 32 bits, in the order of the graph."""
+    works = ((node.op_type, _work_of(graph, node).fp32_macs) for node in graph.nodes)
+    return [(name, macs) for name, macs in works if macs]
+
+
 def _work_of(graph: Graph, node: Any) -> Work:
     rule, name = rule_of(node.domain, node.op_type), f"{node.domain}::{node.op_type}".removeprefix("::")
     if rule is None:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.devices.spec import Device, load_devices
 from edgeai_repro.edge import bundle
-from edgeai_repro.edge.bundle import Bundle, Origin
+from edgeai_repro.edge.bundle import Bundle
+from edgeai_repro.edge.manifest import Origin
 from edgeai_repro.edge.contenders import Contender, eager_runner, needs_timing_of
 from edgeai_repro.edge.deployed_models import DeployedModels
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels

@@ -15,7 +15,8 @@ from PIL import Image
 from edgeai_repro.data.transforms import normalise
 from edgeai_repro.devices.fingerprint import architecture
 from edgeai_repro.edge import bundle, runtime
-from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel, InputSpec
+from edgeai_repro.edge.bundle import Bundle
+from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel, InputSpec
 from edgeai_repro.edge.model_source import read_source
 from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network, prepare, read_image
 from edgeai_repro.errors import UserError
