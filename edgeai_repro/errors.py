@@ -13,13 +13,38 @@ if TYPE_CHECKING:
 Requirement = Literal["data", "weights", "edge", "torch", "models", "counters"]
 Location = tuple[int | str, ...]  # the keys and indices that lead to a value of a document
 LONGEST = 80  # characters of a wrong value that a message repeats
+LONGEST_LINE = 300  # characters of a message
+MOST_MISTAKES = 100  # that are reported of one file
+LONGEST_NAME = 100  # characters of a name that is compared with known names, which takes quadratic time
+
+
+def as_line(text: str) -> str:
+    """Return a text as one line that a terminal shows as it is, of at most 300 characters.
+
+    Control characters, line breaks and characters that can't be seen or written are escaped, as Python does it. Of
+    a longer text the middle is left out: it begins with the place and ends with the next step.
+    """
+    line = text
+    if not text.isprintable():
+        line = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    if len(line) <= LONGEST_LINE:
+        return line
+    end = LONGEST_LINE // 3
+    return f"{line[: LONGEST_LINE - end - 1]}…{line[-end:]}"
 
 
 class UserError(Exception):
     """Bad input. It is shown without a traceback, and the exit status is not 0.
 
-    The message is one line; the error of a file has one line per mistake.
+    Each argument is one mistake, and one line of the message: see `as_line`.
     """
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__(*map(as_line, mistakes))
+
+    def __str__(self) -> str:
+        """Return one line per mistake."""
+        return "\n".join(self.args)
 
 
 class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
@@ -41,6 +66,8 @@ class TooNoisyError(Exception):
 def closest_name(name: str, known: Iterable[str]) -> str | None:
     """Return the only known name that contains `name`, else the most similar one, None if no name is similar."""
     names = sorted(known)
+    if len(name) > LONGEST_NAME:
+        return None
     longer = [other for other in names if name and name in other]
     return next(iter(longer if len(longer) == 1 else difflib.get_close_matches(name, names, n=1)), None)
 
@@ -67,17 +94,21 @@ def require_known(
 
 def one_line(error: BaseException) -> str:
     """Return an error's message as one line. It begins with the error's type unless it was written for users."""
-    first, *others = str(error).splitlines() or [""]
+    try:
+        first, *others = str(error).splitlines() or [""]
+    except Exception:  # a stranger's error, whose message fails to be made
+        first, others = "its message can't be shown", []
     if isinstance(error, UserError | TooNoisyError):
         return f"{first} (and {len(others)} more)" if others else first
-    return f"{type(error).__name__}: {first}".removesuffix(": ")
+    return as_line(f"{type(error).__name__}: {first}".removesuffix(": "))
 
 
 def complaints(error: ValidationError, schema: type[BaseModel], document: Any) -> list[str]:
     """Return all mistakes that pydantic found in a document, one line per place.
 
     A line gives the place, the rule, the value received and the next step. A misspelled or renamed key doesn't also
-    count as missing. If the document has another schema version, only that is reported.
+    count as missing. If the document has another schema version, only that is reported. Of more than 100 mistakes,
+    the last line gives the number of the others.
     """
     errors = error.errors(include_url=False)
     errors = [details for details in errors if details["loc"] == ("schema_version",)] or errors
@@ -87,7 +118,7 @@ def complaints(error: ValidationError, schema: type[BaseModel], document: Any) -
         if (name := _intended_key(schema, tuple(parents), str(key)))
     }
     places: dict[tuple[str, str], list[_Complaint]] = {}
-    for details in errors:
+    for details in errors[:MOST_MISTAKES]:
         if details["type"] == "value_error":  # our own validators: one line per problem
             place = _place(details["loc"], document)
             for line in str(details["ctx"]["error"]).splitlines():
@@ -96,7 +127,9 @@ def complaints(error: ValidationError, schema: type[BaseModel], document: Any) -
         elif details["type"] != "missing" or details["loc"] not in present:
             complaint = _explain(details, schema)
             places.setdefault((_place(complaint.location, document), ""), []).append(complaint)
-    return [" ".join(_sentence(place, group).split()) for (place, _), group in places.items()]
+    lines = [" ".join(_sentence(place, group).split()) for (place, _), group in places.items()]
+    others = len(errors) - MOST_MISTAKES
+    return [*lines, f"must have no mistakes (got {others} more); fix these first"] if others > 0 else lines
 
 
 class _Complaint(NamedTuple):
@@ -116,12 +149,13 @@ def _sentence(place: str, group: list[_Complaint]) -> str:
 def _explain(details: Any, schema: type[BaseModel]) -> _Complaint:
     """Return one of pydantic's complaints in words for users."""
     kind, location, value = details["type"], details["loc"], details["input"]
-    received = repr(value) if len(repr(value)) <= LONGEST else f"{repr(value)[: LONGEST - 1]}…"
+    if kind == "missing":
+        return _Complaint(location, "is missing", "", "add it")
+    received = repr(value)
+    received = received if len(received) <= LONGEST else f"{received[: LONGEST - 1]}…"
     if location[-1:] == ("[key]",) or kind == "invalid_key":
         parents = location[: -2 if location[-1] == "[key]" else -1]
         return _Complaint(parents, f"key {received} must be text", "", "put it in quotes")
-    if kind == "missing":
-        return _Complaint(location, "is missing", "", "add it")
     if kind == "extra_forbidden":
         model, key = _model_at(schema, location[:-1]), str(location[-1])
         if new_name := _renamed(model).get(key):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,53 +16,82 @@ from typing import IO, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from edgeai_repro.errors import LONGEST as LONGEST
+from edgeai_repro import limits
 from edgeai_repro.errors import UserError, complaints, one_line
+from edgeai_repro.parsing import parse_json, parse_yaml
 
 Schema = TypeVar("Schema", bound=BaseModel)
-MERGE = "tag:yaml.org,2002:merge"
-
-
-class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
-    """A safe YAML loader that rejects duplicate keys. PyYAML silently keeps the last of them."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        written = [key for key, _ in node.value if key.tag != MERGE]  # a key that `<<` merges may be overridden
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)  # rejects keys that can't be hashed
-        seen = set()
-        for key_node in written:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", key_node.start_mark)
-            seen.add(key)
-        return mapping
 
 
 def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file. Raises UserError if the file can't be read or parsed."""
+    """Return the content of a YAML file. Raises UserError if it can't be read or parsed, or exceeds a limit."""
     try:
-        return yaml.load(_read_text(path, "YAML"), Loader=_Loader)
+        return parse_yaml(read_text(path, limits.YAML_BYTES, "YAML"))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{path}{line}: must be valid YAML ({error.problem}); fix that line") from None
-    except (yaml.YAMLError, ValueError) as error:  # for instance, ValueError for a date with month 13
-        raise UserError(f"{path}: must be valid YAML ({str(error).splitlines()[0]}); fix the file") from None
+    except ValueError as error:
+        raise UserError(f"{path}: must be valid YAML ({error}); fix the file") from None
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises UserError if the file can't be read or parsed."""
+    """Return the content of a JSON file. Raises UserError if it can't be read or parsed, or exceeds a limit."""
     try:
-        return json.loads(_read_text(path, "JSON"))
+        return parse_json(read_text(path, limits.JSON_BYTES, "JSON"))
     except ValueError as error:
         raise UserError(f"{path}: must be valid JSON ({error}); fix the file") from None
 
 
-def _read_text(path: Path, form: str) -> str:
+def read_bytes(path: Path, limit: int, hint: str, form: str = "") -> bytes:
+    """Return the bytes of a file of at most `limit` bytes; `form` says in the message what the file must be.
+
+    Raises UserError, with `hint` as the next step, for a larger file, a folder, and anything else that is no file.
+    A pipe of the shell, which lies under /dev, is read up to the limit.
+    """
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: must be a readable {form} file (got {error.strerror}); check the path") from None
+        size = _size(path)
+        if size <= limit:
+            with path.open("rb") as stream:
+                content = stream.read() if size >= 0 else stream.read(limit + 1)
+            size = len(content)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise _unreadable(path, error, hint, form) from None
+    if size > limit:
+        raise UserError(f"{path}: must have at most {limit} bytes (got {size}); {hint}")
+    return content
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file, −1 for a pipe of the shell. Raises OSError for what isn't a file."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
+    if stat.S_ISREG(status.st_mode):
+        return status.st_size
+    if path.is_relative_to("/dev"):
+        return -1
+    raise OSError(errno.EINVAL, "a pipe or a device")  # reading it might never end
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is that of a file; a path that the system refuses, such as one with a NUL, is not."""
+    with suppress(OSError, ValueError):
+        return path.is_file()
+    return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder; a path that the system refuses, such as one with a NUL, is not."""
+    with suppress(OSError, ValueError):
+        return path.is_dir()
+    return False
+
+
+def read_text(path: Path, limit: int, form: str, hint: str = "check the path") -> str:
+    """Return the text of a file of at most `limit` bytes of UTF-8. Raises UserError as `read_bytes` does."""
+    try:
+        return read_bytes(path, limit, hint, form).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: must be UTF-8 text (got {error}); save it as UTF-8") from None
 
@@ -76,11 +106,12 @@ def parse_as(schema: type[Schema], document: Any, path: Path) -> Schema:
     try:
         return schema.model_validate(document)
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in complaints(error, schema, document))) from None
+        raise UserError(*(f"{path}: {line}" for line in complaints(error, schema, document))) from None
 
 
 def sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
+    """Return the sha256 of a file, in hexadecimal. Raises OSError if it isn't one."""
+    _size(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -92,16 +123,13 @@ def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = No
     """
     try:
         _compare(path, path.stat().st_size, sha256(path), expected, hint, size)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error, hint) from None
 
 
 def read_verified(path: Path, expected: str | None, hint: str, *, size: int | None = None) -> bytes:
     """Return the bytes of a file, read once and then checked as `verify_sha256` does; unchecked with None."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error, hint) from None
+    content = read_bytes(path, limits.WEIGHT_BYTES if size is None else size, hint)
     _compare(path, len(content), hashlib.sha256(content).hexdigest(), expected, hint, size)
     return content
 
@@ -115,10 +143,11 @@ def _compare(
         raise UserError(f"{path}: must have the sha256 {expected[:12]}… (got {digest[:12]}…); {hint}")
 
 
-def _unreadable(path: Path, error: OSError, hint: str) -> UserError:
-    if isinstance(error, FileNotFoundError):
+def _unreadable(path: Path, error: OSError | ValueError, hint: str, form: str = "") -> UserError:
+    if isinstance(error, FileNotFoundError) and not form:
         return UserError(f"{path}: is missing; {hint}")
-    return UserError(f"{path}: must be readable (got {error.strerror}); {hint}")
+    reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)
+    return UserError(f"{path}: must be {f'a readable {form} file' if form else 'readable'} (got {reason}); {hint}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -90,7 +90,8 @@ class Technique:
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
     claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
-    `package` is the optional package that it needs, empty if it needs none.
+    `package` is the optional package that it needs, empty if it needs none. `needs_values` is false if the shapes
+    of the result do not depend on the weights' values: then it can be applied on the meta device.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Technique:
     optional: tuple[str, ...] = ()
     notes: Describe = lambda _: {}
     package: str = ""
+    needs_values: bool = True
 
     @property
     def installed(self) -> bool:
@@ -181,12 +183,14 @@ def technique(
     optional: Sequence[str] = (),
     notes: Describe = lambda _: {},
     package: str = "",
+    needs_values: bool = True,
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
     It must not change the network that it is given. The first line of its docstring describes it. `settings` must
     be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. `package` is the
-    optional package that it needs, if any. Example::
+    optional package that it needs, if any. Say `needs_values=False` if it works on the meta device, too: then it is
+    counted without memory for weights. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -196,7 +200,7 @@ def technique(
 
     def register(apply: AnyApply) -> AnyApply:
         TECHNIQUES[name] = Technique(
-            name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes, package
+            name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes, package, needs_values
         )
         return apply
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edgeai_repro.cli import echo
 from edgeai_repro.networks.variants import IMAGENET_CLASSES
 
 
@@ -62,6 +63,6 @@ def audit(
             on_progress=lambda _: bar.update(),
         )
     if as_json:
-        typer.echo(result.model_dump_json(indent=1))
+        echo(result.model_dump_json(indent=1))
     else:
         typer.echo(table.render(result, colour=console.coloured(), width=console.width()), nl=False)

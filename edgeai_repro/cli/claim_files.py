@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgeai_repro.cli import USAGE
+from edgeai_repro.cli import USAGE, echo
 from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.report.plain import on_one_line
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase, Paper
@@ -63,8 +64,14 @@ def check_files(
     counts: Annotated[
         bool, typer.Option(help="Count the networks of claims that need no more, which takes seconds.")
     ] = True,
+    code: Annotated[
+        bool,
+        typer.Option(help="Run the code that comes with a file: conftest.py next to it, and FILE.py:FUNCTION."),
+    ] = True,
 ) -> None:
     """Check files of a claims folder: each claim's band, its networks' counts, and the verdict by counts alone.
+
+    With --no-code a file from elsewhere can be checked before anyone has read the code that comes with it.
 
     Example: edgeai-repro claims check claims/iandola2016.yaml
     """
@@ -75,35 +82,35 @@ def check_files(
     problems: list[str] = []
     for path in paths:
         try:
-            loaded = load_file(path)
+            loaded = load_file(path, code=code)
         except UserError as error:
             problems += str(error).splitlines()
             continue
         content = f"{len(loaded.claims)} claims" if isinstance(loaded, Paper) else f"{len(loaded.devices)} devices"
         if isinstance(loaded, Paper) and counts:
-            for line in _judged(loaded, problems):
-                typer.echo(line)
+            for line in _judged(loaded, problems, code=code):
+                echo(on_one_line(line))
         typer.echo(f"{path}: {content}, all right")
     for problem in problems:
-        typer.echo(f"edgeai-repro: {problem}", err=True)
+        echo(f"edgeai-repro: {problem}", err=True)
     if problems:
         raise typer.Exit(USAGE)
 
 
-def _judged(paper: Paper, problems: list[str]) -> Iterator[str]:
+def _judged(paper: Paper, problems: list[str], *, code: bool) -> Iterator[str]:
     """Yield the lines about each claim; the networks that can't be built or counted are added to the problems."""
     from edgeai_repro.measure.compressed_models import CompressedModels
 
     models = CompressedModels(paper.cases)
     for case in paper.cases:
         try:
-            yield from _claim_lines(case, models)
+            yield from _claim_lines(case, models, code=code)
         except Exception as error:  # a user's network may raise anything; the other claims are still checked
             text = one_line(error)
             problems.append(text if text.startswith(str(paper.file)) else f"{paper.file}: {case.claim.id}: {text}")
 
 
-def _claim_lines(case: ClaimCase, models: CompressedModels) -> Iterator[str]:
+def _claim_lines(case: ClaimCase, models: CompressedModels, *, code: bool) -> Iterator[str]:
     from edgeai_repro.claims.registry import METRICS, UNCOMPRESSED, measured_on
     from edgeai_repro.judge.formatting import describe_row, format_band, format_value
     from edgeai_repro.judge.verdict import judge
@@ -117,6 +124,8 @@ def _claim_lines(case: ClaimCase, models: CompressedModels) -> Iterator[str]:
     }[measured_on(claim)]
     if not unmeasured and METRICS[claim.metric].timed:
         unmeasured = "is timed"
+    if not code and _runs_code(case):
+        unmeasured = "is built by a function of its own, which --no-code doesn't run"
     if unmeasured:
         yield f"    {unmeasured}: judged by pytest -m claims"
         return
@@ -127,3 +136,13 @@ def _claim_lines(case: ClaimCase, models: CompressedModels) -> Iterator[str]:
     verdict = judge(claim, measured)
     drift = f", but {claim.expect.verdict} is expected" if verdict.drifted else ""
     yield f"    {verdict.verdict}{drift}: {verdict.reason}"
+
+
+def _runs_code(case: ClaimCase) -> bool:
+    """Return whether a network of a claim is built by a function in a file."""
+    from edgeai_repro.networks.specs import Alternatives, Function
+
+    networks = case.paper.networks
+    specs = [networks[name] for name in case.claim.networks]
+    specs += [networks[name] for spec in specs if isinstance(spec, Alternatives) for name in spec.of.values()]
+    return any(isinstance(spec, Function) for spec in specs)

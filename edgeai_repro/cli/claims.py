@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeai_repro.cli import echo
 from edgeai_repro.cli.claim_files import check_files, new_file
 from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.report.plain import on_one_line
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase, Paper
@@ -39,10 +41,10 @@ def list_claims(
     if as_json:
         typer.echo(json.dumps([dict(zip(headings, row, strict=True)) for row in rows], indent=1))
         return
-    table = [headings, *(tuple(map(str, row)) for row in rows)]
+    table = [tuple(map(on_one_line, row)) for row in (headings, *rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:  # not by rich: its import takes a quarter of the command's time
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @app.command("show")
@@ -59,7 +61,7 @@ def show_claim(
     case = find_claim(load(folder), name)
     assumed = [entry.model_dump() for entry in case.paper.unstated if entry.id in case.claim.assumes]
     document = {**case.claim.model_dump(mode="json", exclude_defaults=True), "assumes": assumed}
-    typer.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100), end="")
 
 
 @app.command("schema")

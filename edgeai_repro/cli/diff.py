@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeai_repro.cli import DRIFT
+from edgeai_repro.cli import DRIFT, echo
 
 
 def diff(
@@ -28,7 +28,7 @@ def diff(
 
     changes = compare(document.read(before), document.read(after))
     if as_json:
-        typer.echo(changes.model_dump_json(indent=1))
+        echo(changes.model_dump_json(indent=1))
     else:
         typer.echo(terminal.render_diff(changes, colour=console.coloured(), width=console.width()), nl=False)
     raise typer.Exit(DRIFT if changes.verdicts else 0)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from edgeai_repro.cli import DRIFT, USAGE
+from edgeai_repro.cli import DRIFT, USAGE, echo
 from edgeai_repro.cli.claims import CLAIMS, Folder
 from edgeai_repro.errors import UserError
 
@@ -80,10 +80,10 @@ def rejudge(
     typer.echo(text, nl=False)
     session.write(results)
     for problem in session.problems:
-        typer.echo(f"edgeai-repro: {problem}", err=True)
+        echo(f"edgeai-repro: {problem}", err=True)
     failures = [reason for _, verdict in verdicts if (reason := session.failure_reason(verdict))]
     for failure in failures:
-        typer.echo(f"edgeai-repro: {failure}", err=True)
+        echo(f"edgeai-repro: {failure}", err=True)
     raise typer.Exit(USAGE if session.problems else DRIFT if failures else 0)
 
 

@@ -10,7 +10,7 @@ import typer
 from edgeai_repro import __version__
 from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, networks, reproduce
 from edgeai_repro.cli import train as training
-from edgeai_repro.errors import MissingRequirement, UserError
+from edgeai_repro.errors import MissingRequirement, UserError, as_line
 
 # A line with only \b keeps click from rewrapping the paragraph.
 EPILOG = """\b
@@ -48,10 +48,13 @@ def main() -> None:
     """Run the command line. Each mistake of the user is one line on standard error, without a traceback."""
     try:
         app()
-    except (UserError, MissingRequirement) as error:
-        for line in str(error).splitlines():
+    except UserError as error:
+        for line in error.args:
             print(f"edgeai-repro: {line}", file=sys.stderr)
-        sys.exit(USAGE if isinstance(error, UserError) else MISSING)
+        sys.exit(USAGE)
+    except MissingRequirement as error:
+        print(f"edgeai-repro: {as_line(error.remedy)}", file=sys.stderr)
+        sys.exit(MISSING)
 
 
 def _show_version(requested: bool) -> None:

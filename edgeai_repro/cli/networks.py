@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeai_repro.cli import echo
 from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.report.plain import on_one_line
 
 if TYPE_CHECKING:
     from edgeai_repro.measure.network_profiles import Profile
@@ -41,7 +43,7 @@ def networks(
     for label, spec in specs.items():
         subject = Subject(spec, spec.classes or classes, spec.resolution or resolution)
         for line in _lines(label, profiles.profile(subject, UNCOMPRESSED, {})):
-            typer.echo(line)
+            echo(on_one_line(line))
 
 
 def _named(name: str, claims: Path | None) -> dict[str, NetworkSpec]:

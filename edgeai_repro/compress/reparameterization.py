@@ -15,15 +15,14 @@ from edgeai_repro.errors import UserError
 
 
 def reparameterize(model: nn.Module) -> nn.Module:
-    """Return the deployed network of `model`, in eval mode, on the CPU. `model` does not change.
+    """Return the deployed network of `model`, in eval mode, on its device, which may be meta.
 
-    Raises UserError for a network on the meta device and for one in which timm finds no branches to merge.
+    `model` does not change. Raises UserError for a network in which timm finds no branches to merge.
     """
-    if any(parameter.is_meta for parameter in model.parameters()):
-        raise UserError("'model' must have values to be reparameterized (got the meta device); build it on the CPU")
     from timm.utils.model import reparameterize_model  # not at the top, because timm's import takes seconds
 
-    with torch.no_grad():
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with torch.no_grad(), device:  # timm creates the merged layers on the current device
         deployed: nn.Module = reparameterize_model(copy.deepcopy(model).eval(), inplace=True)
     if deployed.state_dict().keys() == model.state_dict().keys():
         raise UserError(

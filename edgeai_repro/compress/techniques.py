@@ -202,7 +202,7 @@ def codebook(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Modu
             yield compress(model, uniform(float(setting["density"]), *bits))
 
 
-@technique("reparameterize")
+@technique("reparameterize", needs_values=False)
 def reparameterize(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """The branches of a training graph merged into the layers that are deployed, as timm does it."""
     from edgeai_repro.compress.reparameterization import reparameterize

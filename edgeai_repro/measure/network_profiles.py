@@ -125,7 +125,7 @@ class NetworkProfiles:
     def _profile_all(self, subject: Subject, plan: Plan, profiles: dict[Variant, Profile]) -> None:
         """Add the profiles of a network in every way of a plan, and of the claims that will be measured.
 
-        It gets memory and random weights only if it is compressed in one of these ways, or deflated.
+        It gets memory and random weights only if a technique reads their values, or if it is deflated.
         """
         key = subject.key
         union = _union_with_bases([plan, *self._plans[key]])
@@ -133,7 +133,10 @@ class NetworkProfiles:
             technique: [one for one in grid if Variant.of(key, technique, one) not in profiles]
             for technique, grid in union.items()
         }
-        needs_values = union.keys() - {UNCOMPRESSED} or (key, UNCOMPRESSED) in self._deflated
+        deflated = any((key, technique) in self._deflated for technique in union)
+        needs_values = deflated or any(
+            TECHNIQUES[technique].needs_values for technique in union if technique in TECHNIQUES
+        )
         network = self._build(subject, "cpu") if needs_values else self.on_meta(subject)
         if Variant.of(key) not in profiles:
             profiles[Variant.of(key)] = self._measure(subject, UNCOMPRESSED, network.model, network.inputs)

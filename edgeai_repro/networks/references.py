@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from edgeai_repro.errors import closest_name
+from edgeai_repro.files import is_file
 from edgeai_repro.networks.names import known_names
 from edgeai_repro.networks.specs import VGG16, Function, NetworkSpec, ResNetCifar, Timm, Torchvision, VggCifar
 from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS, TIMM_PREFIX
@@ -30,7 +31,7 @@ def reference(text: str, folder: Path = Path()) -> NetworkSpec:
 def unknown(spec: NetworkSpec) -> str | None:
     """Return what is wrong with the name or the file of a network, None if nothing is."""
     if isinstance(spec, Function):
-        return None if spec.file.is_file() else f"{spec.file}: no such file; check the path"
+        return None if is_file(spec.file) else f"{spec.file}: no such file; check the path"
     if isinstance(spec, Torchvision) and spec.name not in CONVNEXT_VARIANTS:
         names = known_names("torchvision")
         if names is not None and spec.name not in names:

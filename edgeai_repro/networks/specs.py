@@ -15,6 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 POOL = "M"  # a 2 × 2 max pooling in a list of channels
 _REPEATED = re.compile(r"^([1-9]\d*)x([1-9]\d*)$")
 Option = bool | int | FiniteFloat | str
+# Arguments with which a library downloads or reads a file. A network is built with random weights.
+LOADING = ("pretrained", "weights", "weights_backbone", "checkpoint_path", "pretrained_cfg", "cache_dir")
 
 
 def _unfold(value: Any) -> Any:
@@ -73,6 +75,10 @@ class Torchvision(Spec):
     name: str
     options: dict[str, Option] = Field({}, description="arguments of its function, such as width_mult")
 
+    def problems(self) -> Iterator[str]:
+        """Yield the options that would load weights."""
+        yield from _loading_problems(self.options)
+
 
 class Timm(Spec):
     """A network of timm, by name."""
@@ -80,6 +86,10 @@ class Timm(Spec):
     family: Literal["timm"]
     name: str
     options: dict[str, Option] = Field({}, description="arguments of timm.create_model")
+
+    def problems(self) -> Iterator[str]:
+        """Yield the options that would load weights."""
+        yield from _loading_problems(self.options)
 
 
 class Function(Spec):
@@ -202,6 +212,12 @@ VGG16: tuple[int | str, ...] = (
     *(512, 512, 512, POOL),
     *(512, 512, 512),
 )
+
+
+def _loading_problems(options: dict[str, Option]) -> Iterator[str]:
+    for name in options:
+        if name.startswith(LOADING):
+            yield f"'options' must not load weights (got {name!r}); remove it"
 
 
 def _pooling_problems(channels: tuple[int | str, ...], *, most: int, last: bool) -> Iterator[str]:

@@ -14,6 +14,7 @@ from types import FrameType, ModuleType
 from typing import Any, NoReturn
 
 from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.files import is_file
 
 SECONDS = 60  # a network of a billion parameters takes less, and so does the import of a large library
 
@@ -24,8 +25,8 @@ class LimitError(UserError):
 
 def import_file(path: Path) -> ModuleType:
     """Return a Python file as a module. Raises UserError if it is missing or can't be imported."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    spec = importlib.util.spec_from_file_location(path.stem, path) if is_file(path) else None
+    if spec is None or spec.loader is None:
         raise UserError(f"{path}: must be a Python file (no such file); check the path")
     module = importlib.util.module_from_spec(spec)
     folder = str(path.absolute().parent)
@@ -34,7 +35,7 @@ def import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except LimitError:
         raise
-    except Exception as error:  # whatever a stranger's code raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
         raise UserError(f"{path}: must be importable (got {one_line(error)}); fix it") from error
     finally:
         sys.path.remove(folder)

@@ -21,6 +21,7 @@ from edgeai_repro.measure.latency.interleaved import Timing
 from edgeai_repro.plugin import benchmark_replay
 from edgeai_repro.report import text
 from edgeai_repro.report.document import ClaimEntry, ImplicationEntry
+from edgeai_repro.report.plain import printable, printable_line
 from edgeai_repro.report.results import Result
 from edgeai_repro.session import Session
 
@@ -107,9 +108,9 @@ def _in_one_line() -> Iterator[None]:
     except MissingRequirement as missing:
         skip = missing.remedy
     if failure is not None:  # after the handler, or pytest would also show the error that it handled
-        pytest.fail(failure, pytrace=False)
+        pytest.fail(printable(failure), pytrace=False)
     if skip is not None:
-        pytest.skip(skip)
+        pytest.skip(printable_line(skip))
 
 
 @pytest.fixture
@@ -130,11 +131,11 @@ def report_outcome(request: pytest.FixtureRequest) -> Callable[[Verdict], None]:
         __tracebackhide__ = True
         failure = session.failure_reason(verdict)
         if failure:
-            pytest.fail(failure, pytrace=False)
+            pytest.fail(printable(failure), pytrace=False)
         if verdict.verdict in ("artefact", "contradicted"):
-            pytest.xfail(f"{verdict.verdict}: {verdict.claim.expect.reason}")
+            pytest.xfail(printable_line(f"{verdict.verdict}: {verdict.claim.expect.reason}"))
         if verdict.verdict in ("inconclusive", "not_testable"):
-            pytest.skip(f"{verdict.verdict}: {verdict.reason}")
+            pytest.skip(printable_line(f"{verdict.verdict}: {verdict.reason}"))
 
     return report
 

@@ -1,6 +1,7 @@
 """The HTML report: one self-contained page that loads nothing and works without its script.
 
-Text from claims files is escaped everywhere. The page's content security policy allows no script but ours.
+Text from claims files is escaped everywhere, also characters that reorder or hide text. The page's content security
+policy allows no script but ours.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from edgeai_repro.report.figures.claims import counted, overview, sweeps
 from edgeai_repro.report.figures.latency import latency
 from edgeai_repro.report.figures.style import Plot
 from edgeai_repro.report.figures.trends import trends
+from edgeai_repro.report.plain import printable
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,11 @@ def _title(document: Document) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("edgeai_repro.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("edgeai_repro.report"),
+        autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,  # Markup is ours
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.globals.update(front_page=front_page, text=text, format_number=format_number)
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))  # never javascript:

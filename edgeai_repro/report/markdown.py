@@ -8,13 +8,18 @@ from __future__ import annotations
 import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from edgeai_repro.judge.formatting import format_number
 from edgeai_repro.report import front_page, text
 from edgeai_repro.report.document import Document
+from edgeai_repro.report.plain import printable
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]|~#])")
+_MARKUP = re.compile(r"([\\`*_{}\[\]|~#$])")
+_BLOCK = re.compile(r"^( ?\d{0,9})([-+=.)])(?=[-+= ]|$)")  # begins a list, a rule or an underlined heading
+# GitHub makes links of addresses and of names; a backslash before the sign prevents the one, a comment the other.
+_ADDRESS = re.compile(r"(?<=\w):(?=//)|(?<=www)\.", re.IGNORECASE)
+_NAME = re.compile(r"@(?=\w)")
 
 
 def render(document: Document) -> str:
@@ -22,18 +27,27 @@ def render(document: Document) -> str:
     environment = Environment(
         loader=PackageLoader("edgeai_repro.report"),
         autoescape=False,  # `finalize` escapes for both Markdown and HTML
-        finalize=_escape,
+        finalize=escaped,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(front_page=front_page, text=text, format_number=format_number)
+    environment.globals.update(front_page=front_page, text=text, format_number=format_number, link=link)
     document = front_page.published_papers_first(document)
     page = environment.get_template("report.md.j2").render(document=document, environment=document.environment)
     return f"{page}\n"
 
 
-def _escape(value: object) -> str:
+def link(url: str) -> str:
+    """Return the address of a paper, as a link if it is one of the web and has only its usual characters."""
+    return Markup(f"<{url}>") if re.fullmatch(r"https?://[\w./~%?&=:#+-]+", url, re.ASCII) else url
+
+
+def escaped(value: object) -> str:
     """Return a value as one line without markup, fit for a cell of a table."""
-    line = re.sub(r"\s+", " ", str(value))
-    return _MARKUP.sub(r"\\\1", str(escape(line)).replace("&#39;", "'").replace("&#34;", '"'))
+    if isinstance(value, Markup):
+        return value
+    line = printable(re.sub(r"\s+", " ", str(value)))
+    line = _MARKUP.sub(r"\\\1", str(escape(line)).replace("&#39;", "'").replace("&#34;", '"'))
+    line = _BLOCK.sub(r"\1\\\2", line)
+    return _NAME.sub("@<!-- -->", _ADDRESS.sub(r"\\\g<0>", line))

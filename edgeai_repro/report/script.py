@@ -2,6 +2,8 @@
 
 Each metric and technique has a body under `scripts/`. The script is the body with the imports and helpers that it
 uses. Placeholders are filled in: `build(name)`, the line `NARROW`, and names in capitals, such as MODELS.
+
+A claims file may come from anyone and its script is run, so its texts are only in literals and comments.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.specs import Timm, Torchvision
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
+from edgeai_repro.report.plain import printable_line
 
 STANDARD = ("io", "statistics", "timeit", "zlib")
 INSTALLED = (
@@ -67,15 +70,34 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
         body = body.replace("build(name)", "published(name)" if timms else BUILD)
     body = re.sub("^( +)NARROW\n", lambda match: textwrap.indent(_read("narrow") or "", match[1]), body, flags=re.M)
     text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
-    for name, value in values.items():
-        text = re.sub(rf"\b{name}\b", _literal(value), text)
+    names = "|".join(map(re.escape, values))  # all at once: a value may contain the name of another
+    text = re.sub(rf"\b({names})\b", lambda match: _literal(values[match[1]]), text)
     return "\n".join([*_heading(case), "", *_imports(text), "", text])
 
 
 def _literal(value: object) -> str:
-    """Return a value as Python source, on several lines if it is long."""
-    text = repr(value).replace("'", '"')
-    return textwrap.fill(text, LITERAL, subsequent_indent=8 * " ", break_long_words=False, break_on_hyphens=False)
+    """Return a value as Python source, a list on several lines if it is long."""
+    match value:
+        case str():
+            return repr(value) if {*value} & {*"'\""} else f'"{repr(value)[1:-1]}"'
+        case list():
+            return _lines([_literal(entry) for entry in value], "[]")
+        case tuple():
+            return f"({', '.join(map(_literal, value))})"
+        case dict():
+            return _lines([f"{_literal(key)}: {_literal(entry)}" for key, entry in value.items()], "{}")
+    return repr(value)
+
+
+def _lines(entries: list[str], brackets: str) -> str:
+    """Return the literals of entries in brackets, wrapped between two entries and never within one."""
+    lines = [brackets[0]]
+    for number, entry in enumerate(entries):
+        part = f"{entry}, " if number < len(entries) - 1 else f"{entry}{brackets[1]}"
+        if len(lines[-1]) + len(part) > LITERAL and lines[-1].strip() != brackets[0]:
+            lines.append(8 * " ")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines) if entries else brackets
 
 
 def _heading(case: ClaimCase) -> Iterator[str]:
@@ -85,7 +107,8 @@ def _heading(case: ClaimCase) -> Iterator[str]:
         f'{name}: "{claim.quote}"',
         f'Printed: "{claim.printed}". {claim.expect.verdict.capitalize()}: {claim.expect.reason}.',
     ]:
-        yield from textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent="# ")
+        # On one line, so that no text can end its comment.
+        yield from textwrap.wrap(printable_line(line), WIDTH, initial_indent="# ", subsequent_indent="# ")
 
 
 def _imports(text: str) -> Iterator[str]:

@@ -13,6 +13,7 @@ from edgeai_repro.report import front_page, text
 from edgeai_repro.report.console import to_text
 from edgeai_repro.report.diff import Difference, format_change
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
+from edgeai_repro.report.plain import on_one_line
 
 STYLES = {
     "reproduced": "green",
@@ -66,19 +67,22 @@ def _front_page(document: Document) -> Iterable[RenderableType]:
         for heading in front_page.HEADINGS:
             table.add_column(heading, justify="right", style=STYLES.get(heading))
         for line in lines:
-            table.add_row(line.label, *(str(count or "") for count in line.counts))
+            table.add_row(on_one_line(line.label), *(str(count or "") for count in line.counts))
         yield table
     for surprise in front_page.surprises(document):
         claim = surprise.claim
         yield Text.assemble(
-            (f"{text.SIGNS[claim.verdict]} {claim.id}", STYLES[claim.verdict]), f"  {surprise.sentence}"
+            (f"{text.SIGNS[claim.verdict]} {claim.id}", STYLES[claim.verdict]),
+            f"  {on_one_line(surprise.sentence)}",
         )
     if lines:
         yield Text()
 
 
 def _paper(paper: PaperEntry) -> RenderableType:
-    table = Table(box=SIMPLE_HEAD, title=f"{paper.id}: {paper.title}", title_justify="left", pad_edge=False)
+    table = Table(
+        box=SIMPLE_HEAD, title=on_one_line(f"{paper.id}: {paper.title}"), title_justify="left", pad_edge=False
+    )
     table.add_column("claim", no_wrap=True)
     for heading in ("paper", "reported", "actual", "band"):
         table.add_column(heading, justify="right")
@@ -92,7 +96,7 @@ def _paper(paper: PaperEntry) -> RenderableType:
 def _cells(claim: ClaimEntry) -> Iterable[str | Text]:
     style = STYLES[claim.verdict]
     yield claim.id
-    yield claim.printed
+    yield on_one_line(claim.printed)
     yield text.reported_value(claim)
     yield text.actual_value(claim)
     yield text.band_edges(claim)
@@ -107,5 +111,5 @@ def _sentences(paper: PaperEntry) -> Iterable[Text]:
         yield Text.assemble((claim.id, STYLES[claim.verdict]), f"  {text.explanation(claim)}")
     for implication in paper.implications:
         result, colour = ("holds", "green") if implication.holds else ("does not hold", "red")
-        yield Text.assemble((implication.id, colour), f"  {result}: {implication.text}")
+        yield Text.assemble((implication.id, colour), on_one_line(f"  {result}: {implication.text}"))
     yield Text()

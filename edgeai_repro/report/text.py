@@ -12,6 +12,7 @@ from edgeai_repro.judge.formatting import format_edges, format_interval, format_
 from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.networks.variants import NETWORKS, display_name
 from edgeai_repro.report.document import ClaimEntry, DeviceResult, PaperEntry
+from edgeai_repro.report.plain import on_one_line
 
 VERDICTS: tuple[VerdictName, ...] = get_args(VerdictName)
 # One sign per verdict: many readers can't tell verdicts apart by colour.
@@ -136,7 +137,7 @@ def _uncounted(row: Measurement) -> str:
 def explanation(claim: ClaimEntry) -> str:
     """Return the reason for the verdict, plus the explanation unless the claim is plainly reproduced."""
     explained = claim.explanation and claim.verdict in ("attainable", "artefact", "contradicted")
-    return f"{claim.reason}: {claim.explanation}." if explained else f"{claim.reason}."
+    return on_one_line(f"{claim.reason}: {claim.explanation}." if explained else f"{claim.reason}.")
 
 
 def judged_models(claim: ClaimEntry) -> str:

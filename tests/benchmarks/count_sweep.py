@@ -16,7 +16,8 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -100,13 +101,17 @@ def fingerprint() -> str:
 
 
 def compare_all(left: Sequence[Network], processes: int) -> Iterator[Comparison]:
-    """Yield the comparison of each network as soon as it is there."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=NETWORKS_PER_PROCESS) as pool:
-        pending: set[Future[Comparison]] = {pool.submit(compare_quietly, network) for network in left}
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+    """Yield the comparison of each network as soon as it is there.
+
+    Each batch of networks has new processes. `max_tasks_per_child` would replace them one by one, but the executor
+    hangs when it is reached (CPython issue 115634).
+    """
+    context, batch = multiprocessing.get_context("spawn"), processes * NETWORKS_PER_PROCESS
+    for start in range(0, len(left), batch):
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            pending = {pool.submit(compare_quietly, network) for network in left[start : start + batch]}
+            for future in as_completed(pending):
+                yield future.result()
 
 
 def compare_quietly(network: Network) -> Comparison:
@@ -129,4 +134,7 @@ def _give_up(*_: Any) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except BrokenProcessPool:
+        sys.exit("a process of the sweep was killed, perhaps for its memory; run `make sweep` again to go on")

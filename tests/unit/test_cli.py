@@ -138,7 +138,7 @@ def test_error_of_several_lines_has_a_prefix_on_each(command: Command, monkeypat
     """The mistakes of a claims file are listed one per line."""
 
     def fail() -> None:
-        raise UserError("a.yaml: first\na.yaml: second")
+        raise UserError("a.yaml: first", "a.yaml: second")
 
     monkeypatch.setattr(cli, "app", fail)
 

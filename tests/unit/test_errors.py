@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -86,15 +87,52 @@ def test_unknown_name_is_refused_with_the_closest_one(error: type[Exception]) ->
         require_known("model", "tinny", ["tiny", "small"], " Or add it.", error=error)
 
 
+class _Unshowable(Exception):  # noqa: N818 - a stranger's error
+    """An error whose message fails to be made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a file: β – 5 % × 3 “quoted”", "a file: β – 5 % × 3 “quoted”"),
+        ("red \x1b[31m", r"red \x1b[31m"),
+        ("two\nlines\r\u2028", r"two\nlines\r\u2028"),
+        ("turned \u202e round, half \ud800", r"turned \u202e round, half \ud800"),
+        ("a" * 300, "a" * 300),
+        ("a" * 200 + "b" * 101, "a" * 199 + "…" + "b" * 100),
+    ],
+)
+def test_mistake_is_one_line_of_printable_characters(text: str, line: str) -> None:
+    """Whatever can't be seen is escaped, and of a line of more than 300 characters the middle is left out."""
+    assert str(UserError(text)) == line
+
+
+def test_each_mistake_has_its_own_line_also_after_pickling() -> None:
+    """A process hands its errors to another one."""
+    error = pickle.loads(pickle.dumps(UserError("first\nline", "second")))
+
+    assert str(error) == "first\\nline\nsecond"
+
+
+def test_name_of_a_thousand_letters_is_compared_with_no_other() -> None:
+    """Comparing takes quadratic time, so only a short name has a closest one."""
+    assert closest_name("convnext_tin" + "y" * 100, CONVNEXT_VARIANTS) is None
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
         (UserError("file: must be short; cut it"), "file: must be short; cut it"),
-        (UserError("first mistake\nsecond\nthird"), "first mistake (and 2 more)"),
+        (UserError("first mistake", "second", "third"), "first mistake (and 2 more)"),
         (TooNoisyError("the machine is hot"), "the machine is hot"),
         (KeyError("conv1"), "KeyError: 'conv1'"),
         (ValueError("first line\nsecond line"), "ValueError: first line"),
         (AssertionError(), "AssertionError"),
+        (_Unshowable(), "_Unshowable: its message can't be shown"),
+        (ValueError("red \x1b[31m"), "ValueError: red \\x1b[31m"),
     ],
 )
 def test_error_as_one_line_has_its_type_unless_it_is_for_users(error: Exception, line: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -20,8 +21,6 @@ PARAMETERS = {"repvgg_a0": (9_108_968, 8_309_384), "mobileone_s0": (5_293_272, 2
 
 def _build(name: str) -> nn.Module:
     """Return timm's network with random weights and BatchNorm statistics."""
-    import timm
-
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=1000)
     draw_norms(model)
@@ -73,7 +72,14 @@ def test_network_without_branches_is_refused() -> None:
         apply(nn.Sequential(nn.Conv2d(3, 4, 3)), "reparameterize")
 
 
-def test_network_without_values_is_refused() -> None:
-    """timm can't merge on the meta device."""
-    with pytest.raises(UserError, match=r"must have values to be reparameterized .*; build it on the CPU"):
-        apply(nn.Conv2d(3, 4, 3, device="meta"), "reparameterize")
+@pytest.mark.parametrize("name", ["repvgg_a0", "mobileone_s0"])
+def test_network_on_the_meta_device_is_deployed_with_the_same_shapes(name: str) -> None:
+    """So its counts need no memory for weights."""
+    with torch.device("meta"):
+        on_meta = apply(timm.create_model(name), "reparameterize").state_dict()
+    deployed = apply(_build(name), "reparameterize").state_dict()
+
+    assert {key: (value.shape, value.dtype) for key, value in on_meta.items()} == {
+        key: (value.shape, value.dtype) for key, value in deployed.items()
+    }
+    assert all(value.is_meta for value in on_meta.values())

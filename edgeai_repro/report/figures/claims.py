@@ -29,6 +29,7 @@ from edgeai_repro.report.figures.style import (
     series_marker,
     to_plot,
 )
+from edgeai_repro.report.plain import printable_line
 from edgeai_repro.report.text import (
     actual_value,
     by_size,
@@ -66,7 +67,7 @@ def overview(paper: PaperEntry) -> Plot | None:
         _draw_rows(axes, [(claim, claim.rows) for claim in claims], size=2.8, alpha=0.4)
         deciding = [(claim, [row] if (row := deciding_row(claim)) else []) for claim in claims]
         _draw_rows(axes, deciding, size=6.2, alpha=1.0)
-        axes.set_yticks(lines, [claim.id for claim in claims])
+        axes.set_yticks(lines, [printable_line(claim.id) for claim in claims])
         for label, claim in zip(axes.get_yticklabels(), claims, strict=True):
             label.set_color(INK if claim.rows else MUTED)
         powers = [10**power for power in range(decades + 1)]
@@ -100,10 +101,10 @@ def counted(paper: PaperEntry) -> Plot | None:
             axes.set_ylim(len(rows) - 0.5, -0.5)
             values = [*_ends(rows), claim.paper_value]
             _set_limits(axes.set_xlim, [*values, 0.0, 100.0] if claim.unit == "%" else values)
-            axes.set_yticks(range(len(rows)), [row.model for row in rows])
+            axes.set_yticks(range(len(rows)), [printable_line(row.model) for row in rows])
             axes.grid(axis="x")
             axes.tick_params(axis="x", labelbottom=claim is shown[-1][0], bottom=False, length=0)
-            axes.set_title(claim.id)
+            axes.set_title(printable_line(claim.id))
         axes.set_xlabel(f"reduction, {shown[-1][0].unit}")
         drawing.legend(handles=common_entries(), loc="outside upper center", ncols=4)
         values_in_words = "; ".join(
@@ -133,7 +134,7 @@ def sweeps(paper: PaperEntry) -> Plot | None:
             _set_limits(axes.set_ylim, [*_ends(claim.rows), claim.paper_value])
             axes.grid(axis="y")
             axes.tick_params(axis="y", labelcolor=MUTED, labelsize=9.5)
-            axes.set_title(f"{claim.id}, {claim.unit}")
+            axes.set_title(printable_line(f"{claim.id}, {claim.unit}"))
             axes.set_xlabel(humanize(setting))
         for empty in panels[len(shown) :]:
             empty.set_axis_off()

@@ -25,6 +25,7 @@ from edgeai_repro.report.figures.style import (
     report_style,
     to_plot,
 )
+from edgeai_repro.report.plain import printable_line
 from edgeai_repro.report.text import device_result, format_optional
 
 UNIT = "ms"
@@ -59,7 +60,7 @@ def latency(paper: PaperEntry, roofline: Roofline) -> Plot | None:
         axes.axvline(claim.paper_value, color=INK, linewidth=1.4)
         _draw_estimates(axes, lines)
         _draw_measured(axes, lines)
-        axes.set_yticks(range(len(lines)), [line.label for line in lines])
+        axes.set_yticks(range(len(lines)), [printable_line(line.label) for line in lines])
         for label, line in zip(axes.get_yticklabels(), lines, strict=True):
             label.set(fontweight="bold" if line.is_heading else "normal", color=INK if line.is_heading else MUTED)
         times = [time for row in roofline.rows for time in (row.bound_ms, row.expected_ms) if time]

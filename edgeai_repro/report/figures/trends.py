@@ -19,6 +19,7 @@ from edgeai_repro.report.figures.style import (
     series_marker,
     to_plot,
 )
+from edgeai_repro.report.plain import printable_line
 from edgeai_repro.report.text import humanize
 
 PANEL, COLUMNS = 150, 2
@@ -44,7 +45,7 @@ def trends(paper: PaperEntry) -> Plot | None:
             axes.grid(axis="y")
             axes.tick_params(axis="y", labelcolor=MUTED, labelsize=9.5)
             quantity = next(iter(curves)).partition(", ")[0] if len(curves) == 1 else ""
-            axes.set_title(f"{quantity}, {unit}" if quantity else unit)
+            axes.set_title(printable_line(f"{quantity}, {unit}" if quantity else unit))
             axes.set_xlabel(humanize(over))
         for empty in panel_axes[len(panels) :]:
             empty.set_axis_off()
