@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ Channels = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Normalisation:
-    """The mean and the standard deviation of each channel of the images, which a network's input is normalised by."""
+    """The mean and the standard deviation of each channel, by which a network's input is normalised."""
 
     mean: Channels = MEAN
     std: Channels = STD
@@ -49,9 +50,11 @@ def network_source(
     resolution: int,
     inputs: tuple[Any, ...] | None = None,
     normalisation: Normalisation | None = None,
-    origin: Origin | None = None,
+    trained: bool = False,
 ) -> ModelSource:
     """Return a network in eval mode as a source. `inputs` are those that its function returns with it.
+
+    `trained` tells whether its weights mean something; then the source has their sha256.
 
     Raises UserError unless it takes one RGB image, float32 (1, 3, resolution, resolution), and returns its logits
     (1, classes), the same each time.
@@ -67,14 +70,16 @@ def network_source(
         technique=UNCOMPRESSED,
         settings={},
         resolution=resolution,
-        origin=origin or Origin(sha256=None),
+        origin=Origin(sha256=_sha256(network) if trained else None),
         classes=_classes(name, network.eval(), resolution),
         mean=normalisation.mean,
         std=normalisation.std,
     )
 
 
-def onnx_source(path: Path, *, resolution: int | None = None, normalisation: Normalisation | None = None) -> ModelSource:
+def onnx_source(
+    path: Path, *, resolution: int | None = None, normalisation: Normalisation | None = None
+) -> ModelSource:
     """Return an ONNX file as a source. Free sides of its image are `resolution` (None: 224).
 
     Raises UserError unless it takes one RGB image and returns logits.
@@ -92,7 +97,7 @@ def onnx_source(path: Path, *, resolution: int | None = None, normalisation: Nor
         network,
         resolution=side,
         normalisation=normalisation,
-        origin=Origin(sha256=sha256(path)),
+        trained=True,
     )
 
 
@@ -102,6 +107,7 @@ class OnnxNetwork(nn.Module):
     def __init__(self, model: onnx.ModelProto, path: Path) -> None:
         super().__init__()
         self.model = _renamed(model, path)
+        self.sha256 = sha256(path)
         self._session = open_session(path, 1, content=self.model.SerializeToString())
 
     @property
@@ -145,9 +151,21 @@ def _classes(name: str, network: nn.Module, resolution: int) -> int:
         ) from error
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != 1:
         raise UserError(
-            f"{name!r} must return logits of the shape (1, classes) (got {_shapes(output)}); write a module that does"
+            f"{name!r} must return logits of the shape (1, classes) (got {_shapes(output)}); "
+            "write a module that does"
         )
     return int(output.shape[1])
+
+
+def _sha256(network: nn.Module) -> str:
+    """Return the sha256 of a network's tensors, or of the ONNX file that it is."""
+    if isinstance(network, OnnxNetwork):
+        return network.sha256
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _is_image(value: Any) -> bool:

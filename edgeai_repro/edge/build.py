@@ -45,18 +45,18 @@ def build(
     test_split: bool = False,
     images: TestImages | None = None,
     labels: tuple[str, ...] | None = None,
-    calibration: Calibration | None = None,
+    calibration: Calibration | Problem | None = None,
 ) -> Bundle:
     """Write the bundle of a network into a new folder: fp32, int8 and static int8, each dense and pruned.
 
     A dense source is pruned to `target`, without training. A pruned source needs a dense model: `dense`, or by
     default one with random weights. Random weights take the same time; the manifest marks them, and their accuracy
-    isn't measured. `images` are test images that the bundle holds, `labels` the names of the classes. Static int8 is
-    calibrated on the images of `calibration`; without any, a ConvNeXt has no static int8, and any other network is
-    calibrated on random images.
+    isn't measured. `images` are test images that the bundle holds, `labels` the names of the classes.
 
-    A ConvNeXt has all its variants or no bundle. Of any other network a variant that can't be made, or whose outputs
-    are wrong, is left out with a warning; the manifest has the reason.
+    Static int8 is calibrated on the images of `calibration`; without any, a ConvNeXt has no static int8, and any
+    other network is calibrated on random images. If there is a problem with them, static int8 is left out. A
+    ConvNeXt has all its other variants or no bundle. Of any other network a variant that can't be made, or whose
+    outputs are wrong, is left out with a warning; the manifest has the reason.
 
     Raises UserError if `dense` doesn't fit, the folder exists, or the outputs of an exported model differ from
     torch's, and MissingRequirement if the test split is wanted and there are no data.
@@ -66,6 +66,10 @@ def build(
     families = list(_families(source, dense, target, problems))
     if calibration is None and not source.is_convnext:
         calibration = random_calibration(source.resolution)
+    if isinstance(calibration, Problem):
+        for variant in (DENSE[-1], PRUNED_VARIANTS[-1]):
+            _leave_out(problems, variant, calibration.reason)
+        calibration = None
     split = cifar.load_arrays(cifar.data_folder(), "test") if test_split else None
     probes = _cifar_probes() if source.is_convnext else _probes(source.resolution, images)
 
@@ -151,7 +155,7 @@ def _leave_out(problems: dict[BundledModel, str], variant: BundledModel, reason:
 
 
 def _probes(side: int, images: TestImages | None) -> Images:
-    """Return the images that outputs are checked on, uint8 (n, 3, side, side): random ones, and some of the user's."""
+    """Return the images that outputs are checked on, uint8 (n, 3, side, side): random ones, and some of `images`."""
     random = np.random.default_rng(0).integers(0, 256, (OWN_PROBES, 3, side, side), dtype=np.uint8)
     return random if images is None else np.concatenate([random, images.images[:OWN_PROBES]])
 

@@ -46,6 +46,12 @@ class Bundle:
         require_known(f"{self.folder}: 'model'", variant, self.manifest.models)
         return self.manifest.models[variant]
 
+    @property
+    def preferred(self) -> BundledModel:
+        """The variant to run if the user names none: pruned and int8, else the smallest."""
+        models = self.manifest.models
+        return "pruned-int8" if "pruned-int8" in models else min(models, key=self.size)
+
     def path(self, variant: BundledModel) -> Path:
         """Return the ONNX file of a model."""
         return self.folder / self.model(variant).file
@@ -76,7 +82,11 @@ class Bundle:
         from edgeai_repro.data import cifar
 
         if OWN_IMAGES in self.manifest.files:
-            return self._array(OWN_IMAGES), self._array(OWN_CLASSES, np.uint16)
+            images, classes = self._array(OWN_IMAGES), self._array(OWN_CLASSES, np.uint16)
+            if len(images) != len(classes) or not len(images) or classes.max() >= self.manifest.num_classes:
+                path = self.folder / OWN_CLASSES
+                raise UserError(f"{path}: must hold a known class for each test image; {REBUILD_HINT}")
+            return images, classes
         if not self.manifest.is_convnext:
             raise MissingRequirement("data", "the bundle has no test images; write it with --images=FOLDER")
 

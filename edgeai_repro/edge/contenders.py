@@ -63,6 +63,8 @@ def eager_runner(bundle: Bundle, variant: BundledModel) -> Callable[[], object]:
     from edgeai_repro.networks import convnext
 
     manifest, entry = bundle.manifest, bundle.model(variant)
+    if manifest.stem_stride is None:
+        raise ValueError(f"a bundle holds no code of {manifest.model}, so torch can't run it")
     model: torch.nn.Module = convnext.build(
         manifest.model,
         num_classes=manifest.num_classes,

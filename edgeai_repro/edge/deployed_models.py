@@ -20,8 +20,8 @@ from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.edge.absolute_latency import not_an_edge_device
 from edgeai_repro.edge.bundle import Bundle
-from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel, ModelEntry
 from edgeai_repro.edge.contenders import Contender, Runtime, eager_runner, needs_timing_of
+from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel, ModelEntry
 from edgeai_repro.edge.metrics import DEPLOYED
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, require_known

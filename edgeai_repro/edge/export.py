@@ -1,9 +1,11 @@
-"""Exports a torch network as an ONNX file: in fp32, and with int8 weights by ONNX Runtime's dynamic quantization."""
+"""Exports a torch network as an ONNX file: in fp32, and in int8 by ONNX Runtime's dynamic quantization."""
 
 from __future__ import annotations
 
 import io
 import logging
+import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -69,21 +71,27 @@ def _write_with_current_exporter(network: nn.Module, path: Path, resolution: int
     except Exception as second:  # torch's exporters raise many types
         raise UserError(
             f"the network must be one that torch can export (got {one_line(first)[:120]}, and from the current "
-            f"exporter {one_line(second)[:120]}); replace what it can't follow"
+            f"exporter {one_line(second.__cause__ or second)[:120]}); replace what it can't follow"
         ) from second
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporters: what they say of torch's code, and of constants that a trace fixes."""
+    """Silence the exporters: what they say of torch's code, and the graph that torch prints past Python."""
     exporter = logging.getLogger("torch.onnx")
     level = exporter.level
     exporter.setLevel(logging.ERROR)
+    sys.stdout.flush()
+    terminal, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
+        os.dup2(terminal, 1)
+        os.close(terminal)
+        os.close(nowhere)
         exporter.setLevel(level)
 
 
@@ -123,10 +131,10 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     """
     weights = weights_file(path)
     weights.unlink(missing_ok=True)  # onnx would append to it
-    large = any(len(tensor.raw_data) >= EXTERNAL_FROM for tensor in model.graph.initializer)
-    onnx.external_data_helper.convert_model_to_external_data(
-        model, location=weights.name, size_threshold=EXTERNAL_FROM if large else 0
-    )
+    tensors = [tensor for tensor in model.graph.initializer if tensor.HasField("raw_data")]
+    large = [tensor for tensor in tensors if len(tensor.raw_data) >= EXTERNAL_FROM]
+    for tensor in large or tensors:  # not onnx's function for all: it looks for the file in the current folder
+        onnx.external_data_helper.set_external_data(tensor, weights.name)
     onnx.save(model, path)
     weights.chmod(path.stat().st_mode)  # onnx makes it readable by its owner only
     onnx.helper.set_model_props(model, {WEIGHTS_SHA256: sha256(weights)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,7 +85,7 @@ class VariantExporter:
     def _fp32(self, variant: BundledModel) -> ModelEntry:
         path, network = self._path(variant), self.source.network
         if isinstance(network, OnnxNetwork):
-            export.save(network.model, path)
+            export.save(copy.deepcopy(network.model), path)  # it moves the weights out of the model
         else:
             export.export(network, path, resolution=self.source.resolution)
         logits = self._logits_of(path)
@@ -184,7 +185,7 @@ def _check(path: Path, difference: float, allowed: float) -> None:
     if not difference <= allowed:
         raise UserError(
             f"{path.name}: must give torch's logits to within {allowed:.1e} (got {difference:.1e}); "
-            "try another version of onnxruntime"
+            "keep branches and changes of state out of the forward, or try another version of onnxruntime"
         )
 
 

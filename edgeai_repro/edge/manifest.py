@@ -1,4 +1,4 @@
-"""The manifest of a bundle: its models, their input, their files with sha256, and their expected outputs. No torch."""
+"""The manifest of a bundle: its models, their input and expected outputs, and its files with sha256. No torch."""
 
 from __future__ import annotations
 

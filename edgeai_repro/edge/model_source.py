@@ -74,7 +74,8 @@ class ModelSource:
 def read_source(given: str, *, classes: int | None = None, resolution: int | None = None) -> ModelSource:
     """Return the model of a saved model's folder or a training run's folder, or a named model with random weights.
 
-    `classes` and `resolution` are those of a named model (None: 10 and 32). Raises UserError for anything else, and for a model that is quantized or has zeroed weights.
+    `classes` and `resolution` are those of a named model (None: 10 and 32). Raises UserError for anything else,
+    and for a model that is quantized or has zeroed weights.
     """
     folder = Path(given)
     if (folder / RESULT).is_file():
@@ -131,8 +132,8 @@ def random_source(
 ) -> ModelSource:
     """Return a dense model with random weights, all of which affect the output.
 
-    `like` is a model that has the same input and number of classes; else these are `classes` and `resolution` (None:
-    10 and 32).
+    `like` is a model that has the same input and number of classes; else these are `resolution` and `classes`
+    (None: 32 and 10).
     """
     if like is not None:
         classes, resolution = like.num_classes, like.resolution

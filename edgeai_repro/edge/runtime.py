@@ -139,7 +139,8 @@ def open_session(
     """Return an ONNX Runtime session for a file, on the CPU with this number of threads.
 
     With `optimized_to`, the session has no optimizations for this processor, and its graph is written there. With
-    `content`, this model is loaded instead of the file, and runs without any optimizations. Raises UserError if ONNX Runtime isn't installed or can't load the file.
+    `content`, this model is loaded instead of the file, and runs without any optimizations. Raises UserError if
+    ONNX Runtime isn't installed or can't load the model.
     """
     try:
         import onnxruntime

@@ -7,7 +7,7 @@ Runtime's tools write are compared with this simulation. It rounds the same tens
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -53,7 +53,7 @@ def static_logits(network: nn.Module, images: Tensor, calibration: Tensor) -> Te
 
 
 def _observe(
-    network: nn.Module, layers: list[nn.Module], calibration: Tensor
+    network: nn.Module, layers: Sequence[nn.Module], calibration: Tensor
 ) -> tuple[dict[nn.Module, Range], dict[nn.Module, Range]]:
     """Return the ranges of the inputs and of the outputs of the layers that run."""
     before: dict[nn.Module, Range] = {}

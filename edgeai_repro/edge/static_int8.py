@@ -38,10 +38,10 @@ def random_calibration(side: int) -> Calibration:
 def quantize(source: Path, target: Path, images: Floats) -> None:
     """Write the ONNX file `source` with int8 products to `target`, and a file of its weights.
 
-    `images` are prepared inputs, float32 (n, 3, h, w). Convolutions and products with weights have int8 weights with
-    one scale per output channel, and inputs and outputs with one scale per tensor, from the extremes on `images`.
-    Products of activations with each other, as in attention, stay in fp32: in int8, ONNX Runtime 1.31 gave logits of
-    a two-layer ViT whose error was 20 times that of the same file without its optimizations.
+    `images` are prepared inputs, float32 (n, 3, h, w). Convolutions and products with weights have int8 weights
+    with one scale per output channel, and inputs and outputs with one scale per tensor, from the extremes on
+    `images`. Products of activations with each other, as in attention, stay in fp32: in int8, ONNX Runtime 1.31
+    gave logits of a two-layer ViT whose error was 20 times that of the same file without its optimizations.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -76,8 +76,8 @@ def quantize(source: Path, target: Path, images: Floats) -> None:
 def _with_own_biases(model: onnx.ModelProto) -> onnx.ModelProto:
     """Give every layer its own tensor where torch's exporter stored equal ones once, with `Identity` nodes.
 
-    ONNX Runtime quantizes no bias behind such a node, and then computes the layer in fp32: 45 of the 63 convolutions
-    of MobileNetV3-Large with random weights (ONNX Runtime 1.31).
+    ONNX Runtime quantizes no bias behind such a node, and then computes the layer in fp32: 45 of the 63
+    convolutions of MobileNetV3-Large with random weights (ONNX Runtime 1.31).
     """
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in [node for node in model.graph.node if node.op_type == "Identity" and node.input[0] in stored]:

@@ -51,7 +51,7 @@ def count_work(graph: Graph) -> Work:
 
 
 def fp32_products(graph: Graph) -> list[tuple[str, int]]:
-    """Return the type and the MACs of each operator that multiplies operands of 32 bits, in the order of the graph."""
+    """Return the type and the MACs of each operator that multiplies operands of 32 bits."""
     works = ((node.op_type, _work_of(graph, node).fp32_macs) for node in graph.nodes)
     return [(name, macs) for name, macs in works if macs]
 
