@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from edgeai_repro.claims.schema import Need
+from edgeai_repro.claims.shards import Shard
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.bundle import load as load_bundle
 from edgeai_repro.errors import UserError, did_you_mean
@@ -22,17 +23,20 @@ class Options:
     """The options of a run: its restrictions, its requirements, and the files for its results.
 
     `models` and `papers` are those that the run is restricted to (None: all). A claim that lacks one of `required`
-    fails instead of being skipped. With `recorded_only`, nothing is measured live.
+    fails instead of being skipped. `shard` is the part of the claims that this machine judges (None: all). With
+    `recorded_only`, nothing is measured live. `command` is the command line.
     """
 
     models: tuple[str, ...] | None = None
     papers: tuple[str, ...] | None = None
+    shard: Shard | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
     report_folder: Path | None = None
     bundle: Bundle | None = None
     threads: int | None = None
     recorded_only: bool = False
+    command: str = ""
 
     @classmethod
     def parse(
@@ -40,12 +44,14 @@ class Options:
         *,
         models: str | None = None,
         papers: str | None = None,
+        shard: str | None = None,
         required: str | None = None,
         json_path: Path | None = None,
         report_folder: Path | None = None,
         bundle: Path | None = None,
         threads: int | None = None,
         recorded_only: bool = False,
+        command: str = "",
     ) -> Options:
         """Check the options of the command line; names are separated by commas. Raises UserError, in one line."""
         if json_path is not None:
@@ -57,13 +63,33 @@ class Options:
         return cls(
             models=None if models is None else _names("--claims-models", models),
             papers=None if papers is None else _names("--claims-papers", papers),
+            shard=None if shard is None else Shard.parse(shard),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
             report_folder=report_folder,
             bundle=None if bundle is None else load_bundle(bundle),
             threads=threads,
             recorded_only=recorded_only,
+            command=command,
         )
+
+    def as_given(self) -> dict[str, str]:
+        """Return the options that were given, by their names on the command line."""
+        values = {
+            "--claims-models": self.models,
+            "--claims-papers": self.papers,
+            "--claims-shard": self.shard,
+            "--claims-require": sorted(self.required),
+            "--claims-json": self.json_path,
+            "--claims-report": self.report_folder,
+            "--bundle": None if self.bundle is None else self.bundle.folder,
+            "--edge-threads": self.threads,
+        }
+        return {
+            name: ",".join(value) if isinstance(value, tuple | list) else str(value)
+            for name, value in values.items()
+            if value
+        }
 
 
 def _names(option: str, text: str, known: Collection[str] | None = None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
@@ -17,19 +18,21 @@ from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.deployed_models import DeployedModels, Timer
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
+from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
-from edgeai_repro.evidence.measurement import Environment
+from edgeai_repro.evidence.measurement import Environment, Measured, Obstacle
 from edgeai_repro.evidence.store import EVIDENCE
+from edgeai_repro.extras import missing_package
 from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.latency.interleaved import time_interleaved
 from edgeai_repro.networks.references import reference, unknown
 from edgeai_repro.options import Options, check_names
-from edgeai_repro.report import document, files
+from edgeai_repro.report import document, files, provenance
 from edgeai_repro.report.device_results import load_results
 from edgeai_repro.report.document import Document, ImplicationEntry, claim_entry
-from edgeai_repro.report.results import Result, Results
+from edgeai_repro.report.results import Result, Results, claims_file
 from edgeai_repro.training.trained_models import TrainedModels
 
 
@@ -53,8 +56,10 @@ class Session:
         alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.options = options or Options()
+        self._run = provenance.describe(folder, self.options.command, self.options.as_given())
         read = read_claims(folder)
         self.papers, self.problems = self._restricted(read.papers), read.problems
+        self._claims_files = {paper.paper.id: claims_file(paper) for paper in self.papers}
         named = {name for case in self.cases for name in case.claim.networks}
         elsewhere = [name for name in self.options.models or () if name not in named and unknown(reference(name))]
         check_names("--claims-models", elsewhere, named)
@@ -90,9 +95,17 @@ class Session:
         """All claims with their papers."""
         return [case for paper in self.papers for case in paper.cases]
 
+    @cached_property
+    def selected(self) -> list[ClaimCase]:
+        """The claims of the shard that the options name, all without one."""
+        shard = self.options.shard
+        return self.cases if shard is None else shard.select(self.cases)
+
     @property
     def implication_cases(self) -> list[ImplicationCase]:
-        """All implications with their papers."""
+        """All implications with their papers. Only the first of several shards has them: nothing is measured."""
+        if self.options.shard is not None and self.options.shard.number > 1:
+            return []
         return [ImplicationCase(paper, spec) for paper in self.papers for spec in paper.implications]
 
     def plan(self, cases: Iterable[ClaimCase]) -> None:
@@ -105,9 +118,18 @@ class Session:
         """Measure and judge a claim, once per process."""
         if case.id not in self._verdicts:
             with self.alone() if is_timed(case.claim) else nullcontext():
-                measured = self.sources[measured_on(case.claim)].measure(case)
+                measured = self._measure(case)
             self._verdicts[case.id] = judge(case.claim, measured, self._accuracy_check(case))
         return self._verdicts[case.id]
+
+    def _measure(self, case: ClaimCase) -> Measured:
+        """Return the rows of a claim, or the obstacle if a package that its measurement needs isn't installed."""
+        try:
+            return self.sources[measured_on(case.claim)].measure(case)
+        except ModuleNotFoundError as error:
+            if missing := missing_package(error):
+                return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
+            raise
 
     def _accuracy_check(self, case: ClaimCase) -> AccuracyCheck | None:
         """Return the rows that decide whether the values of a claim's choice maintain the accuracy."""
@@ -162,15 +184,29 @@ class Session:
         return None
 
     def write(self, results: Results) -> None:
-        """Write the results to the files that the options name. Raises UserError."""
-        if self.options.json_path is not None:
-            document.write(self.document(results), self.options.json_path)
-        if self.options.report_folder is not None:
-            files.write(self.document(results), self.options.report_folder)
+        """Write the results to the files that the options name, each even if another can't be written.
+
+        Raises UserError, with a line for each file that can't be written.
+        """
+        complete = self.document(results)
+        problems: list[str] = []
+        written = ((document.write, self.options.json_path), (files.write, self.options.report_folder))
+        for write, path in written:
+            try:
+                if path is not None:
+                    write(complete, path)
+            except UserError as error:
+                problems += error.args
+        if problems:
+            raise UserError(*problems)
 
     def document(self, results: Results) -> Document:
         """Return the results as one document, in the order of the claims files."""
-        return results.document(self.papers, list(self._devices.values()), self._device_results)
+        devices = list(self._devices.values())
+        written = results.document(
+            self.papers, devices, self._device_results, self._claims_files, self.options.shard
+        )
+        return written.model_copy(update={"run": self._run})
 
     def _compress(self, cases: Sequence[ClaimCase]) -> CompressedModels:
         return CompressedModels(cases, models=self.options.models, shared=self._shared)

@@ -193,6 +193,7 @@ def classify(
     from edgeai_repro.edge import bundle as bundles
     from edgeai_repro.edge.runtime import Deployed, read_image
 
+<<<<<<< HEAD
     given = None if model is None else bundles.parse_variant(model)
     pixels = None if image is None else read_image(image)
     loaded = bundles.load(folder, [])  # the files of the model are checked when it is deployed
@@ -219,3 +220,13 @@ def _show_accuracy(deployed: Deployed) -> None:
     typer.echo(f"{deployed.variant}: {accuracy} of {len(correct)} test images are classified correctly")
     if deployed.bundle.model(deployed.variant).origin.sha256 is None:
         typer.echo("the weights are random")
+=======
+    variant = bundles.parse_variant(model)
+    pixels = read_image(image)
+    loaded = bundles.load(folder, [variant])
+    logits = Deployed(loaded, variant, threads=threads).predict(pixels)[0]
+    for index in logits.argsort()[::-1]:
+        typer.echo(f"class {index}: {logits[index]:.3f}")
+    if loaded.model(variant).origin.sha256 is None:
+        typer.echo(f"edgeai-repro: {variant} has random weights: these classes mean nothing", err=True)
+>>>>>>> main

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -17,6 +18,7 @@ from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.data import cifar
 from edgeai_repro.edge import bundle, export
+from edgeai_repro.edge.any_network import OnnxNetwork
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.export_variants import Problem, VariantExporter
 from edgeai_repro.edge.manifest import PROBES, BundledModel, InputSpec, ModelEntry
@@ -145,8 +147,12 @@ def _dense_and_pruned(
 
 def _pruned(source: ModelSource, target: float) -> ModelSource:
     """Return a dense source after structured pruning, without training."""
+    if isinstance(source.network, OnnxNetwork):
+        raise UserError("an ONNX file can't be pruned; bundle the network in torch that it was exported from")
     settings = {"target": target}
-    return replace(source, network=apply(source.network, PRUNED, settings), technique=PRUNED, settings=settings)
+    inputs = None if source.is_convnext else (torch.zeros(1, 3, source.resolution, source.resolution),)
+    network = apply(source.network, PRUNED, settings, inputs=inputs)
+    return replace(source, network=network, technique=PRUNED, settings=settings)
 
 
 def _leave_out(problems: dict[BundledModel, str], variant: BundledModel, reason: str) -> None:
@@ -155,7 +161,7 @@ def _leave_out(problems: dict[BundledModel, str], variant: BundledModel, reason:
 
 
 def _probes(side: int, images: TestImages | None) -> Images:
-    """Return the images that outputs are checked on, uint8 (n, 3, side, side): random ones, and some of `images`."""
+    """Return the images to check outputs on, uint8 (n, 3, side, side): random ones, and some of `images`."""
     random = np.random.default_rng(0).integers(0, 256, (OWN_PROBES, 3, side, side), dtype=np.uint8)
     return random if images is None else np.concatenate([random, images.images[:OWN_PROBES]])
 

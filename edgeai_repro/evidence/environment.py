@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -81,6 +83,15 @@ def versions(*packages: str) -> dict[str, str]:
     return installed
 
 
+def version_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return a text for each package with another version in `after`: "numpy 1.26.0 → 2.4.1"."""
+    return [
+        f"{name} {before.get(name, 'none')} → {after.get(name, 'none')}"
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    ]
+
+
 def emulated() -> bool:
     """Return whether an emulator (qemu-user, Rosetta, box64) runs this process, which makes its times meaningless.
 
@@ -99,6 +110,16 @@ def int8_instructions() -> list[str] | None:
     if features is None:
         return None
     return sorted({name for flag, name in INT8_INSTRUCTIONS.items() if flag in features.split()})
+
+
+def commit(folder: Path) -> str:
+    """Return the commit of a folder's repository, with `+` if files were changed since; `unknown` without one."""
+    describe_commit = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--match="]
+    try:
+        result = subprocess.run(describe_commit, cwd=folder, capture_output=True, text=True, check=False)
+    except OSError:  # git is not installed
+        return "unknown"
+    return result.stdout.strip() or "unknown"
 
 
 def variables() -> dict[str, tuple[str, bool]]:
