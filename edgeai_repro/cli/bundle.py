@@ -193,7 +193,6 @@ def classify(
     from edgeai_repro.edge import bundle as bundles
     from edgeai_repro.edge.runtime import Deployed, read_image
 
-<<<<<<< HEAD
     given = None if model is None else bundles.parse_variant(model)
     pixels = None if image is None else read_image(image)
     loaded = bundles.load(folder, [])  # the files of the model are checked when it is deployed
@@ -208,6 +207,7 @@ def classify(
     for index in logits.argsort()[::-1]:
         name = f"class {index}" if names is None else names[index]
         typer.echo(f"{name}: {logits[index]:.3f}")
+    _warn_of_random_weights(deployed, "these classes mean nothing")
 
 
 def _show_accuracy(deployed: Deployed) -> None:
@@ -218,15 +218,9 @@ def _show_accuracy(deployed: Deployed) -> None:
     deployed.check_unchanged()
     accuracy = format_interval(wilson(int(correct.sum()), len(correct)), "%")
     typer.echo(f"{deployed.variant}: {accuracy} of {len(correct)} test images are classified correctly")
+    _warn_of_random_weights(deployed, "this share means nothing")
+
+
+def _warn_of_random_weights(deployed: Deployed, consequence: str) -> None:
     if deployed.bundle.model(deployed.variant).origin.sha256 is None:
-        typer.echo("the weights are random")
-=======
-    variant = bundles.parse_variant(model)
-    pixels = read_image(image)
-    loaded = bundles.load(folder, [variant])
-    logits = Deployed(loaded, variant, threads=threads).predict(pixels)[0]
-    for index in logits.argsort()[::-1]:
-        typer.echo(f"class {index}: {logits[index]:.3f}")
-    if loaded.model(variant).origin.sha256 is None:
-        typer.echo(f"edgeai-repro: {variant} has random weights: these classes mean nothing", err=True)
->>>>>>> main
+        typer.echo(f"edgeai-repro: {deployed.variant} has random weights: {consequence}", err=True)

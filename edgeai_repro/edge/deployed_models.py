@@ -35,12 +35,8 @@ from edgeai_repro.measure.latency.throttling import governor
 from edgeai_repro.training.metrics import TRAINED, Answer
 
 NO_BUNDLE = "no bundle is given; write one with `edgeai-repro bundle convnext_small -o DIR`, then add --bundle=DIR"
-<<<<<<< HEAD
-NO_TORCH = "eager mode can't be timed because torch isn't installed; pip install 'edgeai-repro[torch]'"
 NO_CODE = "eager mode is timed for ConvNeXts only, because a bundle holds no Python code of other networks"
-=======
 NO_TORCH = f"eager mode can't be timed because torch isn't installed; {how_to_install('torch')}"
->>>>>>> main
 Timer = Callable[[dict[str, Callable[[], object]], Plan], dict[str, Timing]]
 
 
