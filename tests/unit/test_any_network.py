@@ -17,6 +17,7 @@ from edgeai_repro.edge import build, bundle, export, static_int8
 from edgeai_repro.edge.any_network import Normalisation, network_source, onnx_source
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.export_variants import Problem
+from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT
 from edgeai_repro.edge.model_source import ModelSource
 from edgeai_repro.edge.runtime import Deployed, prepare
 from edgeai_repro.edge.user_images import TestImages
@@ -61,10 +62,10 @@ class TestVariants:
     """The files of a bundle."""
 
     def test_dense_variants_give_torchs_logits(self, built: Bundle) -> None:
-        """fp32 gives them to rounding, int8 to a few levels of 1/255."""
+        """fp32 gives them to rounding, int8 to a few levels; static int8 also cuts values that calibration lacked."""
         expected = two_layers()(torch.from_numpy(prepare(built.probes(), built.manifest.input)))
         scale = expected.abs().max()
-        for variant, share in (("fp32", 1e-5), ("int8", 0.02), ("static-int8", 0.05)):
+        for variant, share in (("fp32", 1e-5), ("int8", 0.02), ("static-int8", 0.1)):
             logits = Deployed(built, variant, threads=1).predict(built.probes())  # type: ignore[arg-type]
             assert np.abs(logits - expected.detach().numpy()).max() <= share * scale, variant
         assert not np.allclose(expected[0].detach(), expected[-1].detach(), atol=0.02), "images must differ"
@@ -76,6 +77,15 @@ class TestVariants:
         assert counts["static-int8"].bit_operations == 64 * counts["fp32"].macs
         assert counts["int8"].bit_operations > 900 * counts["fp32"].macs
         assert mobile.size("static-int8") < 0.4 * mobile.size("fp32") < 0.45 * mobile.size("int8")
+
+    def test_pruned_variants_are_smaller_in_each_form(self, mobile: Bundle) -> None:
+        """All six variants are there, and pruning takes MACs from each."""
+        models = mobile.manifest.models
+
+        assert set(models) == set(TECHNIQUE_OF_VARIANT)
+        assert models["pruned"].counts.macs < 0.6 * models["fp32"].counts.macs
+        assert mobile.size("pruned-static-int8") < mobile.size("static-int8")
+        assert models["pruned-static-int8"].settings == {"target": 0.5}
 
     def test_entry_says_what_static_int8_was_calibrated_on_and_what_stayed_in_fp32(self, mobile: Bundle) -> None:
         """Random images are said to be random."""
@@ -117,7 +127,7 @@ class TestVariants:
         loaded = bundle.load(mobile.folder)
 
         assert Deployed(loaded, "static-int8", threads=1).check_outputs() <= 1e-6
-        assert loaded.preferred == "static-int8"
+        assert loaded.preferred == "pruned-int8"
 
 
 class TestOnnxFile:

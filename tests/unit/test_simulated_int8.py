@@ -37,12 +37,12 @@ def test_static_inputs_are_cut_at_the_range_of_the_calibration() -> None:
 
 
 def test_convolutions_are_rounded_by_static_int8_only() -> None:
-    """A weight of 0.3 of the largest is 38.1 of 127 levels."""
+    """A weight of 0.3 of the largest is 38.1 of 127 levels, and the output 254.3 of 255."""
     network = nn.Sequential(nn.Conv2d(1, 1, (1, 2), bias=False), nn.Flatten())
     network[0].weight = nn.Parameter(torch.tensor([1.0, 0.3]).view(1, 1, 1, 2))
     image = torch.tensor([0.0, 1.0]).view(1, 1, 1, 2)
 
     assert dynamic_logits(network, image).item() == pytest.approx(0.3)
-    assert static_logits(network, image, image).item() == pytest.approx(38 / 127)
+    assert static_logits(network, image, image).item() == pytest.approx(0.3 * 254 / 255)
     assert network[0].weight[0, 0, 0, 1].item() == pytest.approx(0.3), "the network must not change"
     assert network(image).item() == pytest.approx(0.3), "no hook may stay"
