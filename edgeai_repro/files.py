@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from edgeai_repro import limits
 from edgeai_repro.errors import UserError, complaints, one_line
 from edgeai_repro.parsing import parse_json, parse_yaml
+from edgeai_repro.temporary import differing_file, temporary_file, temporary_folder
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -162,7 +162,7 @@ def check_writable(path: Path) -> None:
         raise UserError(f"{path}: must be a file's path (got a folder); add a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=path.parent):  # without a name, so that nothing can be left of it
             pass
     except OSError as error:
         raise _not_writable(path, error) from None
@@ -173,37 +173,42 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file next to `path`, and move it to `path` if the block ends without an exception.
 
     Raises UserError if the folder can't be written or the disk is full; an old file at `path` is then unchanged.
+    What killed processes left of the same file is removed.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
+        with temporary_file(path) as (temporary, stream):
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     except OSError as error:
         raise _not_writable(path, error) from None
-    finally:
-        with suppress(OSError):  # if the parent is a file, there is nothing to remove
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, finished: str = "") -> Iterator[Path]:
     """Yield an empty folder next to `path`, and move it to `path` if the block ends without an exception.
 
-    Raises UserError if `path` exists or can't be written. Nothing is left of an interrupted block.
+    Raises UserError if `path` exists or can't be written. A folder that has the file `finished` may exist: it stays
+    if the block has written the same files, and is refused if not. Nothing is left of an interrupted block, and
+    what killed processes left of the same folder is removed.
     """
-    if path.exists():
+    if path.exists() and not (finished and (path / finished).is_file()):
         raise UserError(f"{path}: must not exist yet (got a file or folder); remove it, or choose another path")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
-            folder = Path(temporary) / path.name
+        with temporary_folder(path) as temporary:
+            folder = temporary / path.name
             folder.mkdir()
             yield folder
-            folder.rename(path)
+            if not (finished and path.exists()):
+                folder.rename(path)
+            elif name := differing_file(path, folder):  # of a folder that was there, or of a faster process
+                raise UserError(
+                    f"{path}: must not exist yet, or have the same content (got another {name}); remove it, or "
+                    "choose another path"
+                )
     except OSError as error:
         raise _not_writable(path, error) from None
 
