@@ -22,7 +22,8 @@ from tqdm import tqdm
 from edgeai_repro.compress.unstructured import prunable, prune
 from edgeai_repro.data.cifar import DATASETS, Split, load_split
 from edgeai_repro.data.transforms import augment, normalise
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import Interrupted, UserError
+from edgeai_repro.interruption import step_to_its_end
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
@@ -144,7 +145,13 @@ class Trainer:
         """Take all remaining steps, with a progress bar on a terminal and a checkpoint at least every 5 minutes."""
         saved = time.monotonic()
         bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=None, desc=self.recipe.model)
-        with bar, fast_depthwise(self.model), fast_small_maps(self.model), torch.random.fork_rng():
+        with (
+            step_to_its_end() as interruption,
+            bar,
+            fast_depthwise(self.model),
+            fast_small_maps(self.model),
+            torch.random.fork_rng(),
+        ):
             while self.done < self.steps:
                 started = time.monotonic()
                 loss = self.step()
@@ -153,9 +160,12 @@ class Trainer:
                 self.seconds += time.monotonic() - started
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 bar.update()
-                if self.done % self.epoch_steps == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                due = self.done % self.epoch_steps == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
+                if due or interruption.asked:
                     self.save()
                     saved = time.monotonic()
+                if interruption.asked:
+                    raise Interrupted(f"the same command continues at step {self.done} of {self.steps}")
         self.model.eval()
 
     def step(self) -> float:
