@@ -35,24 +35,27 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: must be valid YAML ({error}); fix the file") from None
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises UserError if it can't be read or parsed, or exceeds a limit."""
+def read_json(path: Path, content: bytes | None = None) -> Any:
+    """Return the content of a JSON file. Raises UserError if it can't be read or parsed, or exceeds a limit.
+
+    `content` are the bytes of the file, if they were read before.
+    """
     try:
-        return parse_json(read_text(path, limits.JSON_BYTES, "JSON"))
+        return parse_json(read_text(path, limits.JSON_BYTES, "JSON", content=content))
     except ValueError as error:
         raise UserError(f"{path}: must be valid JSON ({error}); fix the file") from None
 
 
-def read_bytes(path: Path, limit: int, hint: str, form: str = "") -> bytes:
+def read_bytes(path: Path, limit: int, hint: str, form: str = "", *, follow: bool = True) -> bytes:
     """Return the bytes of a file of at most `limit` bytes; `form` says in the message what the file must be.
 
     Raises UserError, with `hint` as the next step, for a larger file, a folder, and anything else that is no file.
-    A pipe of the shell, which lies under /dev, is read up to the limit.
+    A pipe of the shell, which lies under /dev, is read up to the limit. Without `follow`, a link is refused.
     """
     try:
         size = _size(path)
         if size <= limit:
-            with path.open("rb") as stream:
+            with open(path, "rb", opener=None if follow else _open_no_link) as stream:
                 content = stream.read() if size >= 0 else stream.read(limit + 1)
             size = len(content)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
@@ -60,6 +63,13 @@ def read_bytes(path: Path, limit: int, hint: str, form: str = "") -> bytes:
     if size > limit:
         raise UserError(f"{path}: must have at most {limit} bytes (got {size}); {hint}")
     return content
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        raise OSError(error.errno, "a link") if error.errno == errno.ELOOP else error from None
 
 
 def _size(path: Path) -> int:
@@ -88,10 +98,12 @@ def is_folder(path: Path) -> bool:
     return False
 
 
-def read_text(path: Path, limit: int, form: str, hint: str = "check the path") -> str:
+def read_text(
+    path: Path, limit: int, form: str, hint: str = "check the path", *, content: bytes | None = None
+) -> str:
     """Return the text of a file of at most `limit` bytes of UTF-8. Raises UserError as `read_bytes` does."""
     try:
-        return read_bytes(path, limit, hint, form).decode("utf-8")
+        return (read_bytes(path, limit, hint, form) if content is None else content).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: must be UTF-8 text (got {error}); save it as UTF-8") from None
 
@@ -127,9 +139,11 @@ def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = No
         raise _unreadable(path, error, hint) from None
 
 
-def read_verified(path: Path, expected: str | None, hint: str, *, size: int | None = None) -> bytes:
+def read_verified(
+    path: Path, expected: str | None, hint: str, *, size: int | None = None, follow: bool = True
+) -> bytes:
     """Return the bytes of a file, read once and then checked as `verify_sha256` does; unchecked with None."""
-    content = read_bytes(path, limits.WEIGHT_BYTES if size is None else size, hint)
+    content = read_bytes(path, limits.WEIGHT_BYTES if size is None else size, hint, follow=follow)
     _compare(path, len(content), hashlib.sha256(content).hexdigest(), expected, hint, size)
     return content
 
@@ -211,33 +225,6 @@ def atomic_folder(path: Path, *, finished: str = "") -> Iterator[Path]:
                 )
     except OSError as error:
         raise _not_writable(path, error) from None
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, which is created if it is missing; another process waits until the block ends.
-
-    The lock also ends with the process, however it ends.
-    """
-    import fcntl  # not at the top, because Windows has none
-
-    with path.open("ab") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether some process holds the lock file `path`."""
-    import fcntl
-
-    if not path.exists():
-        return False
-    with path.open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _not_writable(path: Path, error: OSError) -> UserError:

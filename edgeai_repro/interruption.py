@@ -21,7 +21,7 @@ LINE = "edgeai-repro: interrupted"
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted in the block at Ctrl-C, and end the process if the block has not ended `GRACE` seconds later.
+    """Raise Interrupted in the block at Ctrl-C, and end the process if the block goes on for `GRACE` seconds.
 
     While a library computes, Python raises nothing, so a thread waits for the signal, too.
     """
