@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help claims lint test bundle bench nightly sweep
+.PHONY: help claims lint test bundle bench nightly sweep pruning-survey
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -52,6 +52,10 @@ endif
 sweep: export OMP_WAIT_POLICY ?= passive
 sweep: $(READY) ## count every network of torchvision and timm, compare with torch's counter, write docs/counters.md
 	$(BIN)/python -m tests.benchmarks.count_sweep $(ARGS)
+
+pruning-survey: export OMP_NUM_THREADS ?= 1
+pruning-survey: $(READY) ## prune a network of each of 40 families by two libraries, write docs/pruning.md
+	$(BIN)/python -m tests.benchmarks.pruning_survey $(ARGS)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'

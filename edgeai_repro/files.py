@@ -7,7 +7,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -17,16 +17,26 @@ from pydantic import BaseModel, ValidationError
 
 from edgeai_repro import limits
 from edgeai_repro.errors import UserError, complaints, one_line
-from edgeai_repro.parsing import parse_json, parse_yaml
+from edgeai_repro.parsing import compose_yaml, parse_json, parse_yaml
 from edgeai_repro.temporary import differing_file, temporary_file, temporary_folder
 
 Schema = TypeVar("Schema", bound=BaseModel)
+Content = TypeVar("Content")
 
 
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file. Raises UserError if it can't be read or parsed, or exceeds a limit."""
+    return _read_yaml(path, parse_yaml)
+
+
+def read_yaml_nodes(path: Path) -> yaml.Node | None:
+    """Return the nodes of a YAML file that `read_yaml` has read, with their lines. Raises as `read_yaml`."""
+    return _read_yaml(path, compose_yaml)
+
+
+def _read_yaml(path: Path, parse: Callable[[str], Content]) -> Content:
     try:
-        return parse_yaml(read_text(path, limits.YAML_BYTES, "YAML"))
+        return parse(read_text(path, limits.YAML_BYTES, "YAML"))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f", line {mark.line + 1}" if mark else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from edgeai_repro.claims.schema import Need
+from edgeai_repro.claims.shards import Shard
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.bundle import load as load_bundle
 from edgeai_repro.errors import UserError, did_you_mean
@@ -22,11 +23,13 @@ class Options:
     """The options of a run: its restrictions, its requirements, and the files for its results.
 
     `models` and `papers` are those that the run is restricted to (None: all). A claim that lacks one of `required`
-    fails instead of being skipped. With `recorded_only`, nothing is measured live.
+    fails instead of being skipped. `shard` is the part of the claims that this machine judges (None: all). With
+    `recorded_only`, nothing is measured live.
     """
 
     models: tuple[str, ...] | None = None
     papers: tuple[str, ...] | None = None
+    shard: Shard | None = None
     required: frozenset[str] = frozenset()
     json_path: Path | None = None
     report_folder: Path | None = None
@@ -40,6 +43,7 @@ class Options:
         *,
         models: str | None = None,
         papers: str | None = None,
+        shard: str | None = None,
         required: str | None = None,
         json_path: Path | None = None,
         report_folder: Path | None = None,
@@ -57,6 +61,7 @@ class Options:
         return cls(
             models=None if models is None else _names("--claims-models", models),
             papers=None if papers is None else _names("--claims-papers", papers),
+            shard=None if shard is None else Shard.parse(shard),
             required=frozenset() if required is None else frozenset(_names("--claims-require", required, NEEDS)),
             json_path=json_path,
             report_folder=report_folder,

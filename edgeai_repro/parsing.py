@@ -38,6 +38,12 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(one_line(error)) from None
 
 
+def compose_yaml(text: str) -> yaml.Node | None:
+    """Return the nodes of a YAML text, which know their lines. Raises as `parse_yaml`, which must have read it."""
+    node: yaml.Node | None = yaml.compose(text, Loader=Loader)
+    return node
+
+
 def parse_json(text: str) -> Any:
     """Return the content of a JSON text. Raises ValueError if it is invalid or exceeds a limit.
 

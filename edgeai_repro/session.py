@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
@@ -29,7 +30,7 @@ from edgeai_repro.options import Options, check_names
 from edgeai_repro.report import document, files
 from edgeai_repro.report.device_results import load_results
 from edgeai_repro.report.document import Document, ImplicationEntry, claim_entry
-from edgeai_repro.report.results import Result, Results
+from edgeai_repro.report.results import Result, Results, claims_file
 from edgeai_repro.training.trained_models import TrainedModels
 
 
@@ -55,6 +56,7 @@ class Session:
         self.options = options or Options()
         read = read_claims(folder)
         self.papers, self.problems = self._restricted(read.papers), read.problems
+        self._claims_files = {paper.paper.id: claims_file(paper) for paper in self.papers}
         named = {name for case in self.cases for name in case.claim.networks}
         elsewhere = [name for name in self.options.models or () if name not in named and unknown(reference(name))]
         check_names("--claims-models", elsewhere, named)
@@ -90,9 +92,17 @@ class Session:
         """All claims with their papers."""
         return [case for paper in self.papers for case in paper.cases]
 
+    @cached_property
+    def selected(self) -> list[ClaimCase]:
+        """The claims of the shard that the options name, all without one."""
+        shard = self.options.shard
+        return self.cases if shard is None else shard.select(self.cases)
+
     @property
     def implication_cases(self) -> list[ImplicationCase]:
-        """All implications with their papers."""
+        """All implications with their papers. Only the first of several shards has them: nothing is measured."""
+        if self.options.shard is not None and self.options.shard.number > 1:
+            return []
         return [ImplicationCase(paper, spec) for paper in self.papers for spec in paper.implications]
 
     def plan(self, cases: Iterable[ClaimCase]) -> None:
@@ -170,7 +180,8 @@ class Session:
 
     def document(self, results: Results) -> Document:
         """Return the results as one document, in the order of the claims files."""
-        return results.document(self.papers, list(self._devices.values()), self._device_results)
+        devices = list(self._devices.values())
+        return results.document(self.papers, devices, self._device_results, self._claims_files, self.options.shard)
 
     def _compress(self, cases: Sequence[ClaimCase]) -> CompressedModels:
         return CompressedModels(cases, models=self.options.models, shared=self._shared)

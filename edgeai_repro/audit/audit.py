@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -71,7 +72,7 @@ def audit(
     else:
         source = ResolvedModel(type(model).__name__, "a module", model, IMAGENET_RESOLUTION)
     side = resolution or source.resolution
-    inputs = source.inputs or example_inputs(source.model, side)
+    inputs = source.inputs or _image(source.model, side)
     report = on_progress or (lambda _: None)
     grid = _with_pixels({**SETTINGS, **(settings or {})}, side)
     with torch_threads(threads or usable_cores()):
@@ -115,6 +116,15 @@ def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
         int8_instructions=instructions,
         environment=environment.describe(),
     )
+
+
+def _image(model: nn.Module, side: int) -> tuple[Any, ...]:
+    """Return the image to audit a model with, with as many channels as its first convolution takes."""
+    (image,) = example_inputs(model, side)
+    first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is not None and first.in_channels != image.shape[1]:
+        image = image[:, :1].repeat(1, first.in_channels, 1, 1)
+    return (image,)
 
 
 def _with_fixed_cost(row: Row, seconds: float) -> Row:

@@ -35,7 +35,7 @@ def counted_rows(
         for setting in settings.get(name, [{}]):
             start = time.perf_counter()
             try:
-                compressed = apply(model, name, setting, cache)
+                compressed = apply(model, name, setting, cache, inputs)
             except Exception as error:  # the user's model may raise anything; the other rows are still useful
                 yield Row(technique=name, settings=dict(setting), problem=one_line(error)), None
             else:

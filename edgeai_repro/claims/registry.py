@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from edgeai_repro.claims.schema import Claim, ClaimCase
 
 UNCOMPRESSED = "none"
+NOTES = "compression_notes"  # the attribute of a compressed network with notes for the reader, if it has some
 RUNTIME = "runtime"  # the condition that a claim on a deployed model gives
 SourceName = Literal["compressed", "trained", "deployed"]
 Compares = Literal["never", "sometimes", "always"]
@@ -23,12 +24,17 @@ Better = Literal["higher", "lower"]
 S = TypeVar("S")
 # A metric: (source, claim, model name) -> the rows of that model.
 Measure = Callable[[S, "Claim", str], Iterable[Measurement]]
-# A technique: (network, list of settings) -> one new network per entry of the list. Networks are torch modules,
-# which this package does not import.
-Apply = Callable[[Any, Sequence[Settings]], Iterator[Any]]
+# A technique: (network, list of settings) -> one new network per entry of the list; one that `takes_inputs` is also
+# given the network's inputs. Networks are torch modules, which this package does not import.
+Apply = Callable[..., Iterator[Any]]
 # What a row adds for the reader about a compressed network, for example the share of its layers that stayed fp32.
 Describe = Callable[[Any], Settings]
 AnyApply = TypeVar("AnyApply", bound=Apply)
+
+
+def own_notes(network: Any) -> Settings:
+    """Return the notes that a technique left in a network that it compressed, none for any other."""
+    return dict(getattr(network, NOTES, {}))
 
 
 class Source(Protocol):
@@ -90,8 +96,9 @@ class Technique:
 
     `base` is the technique whose result it starts from, under the same settings. `settings` are the names that a
     claim must give, `optional` those that it may give. `notes` returns the notes of a row about a new network.
-    `package` is the optional package that it needs, empty if it needs none. `needs_values` is false if the shapes
-    of the result do not depend on the weights' values: then it can be applied on the meta device.
+    `package` is the optional package that it needs, empty if it needs none. With `takes_inputs`, `apply` is given
+    the network's inputs, too. `needs_values` is false if the shapes of the result do not depend on the weights'
+    values: then it can be applied on the meta device.
     """
 
     name: str
@@ -100,9 +107,14 @@ class Technique:
     apply: Apply
     description: str
     optional: tuple[str, ...] = ()
-    notes: Describe = lambda _: {}
+    notes: Describe = own_notes
     package: str = ""
+    takes_inputs: bool = False
     needs_values: bool = True
+
+    def run(self, network: Any, grid: Sequence[Settings], inputs: tuple[Any, ...] | None = None) -> Iterator[Any]:
+        """Yield a new network per entry of `grid`. `inputs` are the network's, None for one that takes an image."""
+        return self.apply(network, grid, inputs) if self.takes_inputs else self.apply(network, grid)
 
     @property
     def installed(self) -> bool:
@@ -181,16 +193,18 @@ def technique(
     base: str = UNCOMPRESSED,
     settings: Sequence[str] = (),
     optional: Sequence[str] = (),
-    notes: Describe = lambda _: {},
+    notes: Describe = own_notes,
     package: str = "",
+    takes_inputs: bool = False,
     needs_values: bool = True,
 ) -> Callable[[AnyApply], AnyApply]:
     """Register a technique: a function (network, list of settings) that yields one new network per entry.
 
     It must not change the network that it is given. The first line of its docstring describes it. `settings` must
     be given by a claim, `optional` may be given; `notes` says of a new network what a row adds. `package` is the
-    optional package that it needs, if any. Say `needs_values=False` if it works on the meta device, too: then it is
-    counted without memory for weights. Example::
+    optional package that it needs, if any. With `takes_inputs` the function's third argument are the inputs of the
+    network, None for an RGB image. Say `needs_values=False` if it works on the meta device, too: then it is counted
+    without memory for weights. Example::
 
         @technique("half_precision")
         def half_precision(network, settings):
@@ -200,7 +214,16 @@ def technique(
 
     def register(apply: AnyApply) -> AnyApply:
         TECHNIQUES[name] = Technique(
-            name, base, tuple(settings), apply, _summary(apply), tuple(optional), notes, package, needs_values
+            name=name,
+            base=base,
+            settings=tuple(settings),
+            apply=apply,
+            description=_summary(apply),
+            optional=tuple(optional),
+            notes=notes,
+            package=package,
+            takes_inputs=takes_inputs,
+            needs_values=needs_values,
         )
         return apply
 

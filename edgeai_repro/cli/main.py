@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from edgeai_repro import __version__
-from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, networks, reproduce
+from edgeai_repro.cli import (
+    MISSING,
+    USAGE,
+    audit,
+    bundle,
+    claims,
+    data,
+    diff,
+    evidence,
+    grid,
+    merge,
+    networks,
+    reproduce,
+)
 from edgeai_repro.cli import train as training
 from edgeai_repro.errors import Interrupted, MissingRequirement, UserError, as_line
 from edgeai_repro.interruption import EXIT, LINE, interruptible
@@ -36,6 +49,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(evidence.app, name="evidence")
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
+app.command("grid")(grid.grid)
 app.command("bundle")(bundle.bundle)
 app.command("classify")(bundle.classify)
 app.command("rejudge")(evidence.rejudge)
@@ -44,6 +58,7 @@ app.command("audit")(audit.audit)
 app.command("networks")(networks.networks)
 app.command("reproduce")(reproduce.reproduce)
 app.command("diff")(diff.diff)
+app.command("merge")(merge.merge)
 
 
 def main() -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, technique
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Setting, Settings
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
+PRUNING_SETTINGS = ("target_of", "importance")
 # The paper's bits of a convolution's code, of a Linear layer's, and of a gap (Han et al. 2016, Table 4).
 CODE_BITS = {"conv_bits": 8, "linear_bits": 5, "index_bits": 4}
+
+Inputs = tuple[Any, ...] | None  # of a network; None for an RGB image
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,9 +46,11 @@ def apply(
     technique: str,
     settings: Settings | None = None,
     cache: MutableMapping[Variant, nn.Module] | None = None,
+    inputs: Inputs = None,
 ) -> nn.Module:
     """Return `network` compressed by a technique, and before that by the technique that it starts from, if any.
 
+    `inputs` are the arguments that the network runs with, None for an RGB image of 224 × 224 pixels.
     `cache` belongs to one network. It keeps every compressed form by `Variant.of("", technique, settings)`, and a
     form that it has is not made again.
     """
@@ -54,29 +59,32 @@ def apply(
     settings, cache = settings or {}, {} if cache is None else cache
     variant = Variant.of("", technique, settings)
     if variant not in cache:
-        base = apply(network, TECHNIQUES[technique].base, settings, cache)
-        cache[variant] = next(TECHNIQUES[technique].apply(base, [settings]))
+        base = apply(network, TECHNIQUES[technique].base, settings, cache, inputs)
+        cache[variant] = next(TECHNIQUES[technique].run(base, [settings], inputs))
     return cache[variant]
 
 
 def apply_all(
-    network: nn.Module, wanted: Mapping[str, Sequence[Settings]], base: str = UNCOMPRESSED
+    network: nn.Module,
+    wanted: Mapping[str, Sequence[Settings]],
+    base: str = UNCOMPRESSED,
+    inputs: Inputs = None,
 ) -> Iterator[tuple[str, Settings, nn.Module]]:
     """Yield (technique, settings, compressed network) for each of the `wanted` settings of each technique.
 
     `network` is the result of the technique `base`. The settings of one technique share work, such as a trace or a
     ranking of weights. Techniques that start from the same result share it. Each network is made when it is needed
-    and then dropped; if the caller drops it too, only few are in memory at a time.
+    and then dropped; if the caller drops it too, only few are in memory at a time. `inputs` are those of `apply`.
     """
     for name, step in TECHNIQUES.items():
         grid = _with_dependents(name, wanted) if step.base == base else []
-        results = step.apply(network, grid) if grid else iter(())
+        results = step.run(network, grid, inputs) if grid else iter(())
         for settings in grid:
             result = next(results)
             if settings in wanted.get(name, ()):
                 yield name, settings, result
             same = {other: [entry for entry in wanted[other] if entry == settings] for other in wanted}
-            yield from apply_all(result, same, name)
+            yield from apply_all(result, same, name, inputs)
             del result
 
 
@@ -119,13 +127,14 @@ def unstructured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iter
         yield pruned
 
 
-@technique("structured_pruning", settings=("target",))
-def structured_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """OTOv3 (HESSO) pruning of the MLP widths to a target, without training."""
-    from edgeai_repro.compress.structured import prune
+@technique("structured_pruning", settings=("target",), optional=PRUNING_SETTINGS, takes_inputs=True)
+def structured_pruning(
+    model: nn.Module, settings: Sequence[Settings], inputs: Inputs = None
+) -> Iterator[nn.Module]:
+    """Channels removed without training: MLP widths of ConvNeXt by OTOv3 (HESSO), other networks' by DepGraph."""
+    from edgeai_repro.compress.pruning_choice import prune_to_each
 
-    for _, pruned in prune(model, [float(setting["target"]) for setting in settings]):
-        yield pruned
+    yield from prune_to_each(model, settings, inputs)
 
 
 @technique("filter_pruning", optional=("plan", "widths", "rate", "ranking", "retraining"))
@@ -211,9 +220,9 @@ def reparameterize(model: nn.Module, settings: Sequence[Settings]) -> Iterator[n
         yield reparameterize(model)
 
 
-@technique("combined", base="structured_pruning", settings=("target",))
+@technique("combined", base="structured_pruning", settings=("target",), optional=PRUNING_SETTINGS)
 def combined(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """OTOv3 structured pruning, then dynamic quantization of the pruned network."""
+    """Structured pruning, then dynamic quantization of the pruned network."""
     yield from dynamic_quantization(model, settings)
 
 
@@ -221,9 +230,8 @@ def _the_one(setting: Settings, names: Sequence[str], technique: str) -> str:
     """Return the only one of several settings that is given. Raises UserError for none and for more."""
     given = [name for name in names if name in setting]
     if len(given) != 1:
-        raise UserError(
-            f"{technique!r} must be given one of {', '.join(names)} (got {', '.join(given) or 'none'}); give one"
-        )
+        rule = f"must be given one of {', '.join(names)}"
+        raise UserError(f"{technique!r} {rule} (got {', '.join(given) or 'none'}); give one")
     return given[0]
 
 

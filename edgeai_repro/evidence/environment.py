@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -79,6 +80,15 @@ def versions(*packages: str) -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             installed[package] = metadata.version(package)
     return installed
+
+
+def version_changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return a text for each package with another version in `after`: "numpy 1.26.0 → 2.4.1"."""
+    return [
+        f"{name} {before.get(name, 'none')} → {after.get(name, 'none')}"
+        for name in dict.fromkeys([*before, *after])
+        if before.get(name) != after.get(name)
+    ]
 
 
 def emulated() -> bool:

@@ -132,3 +132,8 @@ class Environment(Frozen):
     device: str | None = None
     emulated: bool = False
     versions: dict[str, str]
+
+    @property
+    def software(self) -> dict[str, str]:
+        """The versions of Python and of the packages."""
+        return {"python": self.python, **self.versions}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from edgeai_repro.evidence.measurement import Environment, Frozen, Interval
-from edgeai_repro.files import parse_as, read_json
+from edgeai_repro.files import parse_as, read_json, write_text
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
@@ -143,3 +143,8 @@ def load_record(path: Path, content: bytes | None = None) -> TrainingRecord:
     `content` are the bytes of the file, if they were read before.
     """
     return parse_as(TrainingRecord, read_json(path, content), path)
+
+
+def write_record(record: TrainingRecord, folder: Path) -> None:
+    """Write the record of a run to its folder. Raises UserError if it can't be written."""
+    write_text(folder / RESULT, record.model_dump_json(indent=1) + "\n")

@@ -136,7 +136,7 @@ class ClaimNetworks:
         """Return a network with random weights on the CPU, compressed by a technique. It is not kept."""
         with self._naming(model):
             network = self.profiles.with_values(self.subject(model, conditions))
-            return replace(network, model=apply(network.model, technique, settings))
+            return replace(network, model=apply(network.model, technique, settings, inputs=network.inputs))
 
     def by_kind(self, model: str, conditions: Settings | None = None) -> dict[Kind, Counts]:
         """Return the actual counts of an uncompressed network by kind of layer."""

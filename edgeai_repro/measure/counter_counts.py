@@ -68,4 +68,4 @@ class CounterCounts:
 
         network = self._profiles.with_values(subject)
         inputs = network.inputs or example_inputs(network.model, subject.resolution or 0)
-        return apply(network.model, technique, settings), inputs
+        return apply(network.model, technique, settings, inputs=inputs), inputs

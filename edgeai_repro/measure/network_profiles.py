@@ -20,6 +20,7 @@ from edgeai_repro.compress.techniques import Variant, apply_all, notes_on
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure.shared_store import SharedStore
 from edgeai_repro.networks.specs import NetworkSpec
+from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
 if TYPE_CHECKING:
     from torch import nn
@@ -127,6 +128,8 @@ class NetworkProfiles:
 
         It gets memory and random weights only if a technique reads their values, or if it is deflated.
         """
+        from edgeai_repro.measure.counting.run import example_inputs
+
         key = subject.key
         union = _union_with_bases([plan, *self._plans[key]])
         missing = {
@@ -141,7 +144,8 @@ class NetworkProfiles:
         if Variant.of(key) not in profiles:
             profiles[Variant.of(key)] = self._measure(subject, UNCOMPRESSED, network.model, network.inputs)
         start = time.perf_counter()
-        for technique, settings, compressed in apply_all(network.model, missing):
+        inputs = network.inputs or example_inputs(network.model, subject.resolution or IMAGENET_RESOLUTION)
+        for technique, settings, compressed in apply_all(network.model, missing, inputs=inputs):
             self.seconds[technique] += time.perf_counter() - start
             variant = Variant.of(key, technique, settings)
             profiles[variant] = self._measure(subject, technique, compressed, network.inputs, start)

@@ -104,8 +104,8 @@ def zipped_size_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iter
     from edgeai_repro.measure import size
 
     for settings, conditions in claim.variants_for(model):
-        dense = networks.with_values(model, conditions=conditions).model
-        compressed = apply(dense, claim.technique, settings)
+        network = networks.with_values(model, conditions=conditions)
+        dense, compressed = network.model, apply(network.model, claim.technique, settings, inputs=network.inputs)
         zipped = size.zipped_bytes(dense) / size.zipped_bytes(compressed)
         plain = size.tensor_bytes(dense) / size.tensor_bytes(compressed)
         yield _row(claim, model, settings, conditions, zipped, plain if conditions["stored"] == "file" else zipped)
@@ -138,7 +138,7 @@ def output_difference(networks: ClaimNetworks, claim: Claim, model: str) -> Iter
         network = networks.with_values(model, conditions=conditions)
         draw_norms(network.model)
         inputs = network.inputs or (random_images(2, int(conditions["resolution"])),)
-        compressed = apply(network.model, claim.technique, settings)
+        compressed = apply(network.model, claim.technique, settings, inputs=inputs)
         with torch.inference_mode():
             expected, outputs = network.model(*inputs), compressed(*inputs)
         difference = float((outputs - expected).abs().max() / expected.abs().max())

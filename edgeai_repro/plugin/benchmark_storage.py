@@ -41,11 +41,7 @@ class SoftwareVersions(Frozen):
     def differences(self, later: SoftwareVersions) -> list[str]:
         """Return a text for each package with another version in `later`: "numpy 1.26.0 → 2.4.1"."""
         before, after = ({"python": software.python, **software.versions} for software in (self, later))
-        return [
-            f"{name} {before.get(name, 'none')} → {after.get(name, 'none')}"
-            for name in dict.fromkeys([*before, *after])
-            if before.get(name) != after.get(name)
-        ]
+        return environment.version_changes(before, after)
 
 
 class Machine(Frozen):

@@ -25,6 +25,7 @@ from edgeai_repro.plugin.fixtures import CASE, IMPLICATION, SESSION
 from edgeai_repro.plugin.results import Collector
 from edgeai_repro.session import Session
 
+CLAIMS_OPTIONS = ("models", "papers", "shard", "json", "report", "require")
 pytest_plugins = ["edgeai_repro.plugin.fixtures", "edgeai_repro.plugin.results"]
 
 
@@ -36,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--claims-models", metavar="NAMES", help="restrict the run to these models, comma-separated")
     group.addoption("--claims-papers", metavar="NAMES", help="restrict the run to these papers, comma-separated")
+    group.addoption(
+        "--claims-shard", metavar="N/OF", help="judge only this part of the claims; other machines judge the others"
+    )
     group.addoption("--claims-json", type=Path, metavar="FILE", help="write the verdicts and all rows as JSON")
     group.addoption(
         "--claims-require", metavar="NEEDS", help="fail instead of skip if one of data,weights,edge is missing"
@@ -91,6 +95,7 @@ def _options(config: pytest.Config) -> Options:
     return Options.parse(
         models=config.option.claims_models,
         papers=config.option.claims_papers,
+        shard=config.option.claims_shard,
         required=config.option.claims_require,
         json_path=config.option.claims_json,
         report_folder=config.option.claims_report,
@@ -109,7 +114,7 @@ def _store_benchmarks(config: pytest.Config) -> None:
 
 
 def _refuse_options_without_claims(config: pytest.Config) -> None:
-    options = {f"--claims-{name}": f"claims_{name}" for name in ("models", "papers", "json", "report", "require")}
+    options = {f"--claims-{name}": f"claims_{name}" for name in CLAIMS_OPTIONS}
     options |= {"--bundle": "bundle", "--edge-threads": "edge_threads"}
     for option, name in options.items():
         if config.getoption(name) is not None:
@@ -127,6 +132,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         claims = ", ".join(f"{len(paper.claims)} claims of {paper.paper.id}" for paper in session.papers)
         models = "all models" if session.options.models is None else ", ".join(session.options.models)
         lines.append(f"edgeai-repro {__version__}: {claims}; {models}")
+        if (shard := session.options.shard) is not None:
+            lines.append(f"shard {shard}: {len(session.selected)} of {len(session.cases)} claims")
         if "claims" in config.option.markexpr:
             lines += _machine(xdist.number_of_workers(config))
     for name, (value, known) in environment.variables().items():
@@ -158,7 +165,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     distributed = metafunc.config.pluginmanager.hasplugin("xdist")
     if CASE in metafunc.fixturenames:
-        claims = [pytest.param(case, id=case.id, marks=_marks(case, distributed)) for case in session.cases]
+        claims = [pytest.param(case, id=case.id, marks=_marks(case, distributed)) for case in session.selected]
         metafunc.parametrize(CASE, claims, indirect=True)
     if IMPLICATION in metafunc.fixturenames:
         implications = [pytest.param(case, id=case.id) for case in session.implication_cases]

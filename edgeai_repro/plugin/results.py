@@ -8,7 +8,9 @@ PYTEST_DONT_REWRITE: it has no assertions, and the hooks import it before pytest
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.judge.verdict import error_verdict
 from edgeai_repro.plugin.fixtures import CASE, RESULTS, SESSION, keep
-from edgeai_repro.report import terminal
+from edgeai_repro.report import github, terminal
 from edgeai_repro.report.results import Result, Results
 
 ATTRIBUTE = "claims_results"  # of a test's report: a list of results, each as JSON
@@ -85,6 +87,11 @@ class Collector:
         width = screen.fullwidth if terminalreporter.isatty else None
         document = session.document(self._results)
         terminalreporter.write(terminal.render(document, colour=screen.hasmarkup, width=width))
+        if os.environ.get(github.VARIABLE):
+            files = {paper.paper.id: paper.file for paper in session.papers if paper.file is not None}
+            root = Path(os.environ.get("GITHUB_WORKSPACE") or self._config.rootpath)
+            for command in github.commands(document, files, root):
+                terminalreporter.write_line(command)
         for label, path in [
             ("verdicts and rows", session.options.json_path),
             ("report", session.options.report_folder),

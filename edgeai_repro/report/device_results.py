@@ -6,7 +6,7 @@ A result is kept unchanged under `evidence/devices/`. What reports show of it is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edgeai_repro.devices.fingerprint import ALIASES
@@ -19,7 +19,7 @@ from edgeai_repro.files import sha256, write_text
 from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.report import document
-from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document
+from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, PaperEntry, Roofline
 
 FOLDER = "devices"
 LATENCY, ACCURACY = "latency", "accuracy"
@@ -50,6 +50,23 @@ def load_results(evidence: Path, devices: Mapping[str, Device]) -> list[DeviceRe
     ]
 
 
+def with_device_results(run: Document, results: Sequence[DeviceResult]) -> Document:
+    """Return a run's document with the results of devices added to its rooflines, each result once."""
+
+    def extended(paper: PaperEntry, roofline: Roofline) -> Roofline:
+        added = document.of_claim(results, paper.id, roofline.claim)
+        kept = [result for result in roofline.measured if result not in added]
+        unknown = {result.device for result in added} - roofline.devices.keys()
+        names = {device: device for device in sorted(unknown)}  # the run knew only their keys
+        return roofline.model_copy(update={"measured": [*kept, *added], "devices": {**roofline.devices, **names}})
+
+    papers = [
+        paper.model_copy(update={"rooflines": [extended(paper, roofline) for roofline in paper.rooflines]})
+        for paper in run.papers
+    ]
+    return run.model_copy(update={"papers": papers})
+
+
 def _checked_results(run: Document, path: Path, devices: Mapping[str, Device]) -> Iterator[DeviceResult]:
     """Yield the latencies of a run, at least one, each checked."""
     device = _edge_device(run, path, devices)
@@ -76,6 +93,9 @@ def _checked_results(run: Document, path: Path, devices: Mapping[str, Device]) -
 def _edge_device(run: Document, path: Path, devices: Mapping[str, Device]) -> Device:
     """Return the device of a run. Raises UserError unless it is a known edge device and a real processor."""
     key = run.environment.device
+    if run.other_environments:
+        machines = len(run.environments)
+        raise UserError(f"{path}: must come from one machine (got {machines}, merged); give the device's own file")
     if key is None:
         raise UserError(f"{path}: the device is missing; set EDGEAI_DEVICE on the device and run again")
     if key not in devices:

@@ -42,7 +42,7 @@ def compare(before: Document, after: Document) -> Difference:
     claims = _pairs(_claims(before), _claims(after))
     implications = _pairs(_implications(before), _implications(after))
     return Difference(
-        environment=list(_environment_changes(before.environment, after.environment)),
+        environment=list(_environment_changes(before, after)),
         verdicts=[
             *(change for name, pair in claims.items() for change in _verdict_changes(name, *pair)),
             *(change for name, pair in implications.items() for change in _implication_changes(name, *pair)),
@@ -70,10 +70,18 @@ def _pairs(before: Mapping[str, T], after: Mapping[str, T]) -> dict[str, tuple[T
     return {key: (before.get(key), after.get(key)) for key in dict.fromkeys([*before, *after])}
 
 
-def _environment_changes(before: Environment, after: Environment) -> Iterator[Change]:
-    def flat(environment: Environment) -> dict[str, str]:
-        fields = environment.model_dump(exclude={"versions"}, exclude_none=True)
-        return {**{name: str(value) for name, value in fields.items()}, **environment.versions}
+def _environment_changes(before: Document, after: Document) -> Iterator[Change]:
+    """Yield each field that differs; a merged document may have several values of it."""
+
+    def fields(environment: Environment) -> dict[str, str]:
+        described = environment.model_dump(exclude={"versions"}, exclude_none=True)
+        return {**{name: str(value) for name, value in described.items()}, **environment.versions}
+
+    def flat(run: Document) -> dict[str, str]:
+        described = [fields(environment) for environment in run.environments]
+        names = dict.fromkeys(name for values in described for name in values)
+        values = {name: dict.fromkeys(one[name] for one in described if name in one) for name in names}
+        return {name: ", ".join(of_name) for name, of_name in values.items()}
 
     for name, (old, new) in _pairs(flat(before), flat(after)).items():
         yield from _if_changed("", name, old, new)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from edgeai_repro.claims.band import Side
 from edgeai_repro.claims.paper_info import Unstated
@@ -41,7 +41,8 @@ class ClaimEntry(Frozen):
 
     `printed` is the number or the word that the paper prints, `paper_value` the number that the band is built on.
     `derivation` is the reason for the band, `method` describes the metric and the technique, `models` are judged.
-    `accuracy_rows` are rows of the choice's accuracy claim, in that claim's unit.
+    `accuracy_rows` are rows of the choice's accuracy claim, in that claim's unit. `environment` is the index of the
+    environment that measured the rows, among the document's.
     """
 
     id: str
@@ -70,6 +71,7 @@ class ClaimEntry(Frozen):
     quantifier: Literal["up_to", "every", "named", ""] = ""
     models: list[str] = Field(default_factory=list)
     needs: list[Need] = Field(default_factory=list)
+    environment: NonNegativeInt = 0
 
 
 class ImplicationEntry(Frozen):
@@ -119,13 +121,34 @@ class PaperEntry(Frozen):
     rooflines: list[Roofline] = Field(default_factory=list)
 
 
+class ClaimsFile(Frozen):
+    """The claims file of a run: its sha256, and the ids of its claims and implications in their order."""
+
+    sha256: str
+    claims: list[str]
+    implications: list[str]
+
+
 class Document(Frozen):
-    """A run: its environment, the results of each paper, and the seconds that each step took."""
+    """A run: its environment, the results of each paper, and the seconds that each step took.
+
+    `other_environments` are those of the other runs of a merged document. `claims_files` has the file of each paper
+    by the paper's id, also of papers without results. `shards` are the parts of the claims that were judged, such
+    as "2/5"; none if they were not divided.
+    """
 
     schema_version: Literal[2] = SCHEMA_VERSION
     environment: Environment
+    other_environments: list[Environment] = Field(default_factory=list)
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)
+    claims_files: dict[str, ClaimsFile] = Field(default_factory=dict)
+    shards: list[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$")]] = Field(default_factory=list)
+
+    @property
+    def environments(self) -> list[Environment]:
+        """All environments, as the entries of claims count them."""
+        return [self.environment, *self.other_environments]
 
 
 def paper_entry(
@@ -200,24 +223,8 @@ def read(path: Path, content: bytes | None = None) -> Document:
     return parse_as(Document, data, path)
 
 
-def with_device_results(document: Document, results: Sequence[DeviceResult]) -> Document:
-    """Return the document with the results of devices added to its rooflines, each result once."""
-
-    def extended(paper: PaperEntry, roofline: Roofline) -> Roofline:
-        added = _of_claim(results, paper.id, roofline.claim)
-        kept = [result for result in roofline.measured if result not in added]
-        unknown = {result.device for result in added} - roofline.devices.keys()
-        names = {device: device for device in sorted(unknown)}  # the run knew only their keys
-        return roofline.model_copy(update={"measured": [*kept, *added], "devices": {**roofline.devices, **names}})
-
-    papers = [
-        paper.model_copy(update={"rooflines": [extended(paper, roofline) for roofline in paper.rooflines]})
-        for paper in document.papers
-    ]
-    return document.model_copy(update={"papers": papers})
-
-
-def _of_claim(results: Sequence[DeviceResult], paper: str, claim: str) -> list[DeviceResult]:
+def of_claim(results: Sequence[DeviceResult], paper: str, claim: str) -> list[DeviceResult]:
+    """Return the results that devices contributed to a claim."""
     return [result for result in results if (result.paper, result.claim) == (paper, claim)]
 
 
@@ -238,5 +245,5 @@ def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[Device
                 target=target,
                 devices={device.key: device.name for device in devices},
                 rows=list(estimates(devices, CONVNEXT_VARIANTS[model], target=target)),
-                measured=_of_claim(results, paper.paper.id, spec.claims["latency"]),
+                measured=of_claim(results, paper.paper.id, spec.claims["latency"]),
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgeai_repro.errors import UserError
 from edgeai_repro.files import check_writable, write_text
 from edgeai_repro.report import document
+from edgeai_repro.report.device_results import with_device_results
 from edgeai_repro.report.document import DeviceResult, Document
 
 HTML, MARKDOWN = "report.html", "report.md"
@@ -20,7 +21,7 @@ def build(json_path: Path, folder: Path, results: Sequence[DeviceResult] = ()) -
     `results` come from devices, also later than the run. Raises UserError if the JSON is not a run's document or
     the folder can't be written.
     """
-    return write(document.with_device_results(document.read(json_path), results), folder)
+    return write(with_device_results(document.read(json_path), results), folder)
 
 
 def write(run: Document, folder: Path) -> list[Path]:

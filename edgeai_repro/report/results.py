@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import Field
 
 from edgeai_repro.claims.schema import ImplicationCase, Paper
+from edgeai_repro.claims.shards import Shard
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Environment, Frozen
-from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, ImplicationEntry, paper_entry
+from edgeai_repro.files import sha256
+from edgeai_repro.report.document import (
+    ClaimEntry,
+    ClaimsFile,
+    DeviceResult,
+    Document,
+    ImplicationEntry,
+    paper_entry,
+)
 
 
 class Result(Frozen):
@@ -58,11 +67,17 @@ class Results:
             self.seconds[step] += seconds
 
     def document(
-        self, papers: Iterable[Paper], devices: Sequence[Device], on_devices: Sequence[DeviceResult]
+        self,
+        papers: Iterable[Paper],
+        devices: Sequence[Device],
+        on_devices: Sequence[DeviceResult],
+        files: Mapping[str, ClaimsFile],
+        shard: Shard | None = None,
     ) -> Document:
         """Return the results as one document, in the order of the papers and of their claims.
 
-        `on_devices` are the results that were measured on devices. A paper without results is left out.
+        `on_devices` are the results that were measured on devices, `files` are the claims files by the ids of their
+        papers, `shard` is the part of the claims that the run judged. A paper without results is left out.
         """
         entries = []
         for paper in papers:
@@ -72,4 +87,19 @@ class Results:
             if claims or checked:
                 entries.append(paper_entry(paper, claims, checked, devices, on_devices))
         here = self.environment or environment.describe()
-        return Document(environment=here, papers=entries, seconds=dict(self.seconds))
+        return Document(
+            environment=here,
+            papers=entries,
+            seconds=dict(self.seconds),
+            claims_files=dict(files),
+            shards=[] if shard is None else [str(shard)],
+        )
+
+
+def claims_file(paper: Paper) -> ClaimsFile:
+    """Return what identifies the claims file of a paper, as it is now."""
+    return ClaimsFile(
+        sha256="" if paper.file is None else sha256(paper.file),
+        claims=[claim.id for claim in paper.claims],
+        implications=[spec.id for spec in paper.implications],
+    )

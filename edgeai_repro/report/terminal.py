@@ -29,7 +29,7 @@ STYLES = {
 def render(document: Document, *, colour: bool, width: int | None = None) -> str:
     """Return the document as text, with ANSI colours or plain. `width` is in columns."""
     document = front_page.published_papers_first(document)
-    parts = [*_front_page(document), *map(_paper, document.papers)]
+    parts = [*_front_page(document), *(_paper(paper, document) for paper in document.papers), *_machines(document)]
     return to_text(parts, colour=colour, width=width)
 
 
@@ -79,7 +79,7 @@ def _front_page(document: Document) -> Iterable[RenderableType]:
         yield Text()
 
 
-def _paper(paper: PaperEntry) -> RenderableType:
+def _paper(paper: PaperEntry, document: Document) -> RenderableType:
     table = Table(
         box=SIMPLE_HEAD, title=on_one_line(f"{paper.id}: {paper.title}"), title_justify="left", pad_edge=False
     )
@@ -87,13 +87,23 @@ def _paper(paper: PaperEntry) -> RenderableType:
     for heading in ("paper", "reported", "actual", "band"):
         table.add_column(heading, justify="right")
     table.add_column("verdict", no_wrap=True)
+    if document.other_environments:
+        table.add_column("machine", justify="right")
     table.add_column("flips if", overflow="fold")
     for claim in paper.claims:
-        table.add_row(*_cells(claim))
+        table.add_row(*_cells(claim, document))
     return Group(table, *_sentences(paper))
 
 
-def _cells(claim: ClaimEntry) -> Iterable[str | Text]:
+def _machines(document: Document) -> Iterable[RenderableType]:
+    """Yield the machines of a merged document by their numbers in the tables, and the versions that all had."""
+    if document.other_environments:
+        for number, environment in enumerate(document.environments, 1):
+            yield Text(f"machine {number}  {text.machine(environment)}")
+        yield Text(f"on each: {text.software(document.environment)}\n")
+
+
+def _cells(claim: ClaimEntry, document: Document) -> Iterable[str | Text]:
     style = STYLES[claim.verdict]
     yield claim.id
     yield on_one_line(claim.printed)
@@ -101,6 +111,8 @@ def _cells(claim: ClaimEntry) -> Iterable[str | Text]:
     yield text.actual_value(claim)
     yield text.band_edges(claim)
     yield Text(text.verdict_label(claim), style=f"bold {style}" if text.drifted(claim) else style)
+    if document.other_environments:
+        yield text.measured_by(claim, text.deciding_row(claim))
     yield text.flip_text(claim)
 
 

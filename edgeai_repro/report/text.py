@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from edgeai_repro.evidence.measurement import Interval, Measurement
+from edgeai_repro.evidence.measurement import Environment, Interval, Measurement
 from edgeai_repro.judge.formatting import format_edges, format_interval, format_number
 from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.networks.variants import NETWORKS, display_name
@@ -111,7 +111,9 @@ def properties(paper: str, claim: ClaimEntry) -> dict[str, str]:
     """Return a claim's result as properties of its test, for dashboards; those that it has none of are left out."""
     values = {
         "verdict": claim.verdict,
+        "expected": claim.expected,
         "paper": paper,
+        "printed": claim.printed,
         "reported": reported_value(claim),
         "actual": actual_value(claim),
         "band": f"{band_edges(claim)} {claim.unit}".rstrip(),
@@ -192,6 +194,27 @@ def assumptions(paper: PaperEntry, claim: ClaimEntry) -> Iterator[tuple[str, str
     known = {entry.id: entry for entry in paper.unstated}
     for name in claim.assumptions:
         yield (known[name].what, known[name].assumed) if name in known else (name, "")
+
+
+def machine(environment: Environment) -> str:
+    """Return the machine of a run, with the threads and the engine of torch if it was loaded."""
+    parts = [environment.cpu, f"{environment.cores} cores"]
+    parts.append(f"{environment.machine} (emulated)" if environment.emulated else environment.machine)
+    parts += [f"device {environment.device}"] if environment.device else []
+    threads = f"; {environment.threads} threads" if environment.threads else ""
+    engine = f", engine {environment.engine}" if environment.engine else ""
+    return f"{', '.join(parts)}{threads}{engine}"
+
+
+def software(environment: Environment) -> str:
+    """Return the versions of a run; all machines of a merged document have the same."""
+    versions = [f"{name} {version}" for name, version in environment.versions.items()]
+    return ", ".join([f"Python {environment.python}", *versions])
+
+
+def measured_by(claim: ClaimEntry, row: Measurement | None) -> str:
+    """Return the number of the machine that measured a row of a claim; empty for a row of recorded evidence."""
+    return "" if row is None or row.source == "recorded" else str(claim.environment + 1)
 
 
 def command(paper: PaperEntry, claim: ClaimEntry) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from edgeai_repro.claims.shards import Shard
 from edgeai_repro.files import sha256
 from edgeai_repro.report import document
 
@@ -138,6 +139,16 @@ class TestWorkflows:
             "actions/attest",
         ]
 
+    def test_shards_of_the_edge_workflow_are_all_claims(self) -> None:
+        """Its matrix has each part of the claims once, and the merging job runs even if one of them fails."""
+        edge = yaml.safe_load((ROOT / ".github" / "workflows" / "edge.yml").read_text(encoding="utf-8"))
+        parts = [Shard.parse(shard) for shard in edge["jobs"]["shards"]["strategy"]["matrix"]["shard"]]
+
+        assert parts == [Shard(len(parts), number) for number in range(1, len(parts) + 1)]
+        assert edge["jobs"]["shards"]["strategy"]["fail-fast"] is False
+        assert edge["jobs"]["cloud"]["needs"] == "shards"
+        assert "cancelled()" in edge["jobs"]["cloud"]["if"]
+
     def test_nightly_torch_may_fail_and_fails_no_other_job(self) -> None:
         """Its job stands alone, starts by schedule or by hand, and its failure doesn't count."""
         nightly = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8"))
@@ -193,12 +204,15 @@ class TestScripts:
         summary = tmp_path / "summary.md"
         summary.write_text("before\n", encoding="utf-8")
         judged = script(
-            "judge.sh", atto_bundle, tmp_path / "results", "-k", "alexnet-imbalance or edge-accuracy", **environment
+            *("judge.sh", atto_bundle, tmp_path / "results", "-k", "alexnet-imbalance or edge-accuracy"),
+            SHARD="1/1",
+            **environment,
         )
         shown = script("summary.sh", tmp_path / "results", GITHUB_STEP_SUMMARY=summary)
 
         assert judged.returncode == 0, judged.stdout + judged.stderr
         results = document.read(tmp_path / "results" / "verdicts.json")
+        assert results.shards == ["1/1"]
         reasons = {entry.id: entry.reason for entry in results.papers[0].claims}
         assert "convnext_atto" in reasons["edge-accuracy"], "the given bundle must be judged"
         assert shown.returncode == 0, shown.stderr

@@ -18,6 +18,7 @@ from edgeai_repro.files import sha256
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document
 from tests.integration.test_edge_claims import AT_LEAST, AT_MOST, ATTO, DEVICES, OVER_FP32
+from tests.support import shards
 from tests.support.factories import PAPER, claim_entry, paper_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -116,6 +117,27 @@ def test_bundle_is_judged_without_torch(installed: Path, atto_bundle: Path) -> N
     assert entries["accuracy"].rows[0].evidence == entries["latency"].rows[0].evidence
     shown = script(installed, "summary.sh", "results").stdout
     assert all(name in shown for name in entries)
+
+
+@pytest.mark.slow
+def test_shards_are_merged_without_torch(installed: Path) -> None:
+    """`ci/merge.sh` writes verdicts and report; it fails if a shard is missing, and merges the others."""
+    for number, name in enumerate(("one", "two", "three"), 1):
+        folder = installed / "shards" / f"shard-{number}"
+        folder.mkdir(parents=True)
+        document.write(shards.run(name, shard=f"{number}/3"), folder / "verdicts.json")
+    whole = script(installed, "merge.sh", "shards", "whole")
+    shutil.rmtree(installed / "shards" / "shard-2")
+    part = script(installed, "merge.sh", "shards", "part")
+
+    assert whole.returncode == 0, whole.stderr
+    assert [claim.id for claim in document.read(installed / "whole" / "verdicts.json").papers[0].claims] == [
+        *("one", "two", "three")
+    ]
+    assert "two" in (installed / "whole" / "report.md").read_text("utf-8")
+    assert part.returncode == 3
+    assert part.stderr == "edgeai-repro: shards are missing (got all but 2/3); merge them, too\n"
+    assert (installed / "part" / "report.md").exists()
 
 
 @pytest.mark.slow

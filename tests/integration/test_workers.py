@@ -191,7 +191,9 @@ def test_junit_file_has_the_same_names_and_properties(alone: Run, shared: Run) -
     """Dashboards show an artefact as a skip; the properties tell them apart."""
     assert alone.properties["test_claim[paper/artefact]"] == {
         "verdict": "artefact",
+        "expected": "artefact",
         "paper": "paper",
+        "printed": "10 %",
         "reported": "10 %",
         "actual": "0 %",
         "band": "9 … 11 %",

@@ -90,10 +90,10 @@ class Repository:
         """The path of the JSON file with the verdicts."""
         return self.pytester.path / "out.json"
 
-    def write(self, *claims: dict[str, Any]) -> None:
-        """Write the claims file."""
+    def write(self, *claims: dict[str, Any], **fields: Any) -> None:
+        """Write the claims file; `fields` replace or add entries of the paper."""
         self.claims.parent.mkdir(exist_ok=True)
-        self.claims.write_text(paper_yaml(*claims), encoding="utf-8")
+        self.claims.write_text(paper_yaml(*claims, **fields), encoding="utf-8")
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest in the repository, within this process; warnings are errors."""

@@ -142,14 +142,14 @@ def test_misleading_counters_give_warnings(atto: Audit) -> None:
 
 def test_convolutional_mlp_is_warned_of() -> None:
     """timm's ConvNeXt with 1 × 1 convolutions gains almost nothing from quantization; a warning says why."""
-    result = audit("timm:convnext_atto", resolution=32, classes=10, settings={"unstructured_pruning": []})
+    left_out = ("unstructured_pruning", "structured_pruning", "combined")
+    result = audit("timm:convnext_atto", resolution=32, classes=10, settings=dict.fromkeys(left_out, ()))
     text = "\n".join(result.warnings)
 
     assert result.source == "timm, random weights"
     assert result.shares["pointwise convolution"] > 0.8
     assert "in 1 × 1 convolutions, which compute the same as nn.Linear but aren't quantized" in text
     assert "dynamic quantization replaces only nn.Linear, here 0.1 % of the parameters" in text
-    assert (row_of("structured_pruning", result).problem or "").startswith("'model' must be torchvision's ConvNeXt")
     assert row_of("dynamic_quantization", result).problem is None
 
 
@@ -333,17 +333,14 @@ def assert_complete(rows: Sequence[Row]) -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in OTHERS]
 )
-def test_other_networks_are_audited_except_for_structured_pruning(name: str) -> None:
-    """Only torchvision's ConvNeXts can be pruned; for other networks the rows of pruning have the reason."""
+def test_other_networks_are_audited(name: str) -> None:
+    """Their rows are complete; structured pruning has tests of its own (test_channel_pruning.py)."""
     side, share = OTHERS[name]
-    result = audit(name, resolution=side, latency=False, settings=dict.fromkeys(OTHER_TECHNIQUES, ()))
-    unpruned = [row for row in result.rows if row.technique not in ("structured_pruning", "combined")]
+    left_out = (*OTHER_TECHNIQUES, "structured_pruning", "combined")
+    result = audit(name, resolution=side, latency=False, settings=dict.fromkeys(left_out, ()))
 
-    assert {row.technique for row in result.rows} == {"none", *techniques_of()} - {*OTHER_TECHNIQUES}
-    assert all(
-        "must be torchvision's ConvNeXt" in (row.problem or "") for row in result.rows if row not in unpruned
-    )
-    assert_complete(unpruned)
+    assert {row.technique for row in result.rows} == {"none", *techniques_of()} - {*left_out}
+    assert_complete(result.rows)
     assert_quantized_as_expected(result, share)
     assert any("dynamic quantization replaces only nn.Linear" in text for text in result.warnings) == (share < 50)
 

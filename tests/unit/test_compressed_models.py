@@ -39,9 +39,9 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counter: Counter[str] = Counter()
 
     def counted(technique: Technique) -> Technique:
-        def apply(network: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
+        def apply(network: nn.Module, settings: Sequence[Settings], *inputs: object) -> Iterator[nn.Module]:
             counter[technique.name] += len(settings)
-            return technique.apply(network, settings)
+            return technique.apply(network, settings, *inputs)
 
         return replace(technique, apply=apply)
 

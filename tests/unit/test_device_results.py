@@ -17,11 +17,12 @@ from edgeai_repro.evidence.environment import describe
 from edgeai_repro.evidence.measurement import Interval, Measurement
 from edgeai_repro.files import read_yaml, write_text
 from edgeai_repro.report import document, html, markdown
-from edgeai_repro.report.device_results import add_result, load_results
+from edgeai_repro.report.device_results import add_result, load_results, with_device_results
 from edgeai_repro.report.document import Document
 from edgeai_repro.report.results import Results
 from edgeai_repro.session import Session
 from tests.support.factories import claim, claim_entry, judged, paper_yaml
+from tests.support.reports import HERE
 
 CLAIMS = Path(__file__).parents[2] / "claims"
 DEVICES = load_devices(CLAIMS)
@@ -143,6 +144,10 @@ def test_result_is_shown_next_to_the_roofline(tmp_path: Path) -> None:
             result(timed(), emulated=True),
             r"must come from a real processor \(got an emulated one\); run it on the device",
         ),
+        (
+            result(timed()).model_copy(update={"other_environments": [HERE]}),
+            r"must come from one machine \(got 2, merged\)",
+        ),
         (result(), r"a latency with a verdict is missing"),
         (result(timed(control=Interval(value=1, low=0.8, high=1.2))), r"a latency with a verdict is missing"),
         (result(timed(evidence=None)), r"the sha256 of the timed file or the A/A control is missing"),
@@ -248,7 +253,7 @@ def test_device_that_the_run_did_not_know_is_shown_by_its_key(tmp_path: Path) ->
     run = run_of(tmp_path, without="raspberry-pi-5")
     add_result(write(tmp_path, result(timed(17.25))), tmp_path / "evidence", DEVICES)
 
-    grown = document.with_device_results(timed_document(run), load_results(tmp_path / "evidence", DEVICES))
+    grown = with_device_results(timed_document(run), load_results(tmp_path / "evidence", DEVICES))
 
     assert "| raspberry-pi-5 | 32 | combined, 4 threads | – | – | 17.25" in markdown.render(grown)
     assert "17.25" in html.render(grown)

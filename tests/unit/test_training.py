@@ -83,7 +83,7 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mo
 def test_an_interrupted_run_ends_its_step_and_resumes_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C in the middle of a step leaves a checkpoint of its end, and the message says where the run continues."""
+    """Ctrl-C in the middle of a step leaves a checkpoint of its end; the message says where the run continues."""
     unbroken = Trainer(BASE, tmp_path, tmp_path / "unbroken")
     unbroken.run()
     interrupted = Trainer(BASE, tmp_path, tmp_path / "interrupted")

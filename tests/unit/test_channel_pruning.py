@@ -1,0 +1,193 @@
+"""Structured pruning of any network: what is removed, what stays whole, and that the rest computes the same."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from edgeai_repro.claims.registry import own_notes
+from edgeai_repro.compress.channel_pruning import Goal, example_image, prune
+from edgeai_repro.compress.techniques import apply
+from edgeai_repro.errors import UserError
+from edgeai_repro.measure import counts
+from edgeai_repro.networks.initial import draw_norms
+
+IMAGE = (torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)),)
+
+
+def _cnn(norm: type[nn.Module] = nn.BatchNorm2d, channels: int = 3) -> nn.Sequential:
+    """Return two convolutions, the first of 8 channels, and a classifier of 4 classes."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(channels, 8, 3), norm(8), nn.ReLU(), nn.Conv2d(8, 16, 3), nn.BatchNorm2d(16), nn.ReLU()]
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).eval()
+    draw_norms(network)
+    return network
+
+
+class Attention(nn.Module):
+    """One head of attention, then an MLP; `norm` is over all features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.norm, self.expand, self.reduce = nn.LayerNorm(8), nn.Linear(8, 32), nn.Linear(32, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return three values per token."""
+        scores = self.query(tokens) @ self.key(tokens).transpose(1, 2)
+        tokens = self.norm(tokens + scores.softmax(-1) @ self.value(tokens))
+        return self.head(tokens + self.reduce(nn.functional.gelu(self.expand(tokens))))
+
+
+class HardCoded(nn.Module):
+    """Two branches: `first` has its width written into a reshape, `second` has not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 1)
+        self.after_first, self.after_second = nn.Conv1d(8, 5, 1), nn.Conv2d(8, 5, 1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return two outputs, one of them in a dict; an activation is changed in place."""
+        first = self.first(images).view(len(images), 8, 64)
+        second = self.second(images)
+        second.relu_().mul_(2)
+        return self.after_first(first), {"second": self.after_second(second)}
+
+
+class TwoInputs(nn.Module):
+    """Adds an image and a picture of one channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image, self.mask, self.both = nn.Conv2d(3, 8, 1), nn.Conv2d(1, 8, 1), nn.Conv2d(8, 2, 1)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Return two channels."""
+        return self.both((self.image(image) + self.mask(mask)).relu())
+
+
+def test_channels_of_least_l1_norm_are_removed_with_all_that_depends_on_them() -> None:
+    """Cutting the same channels by hand gives the same tensors, so that the other weights keep their values."""
+    network = _cnn()
+    conv, norm, after = network[0], network[1], network[3]
+    weights = conv.weight.detach()
+    weights[[1, 2, 5, 6]] *= 0.01
+
+    smaller = prune(network, IMAGE, Goal(0.5), importance="l1")
+
+    kept = [0, 3, 4, 7]
+    assert torch.equal(smaller[0].weight, conv.weight[kept])
+    assert torch.equal(smaller[1].running_mean, norm.running_mean[kept])
+    last = after.weight.detach().abs().sum((1, 2, 3)).topk(8).indices.sort().values
+    assert torch.equal(smaller[3].weight, after.weight[last][:, kept])
+    assert torch.equal(smaller[8].weight, network[8].weight[:, last])
+
+
+def test_outputs_are_those_with_zeros_and_not_those_of_the_whole_network() -> None:
+    """The original with the removed channels set to 0 by hand gives the same outputs; the original doesn't."""
+    network = _cnn()
+    smaller = prune(network, IMAGE, Goal(0.5))
+    masked = copy.deepcopy(network)
+    for index in (1, 4):  # the statistics of a BatchNorm tell its channels apart
+        gone = ~torch.isin(network[index].running_mean, smaller[index].running_mean)
+        masked[index].weight.detach()[gone] = 0
+        masked[index].bias.detach()[gone] = 0
+
+    with torch.no_grad():
+        actual, expected, control = smaller(*IMAGE), masked(*IMAGE), network(*IMAGE)
+    assert torch.allclose(actual, expected, atol=1e-5 * float(expected.abs().max()))
+    assert float((control - expected).abs().max()) > 1e-2 * float(expected.abs().max())
+
+
+def test_the_network_is_not_changed() -> None:
+    """Its values, gradients' flags and mode stay, and the smaller network has the flags."""
+    network = _cnn().train()
+    network[0].weight.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+    smaller = prune(network, IMAGE, Goal(0.5))
+
+    assert network.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert [parameter.requires_grad for parameter in smaller.parameters()][:2] == [False, True]
+    assert smaller[0].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("of", ["parameters", "macs"])
+def test_a_target_of_parameters_or_macs_is_met_with_the_least_share(of: str) -> None:
+    """Our own counters find the reduction at least as large as the target, but not by more than a channel each."""
+    network = _cnn()
+    smaller = prune(network, IMAGE, Goal(0.6, of))  # type: ignore[arg-type]
+
+    before, after = (counts.actual(one, inputs=IMAGE) for one in (network, smaller))
+    reduction = 1 - getattr(after, of) / getattr(before, of)
+    assert 0.6 <= reduction < 0.75
+
+
+def test_attention_and_normalised_features_stay_whole_and_the_mlp_is_pruned() -> None:
+    """The hidden features of the MLP are halved; a note names a layer that stopped the others."""
+    network = Attention().eval()
+    smaller = prune(network, (torch.randn(1, 5, 8),), Goal(0.5))
+
+    assert isinstance(smaller, Attention)
+    assert smaller.expand.out_features == smaller.reduce.in_features == 16
+    assert smaller.query.out_features == smaller.value.out_features == 8
+    note = str(own_notes(smaller)["groups_left_whole"])
+    assert "normalises over channels" in note or "mixes channels" in note
+    assert own_notes(network) == {}
+
+
+def test_a_network_with_normalised_channels_only_is_refused_with_the_layer() -> None:
+    """GroupNorm's other channels change with the width, so that no removal would be exact."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.GroupNorm(2, 8), nn.Conv2d(8, 4, 1)).eval()
+
+    with pytest.raises(UserError, match=r"got none; 0: 1 \(GroupNorm\) normalises over channels"):
+        prune(network, IMAGE, Goal(0.5))
+
+
+def test_a_group_that_breaks_the_network_stays_whole_and_the_others_are_pruned() -> None:
+    """The width of the first branch is part of its code; several outputs and changes in place don't matter."""
+    smaller = prune(HardCoded().eval(), IMAGE, Goal(0.5))
+
+    assert isinstance(smaller, HardCoded)
+    assert (smaller.first.out_channels, smaller.second.out_channels) == (8, 4)
+    note = str(own_notes(smaller)["groups_left_whole"])
+    assert note.startswith("1 of 2, for example first: without its channels the network doesn't run")
+
+
+def test_networks_with_other_inputs_than_an_image_are_pruned() -> None:
+    """A network of two inputs is given both, and one for grey images an image of one channel."""
+    two = apply(TwoInputs().eval(), "structured_pruning", {"target": 0.5}, inputs=(*IMAGE, IMAGE[0][:, :1]))
+    grey = prune(_cnn(channels=1), example_image(_cnn(channels=1), 8), Goal(0.5))
+
+    assert isinstance(two, TwoInputs)
+    assert two.mask.out_channels == two.both.in_channels == 4
+    assert grey[3].in_channels == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"target": 1.0}, "'target' must be between 0 and 1"),
+        ({"target": 0.999}, r"exactly \(got none; 3: it has too few channels for the share\)"),
+        ({"target": 0.999, "target_of": "macs"}, r"2 of 2 groups can be pruned, which takes 9\d\.\d% of the macs"),
+        ({"target": 0.5, "target_of": "bytes"}, "'target_of' must be known"),
+        ({"target": 0.5, "importance": "l3"}, "'importance' must be known"),
+        ({"target": 0.5, "importance": "hesso"}, "'importance' must be l1 or group_norm for Sequential"),
+    ],
+)
+def test_settings_that_cannot_be_met_are_refused_in_a_line(settings: dict[str, float | str], message: str) -> None:
+    """The error names the setting, the rule and the next step."""
+    with pytest.raises(UserError, match=message):
+        apply(_cnn(), "structured_pruning", settings, inputs=IMAGE)
+
+
+def test_a_network_that_cannot_be_traced_is_refused_in_a_line() -> None:
+    """The reason is the network's own."""
+    with pytest.raises(UserError, match=r"a network that torch-pruning can follow \(got Sequential: "):
+        prune(_cnn(), (torch.randn(1, 5, 8, 8),), Goal(0.5))
