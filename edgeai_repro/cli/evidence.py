@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeai_repro.cli import DRIFT, USAGE, echo
-from edgeai_repro.cli.claims import CLAIMS, Folder
+from edgeai_repro.cli.claims import Folder
 from edgeai_repro.errors import UserError
+from edgeai_repro.shipped import CLAIMS, claims_folder
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase
@@ -34,7 +37,9 @@ def add(
     model: Annotated[bool, typer.Option(help="Also keep the run's model, in int8, under DIR/models.")] = False,
     claims: Folder = CLAIMS,
 ) -> None:
-    """Check a training run's record, or an edge device's results, and add it to the evidence with its sha256.
+    """Check a run's results and add them to the evidence.
+
+    RUN is a training run's record, or an edge device's results. The evidence keeps its sha256.
 
     Example: edgeai-repro evidence add runs/atto-dense-s0 --name=atto-dense
     """
@@ -49,7 +54,7 @@ def add(
         from edgeai_repro.devices.spec import load_devices
         from edgeai_repro.report.device_results import add_result
 
-        typer.echo(add_result(path, folder, load_devices(claims)))
+        typer.echo(add_result(path, folder, load_devices(claims_folder(claims))))
         return
     check_plausible(load_record(path), cifar10_test_labels())
     typer.echo(add_training_record(path, folder, name or path.absolute().parent.name))
@@ -82,7 +87,7 @@ def attest(
         case.id: not verdict.drifted if verdict.verdict in DECIDED else None
         for case, verdict in _by_evidence(claims)[1]
     }
-    statement = attestation.attest(folder, claims.glob("*.yaml"), verdicts)
+    statement = attestation.attest(folder, claims_folder(claims).glob("*.yaml"), verdicts)
     sums = "".join(f"{subject.digest.sha256}  {subject.name}\n" for subject in statement.subject)
     predicate = statement.predicate.model_dump_json(indent=1, by_alias=True)
     write_text(out / "statement.json", statement.model_dump_json(indent=1, by_alias=True) + "\n")
@@ -134,7 +139,9 @@ def _by_evidence(folder: Path, json_file: Path | None = None) -> tuple[Session, 
     from edgeai_repro.options import Options
     from edgeai_repro.session import Session
 
-    session = Session(folder, Options.parse(json_path=json_file, recorded_only=True))
+    command = shlex.join(["edgeai-repro", *sys.argv[1:]])
+    options = Options.parse(json_path=json_file, recorded_only=True, command=command)
+    session = Session(claims_folder(folder), options)
     cases = [case for case in session.cases if measured_on(case.claim) == "trained"]
     return session, [(case, session.judge(case)) for case in cases]
 
@@ -197,6 +204,7 @@ def report(
 
     if evidence is not None and not evidence.is_dir():
         raise UserError(f"{evidence}: must be the evidence folder (got no folder); check --evidence")
+    claims = claims_folder(claims)
     devices = load_devices(claims, missing_ok=True)
     results = load_results(evidence or claims.absolute().parent / EVIDENCE, devices)
     for path in files.build(json_file, folder, results):

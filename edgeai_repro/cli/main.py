@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,6 +25,7 @@ from edgeai_repro.cli import (
 )
 from edgeai_repro.cli import train as training
 from edgeai_repro.errors import Interrupted, MissingRequirement, UserError, as_line
+from edgeai_repro.extras import missing_package
 from edgeai_repro.interruption import EXIT, LINE, interruptible
 
 # A line with only \b keeps click from rewrapping the paragraph.
@@ -38,7 +39,7 @@ Examples:
 Exit status: 0 as expected, 1 drift, 2 usage, 3 a requirement is missing."""
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Check whether published savings by network compression are real. To judge the claims: pytest -m claims",
@@ -75,8 +76,16 @@ def main() -> None:
             print(f"edgeai-repro: {line}", file=sys.stderr)
         sys.exit(USAGE)
     except MissingRequirement as error:
-        print(f"edgeai-repro: {as_line(error.remedy)}", file=sys.stderr)
-        sys.exit(MISSING)
+        _exit(error)
+    except ModuleNotFoundError as error:
+        if missing := missing_package(error):
+            _exit(missing)
+        raise
+
+
+def _exit(missing: MissingRequirement) -> NoReturn:
+    print(f"edgeai-repro: {as_line(missing.remedy)}", file=sys.stderr)
+    sys.exit(MISSING)
 
 
 def _show_version(requested: bool) -> None:
