@@ -154,9 +154,10 @@ def write(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Path:
     """Write a bundle and return its folder. `fill` gets an empty folder, writes the files into it, and returns the
     fields of the manifest except `files`.
 
-    Raises UserError if `folder` exists or can't be written.
+    A bundle that is there already stays if it has the same content. Raises UserError if another folder exists, or
+    if it can't be written.
     """
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, finished=MANIFEST) as temporary:
         fields = fill(temporary)
         files = {
             path.name: FileEntry(sha256=sha256(path), bytes=path.stat().st_size)

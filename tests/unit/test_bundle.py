@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,10 +79,31 @@ class TestContent:
         with pytest.raises(UserError, match=r"'model' must be known \(got 'pruned_int8'\); .*'pruned-int8'"):
             bundle.parse_variant("pruned_int8")
 
-    def test_existing_folder_is_not_overwritten(self, atto_bundle: Path) -> None:
-        """Nothing is written into it."""
+    def test_existing_folder_is_not_overwritten(self, tmp_path: Path) -> None:
+        """A folder that is no bundle is refused before the work."""
         with pytest.raises(UserError, match="must not exist yet"):
-            bundle.write(atto_bundle, lambda _: {})
+            bundle.write(tmp_path, lambda _: {})
+
+    @pytest.mark.parametrize("altered", [False, True])
+    def test_bundle_that_is_written_again_must_be_the_same(self, copied: Path, altered: bool) -> None:
+        """A finished one is recognised by its content; another one is neither accepted nor overwritten."""
+        fields = bundle.load(copied).manifest.model_dump(exclude={"files"})
+        if altered:
+            (copied / "fp32.onnx").write_bytes(b"altered")
+
+        def fill(folder: Path) -> dict[str, Any]:
+            for file in copied.iterdir():
+                if file.name != "manifest.json":
+                    shutil.copy(file, folder)
+            if altered:
+                (folder / "fp32.onnx").write_bytes(b"whole")
+            return fields
+
+        if altered:
+            with pytest.raises(UserError, match=r"the same content \(got another fp32\.onnx\)"):
+                bundle.write(copied, fill)
+        else:
+            assert bundle.write(copied, fill) == copied
 
 
 class TestTestSplit:
