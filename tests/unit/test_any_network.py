@@ -62,7 +62,7 @@ class TestVariants:
     """The files of a bundle."""
 
     def test_dense_variants_give_torchs_logits(self, built: Bundle) -> None:
-        """fp32 gives them to rounding, int8 to a few levels; static int8 also cuts values that calibration lacked."""
+        """fp32 gives them to rounding, int8 to a few levels; static int8 also cuts what calibration lacked."""
         expected = two_layers()(torch.from_numpy(prepare(built.probes(), built.manifest.input)))
         scale = expected.abs().max()
         for variant, share in (("fp32", 1e-5), ("int8", 0.02), ("static-int8", 0.1)):
