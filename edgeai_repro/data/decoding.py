@@ -7,6 +7,7 @@ import math
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -16,29 +17,30 @@ from PIL import Image
 from edgeai_repro import limits
 from edgeai_repro.errors import UserError, one_line
 
+UINT8 = np.dtype(np.uint8)
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def uint8_array(content: bytes, path: Path, hint: str) -> NDArray[np.uint8]:
+def numpy_array(content: bytes, path: Path, hint: str, dtype: np.dtype[Any] = UINT8) -> NDArray[Any]:
     """Return the array of an .npy file. `path` and `hint`, the next step, are for the message.
 
-    Raises UserError unless it is one of uint8 with as many values as its header says.
+    Raises UserError unless it is one of this type with as many values as its header says.
     """
     stream = io.BytesIO(content)
     try:
-        shape, is_fortran, dtype = _HEADERS[npy.read_magic(stream)](stream)
+        shape, is_fortran, stored = _HEADERS[npy.read_magic(stream)](stream)
     except Exception as error:  # NumPy reads the header as Python, which raises errors of many types
         raise UserError(f"{path}: must be a NumPy array (got {one_line(error)}); {hint}") from None
-    if dtype != np.uint8:
-        raise UserError(f"{path}: must hold uint8 (got {dtype}); {hint}")
+    if stored != dtype:
+        raise UserError(f"{path}: must hold {dtype} (got {stored}); {hint}")
     values = content[stream.tell() :]
-    if min(shape, default=0) < 0 or math.prod(shape) != len(values):
-        raise UserError(f"{path}: must hold as many values as its shape, {shape}, has (got {len(values)}); {hint}")
-    return np.frombuffer(values, np.uint8).reshape(shape, order="F" if is_fortran else "C").copy()
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(values):
+        raise UserError(f"{path}: must hold as many values as {shape} has (got {len(values)} bytes); {hint}")
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if is_fortran else "C").copy()
 
 
 def uint8_member(content: bytes, name: str, path: Path, hint: str) -> NDArray[np.uint8] | None:
-    """Return the array `name` of an .npz file, None if it has none. Raises UserError as `uint8_array` does."""
+    """Return the array `name` of an .npz file, None if it has none. Raises UserError as `numpy_array` does."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             member = f"{name}.npy"
@@ -51,7 +53,7 @@ def uint8_member(content: bytes, name: str, path: Path, hint: str) -> NDArray[np
                 unpacked = stream.read(size + 1)  # not more than the archive promises
     except Exception as error:  # the errors of zipfile and of zlib have no common base
         raise UserError(f"{path}: must be an .npz file (got {one_line(error)}); {hint}") from None
-    return uint8_array(unpacked, path, hint)
+    return numpy_array(unpacked, path, hint)
 
 
 def rgb_image(content: bytes, formats: tuple[str, ...]) -> Image.Image:

@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from edgeai_repro.audit.onnx_file import audit_file
 from edgeai_repro.compress import saved_models
-from edgeai_repro.edge.bundle import InputSpec
+from edgeai_repro.edge.manifest import InputSpec
 from edgeai_repro.edge.runtime import Network
 from edgeai_repro.networks import convnext
 from edgeai_repro.training.checkpoint import load_checkpoint

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from edgeai_repro import limits
-from edgeai_repro.audit.onnx_graph import Array, Graph, Value
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.extras import how_to_install
 from edgeai_repro.files import file_size
+from edgeai_repro.measure.onnx_graph import Array, Graph, Value
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
 _PACKED = re.compile(r"(?:INT|FLOAT)([24])(?!\d)")  # in the name of a type with several values in a byte
