@@ -69,6 +69,9 @@ def classify(
 
     variant = bundles.parse_variant(model)
     pixels = read_image(image)
-    logits = Deployed(bundles.load(folder, [variant]), variant, threads=threads).predict(pixels)[0]
+    loaded = bundles.load(folder, [variant])
+    logits = Deployed(loaded, variant, threads=threads).predict(pixels)[0]
     for index in logits.argsort()[::-1]:
         typer.echo(f"class {index}: {logits[index]:.3f}")
+    if loaded.model(variant).origin.sha256 is None:
+        typer.echo(f"edgeai-repro: {variant} has random weights: these classes mean nothing", err=True)

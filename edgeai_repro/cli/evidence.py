@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edgeai_repro.cli import DRIFT, USAGE, echo
-from edgeai_repro.cli.claims import CLAIMS, Folder
+from edgeai_repro.cli.claims import Folder
 from edgeai_repro.errors import UserError
+from edgeai_repro.shipped import CLAIMS, claims_folder
 
 app = typer.Typer(no_args_is_help=True, help="Keep results of training runs and edge devices as evidence.")
 
@@ -28,7 +31,9 @@ def add(
     model: Annotated[bool, typer.Option(help="Also keep the run's model, in int8, under DIR/models.")] = False,
     claims: Folder = CLAIMS,
 ) -> None:
-    """Check a training run's record, or an edge device's results, and add it to the evidence with its sha256.
+    """Check a run's results and add them to the evidence.
+
+    RUN is a training run's record, or an edge device's results. The evidence keeps its sha256.
 
     Example: edgeai-repro evidence add runs/atto-dense-s0 --name=atto-dense
     """
@@ -43,7 +48,7 @@ def add(
         from edgeai_repro.devices.spec import load_devices
         from edgeai_repro.report.device_results import add_result
 
-        typer.echo(add_result(path, folder, load_devices(claims)))
+        typer.echo(add_result(path, folder, load_devices(claims_folder(claims))))
         return
     check_plausible(load_record(path), cifar10_test_labels())
     typer.echo(add_training_record(path, folder, name or path.absolute().parent.name))
@@ -71,7 +76,10 @@ def rejudge(
     from edgeai_repro.report.results import Results
     from edgeai_repro.session import Session
 
-    session = Session(folder, Options.parse(json_path=json_file, recorded_only=True))
+    command = shlex.join(["edgeai-repro", *sys.argv[1:]])
+    session = Session(
+        claims_folder(folder), Options.parse(json_path=json_file, recorded_only=True, command=command)
+    )
     verdicts = [(case, session.judge(case)) for case in session.cases if measured_on(case.claim) == "trained"]
     results = Results()
     for case, verdict in verdicts:
@@ -115,6 +123,7 @@ def report(
 
     if evidence is not None and not evidence.is_dir():
         raise UserError(f"{evidence}: must be the evidence folder (got no folder); check --evidence")
+    claims = claims_folder(claims)
     devices = load_devices(claims, missing_ok=True)
     results = load_results(evidence or claims.absolute().parent / EVIDENCE, devices)
     for path in files.build(json_file, folder, results):

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from edgeai_repro import __version__
-from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, merge, networks, reproduce
+from edgeai_repro.cli import (
+    MISSING,
+    USAGE,
+    audit,
+    bundle,
+    claims,
+    data,
+    diff,
+    evidence,
+    grid,
+    merge,
+    networks,
+    reproduce,
+)
 from edgeai_repro.cli import train as training
 from edgeai_repro.errors import MissingRequirement, UserError, as_line
+from edgeai_repro.extras import missing_package
 
 # A line with only \b keeps click from rewrapping the paragraph.
 EPILOG = """\b
@@ -23,7 +37,7 @@ Examples:
 Exit status: 0 as expected, 1 drift, 2 usage, 3 a requirement is missing."""
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Check whether published savings by network compression are real. To judge the claims: pytest -m claims",
@@ -34,6 +48,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(evidence.app, name="evidence")
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
+app.command("grid")(grid.grid)
 app.command("bundle")(bundle.bundle)
 app.command("classify")(bundle.classify)
 app.command("rejudge")(evidence.rejudge)
@@ -54,8 +69,16 @@ def main() -> None:
             print(f"edgeai-repro: {line}", file=sys.stderr)
         sys.exit(USAGE)
     except MissingRequirement as error:
-        print(f"edgeai-repro: {as_line(error.remedy)}", file=sys.stderr)
-        sys.exit(MISSING)
+        _exit(error)
+    except ModuleNotFoundError as error:
+        if missing := missing_package(error):
+            _exit(missing)
+        raise
+
+
+def _exit(missing: MissingRequirement) -> NoReturn:
+    print(f"edgeai-repro: {as_line(missing.remedy)}", file=sys.stderr)
+    sys.exit(MISSING)
 
 
 def _show_version(requested: bool) -> None:

@@ -26,6 +26,7 @@ from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, require_known
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Measured, Measurement, Obstacle, Setting, Settings
+from edgeai_repro.extras import how_to_install
 from edgeai_repro.measure.compressed_models import models_left_out
 from edgeai_repro.measure.latency.interleaved import PLAN, Plan, Timing, time_interleaved
 from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
@@ -33,7 +34,7 @@ from edgeai_repro.measure.latency.throttling import governor
 from edgeai_repro.training.metrics import TRAINED, Answer
 
 NO_BUNDLE = "no bundle is given; write one with `edgeai-repro bundle convnext_small -o DIR`, then add --bundle=DIR"
-NO_TORCH = "eager mode can't be timed because torch isn't installed; pip install 'edgeai-repro[torch]'"
+NO_TORCH = f"eager mode can't be timed because torch isn't installed; {how_to_install('torch')}"
 Timer = Callable[[dict[str, Callable[[], object]], Plan], dict[str, Timing]]
 
 

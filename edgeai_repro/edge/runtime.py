@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle, BundledModel, InputSpec
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import int8_instructions
+from edgeai_repro.extras import how_to_install
 from edgeai_repro.measure.latency.threads import usable_cores
 
 Floats = NDArray[np.float32]
@@ -140,7 +141,7 @@ def open_session(path: Path, threads: int) -> Any:
     try:
         import onnxruntime
     except ModuleNotFoundError:
-        raise UserError("'onnxruntime' is missing; pip install 'edgeai-repro[edge]' to run ONNX files") from None
+        raise UserError(f"'onnxruntime' is missing, which runs ONNX files; {how_to_install('edge')}") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
