@@ -58,6 +58,7 @@ app.command("networks")(networks.networks)
 app.command("reproduce")(reproduce.reproduce)
 app.command("diff")(diff.diff)
 app.command("merge")(merge.merge)
+app.command("crate")(crate.crate)
 
 
 def main() -> None:

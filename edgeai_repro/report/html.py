@@ -59,8 +59,8 @@ class _Figures:
 def render(document: Document) -> str:
     """Return the document as an HTML page. The same document gives the same bytes.
 
-    A large page has no figures. It holds its table and its papers compressed, and its script unpacks what the reader
-    opens: they are the same rows and sections as on a small page.
+    A large page has no figures. It holds its table and its papers compressed, and its script unpacks what the
+    reader opens: they are the same rows and sections as on a small page.
     """
     environment, document = _environment(), front_page.published_papers_first(document)
     large = sum(len(paper.claims) for paper in document.papers) > LARGE

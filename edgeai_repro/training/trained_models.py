@@ -124,17 +124,16 @@ def _reduced_rows(groups: Iterable[ComparableRuns], case: ClaimCase) -> list[Mea
     """
     full, claim = _full_scale(case), case.claim
     nearest_first = sorted(enumerate(groups), key=lambda numbered: numbered[1].model not in claim.models)
-    rows: list[tuple[int, Measurement]] = []
+    rows: dict[tuple[int, int], Measurement] = {}  # by the numbers of the group and of the row
     for number, group in nearest_first:
         if len(rows) >= SHOWN:
             break
-        rows += [(number, row) for row in group.reduced_scale_rows(claim, full)]
+        rows |= {(number, index): row for index, row in enumerate(group.reduced_scale_rows(claim, full))}
 
-    def differs(row: Measurement) -> bool:
-        return any(row.settings.get(name) not in values for name, values in claim.settings.items())
+    def differs(place: tuple[int, int]) -> bool:
+        return any(rows[place].settings.get(name) not in values for name, values in claim.settings.items())
 
-    chosen = sorted(rows, key=lambda numbered: differs(numbered[1]))[:SHOWN]
-    return [row for _, row in sorted(chosen, key=lambda numbered: numbered[0])]
+    return [rows[place] for place in sorted(sorted(rows, key=differs)[:SHOWN])]
 
 
 def _full_scale(case: ClaimCase) -> FullScale:
