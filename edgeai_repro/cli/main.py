@@ -14,6 +14,7 @@ from edgeai_repro.cli import (
     audit,
     bundle,
     claims,
+    crate,
     data,
     diff,
     evidence,

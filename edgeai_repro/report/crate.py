@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rocrate.rocrate import ROCrate
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+VERSION = "1.1"  # of RO-Crate, which the profile extends
 PACKAGE = "pkg:pypi/{}@{}"  # https://github.com/package-url/purl-spec
 
 
@@ -41,10 +42,10 @@ def _crate(run: Document, file: Path, licence: str) -> ROCrate:
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
 
-    crate = ROCrate()
+    crate = ROCrate(version=VERSION)
 
-    def add(identifier: str, kind: str, **properties: Any) -> Any:
-        return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
+    def add(entity: str, kind: str, **properties: Any) -> Any:
+        return crate.add(ContextEntity(crate, entity, properties={"@type": kind, **properties}))
 
     claims = front_page.all_claims(run)
     crate.name = f"Verdicts on {len(claims)} claims about network compression"
@@ -87,7 +88,7 @@ def _result(file: Path) -> dict[str, str]:
         "name": "Verdicts and all measured rows",
         "encodingFormat": "application/json",
         "contentSize": str(file.stat().st_size),
-        "sha256": sha256(file),
+        "identifier": f"sha256:{sha256(file)}",  # version 1.1 of RO-Crate has no property for it
         "dateModified": _changed(file),
     }
 
@@ -95,7 +96,7 @@ def _result(file: Path) -> dict[str, str]:
 def _claims_file(run: Document, paper: PaperEntry) -> dict[str, str]:
     """Return the properties of a paper's claims file, as far as the run knows them."""
     file = run.claims_files.get(paper.id)
-    known = {"identifier": paper.id, "sha256": file.sha256 if file else "", "isBasedOn": paper.url}
+    known = {"identifier": f"sha256:{file.sha256}" if file else "", "isBasedOn": paper.url}
     return {name: value for name, value in known.items() if value}
 
 

@@ -24,8 +24,6 @@ from edgeai_repro.report.figures.style import Plot
 from edgeai_repro.report.figures.trends import trends
 from edgeai_repro.report.plain import printable
 
-
-LARGE = 500  # claims: a page with more would exceed 5 MB, and browsers would need seconds to lay it out
 BLOCK = 100  # claims of the papers that a large page unpacks together
 
 
@@ -63,7 +61,7 @@ def render(document: Document) -> str:
     reader opens: they are the same rows and sections as on a small page.
     """
     environment, document = _environment(), front_page.published_papers_first(document)
-    large = sum(len(paper.claims) for paper in document.papers) > LARGE
+    large = front_page.is_large(document)
     script = environment.get_template("table.js.j2").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("report.html.j2").render(
