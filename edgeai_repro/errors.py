@@ -60,6 +60,10 @@ class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for
         self.remedy = remedy
 
 
+class Interrupted(BaseException):
+    """The user pressed Ctrl-C. It isn't a KeyboardInterrupt, for which libraries have messages of their own."""
+
+
 class TooNoisyError(Exception):
     """The machine is too noisy, hot or busy for timing. The claim stays undecided; it hasn't failed."""
 

@@ -13,7 +13,7 @@ from edgeai_repro.audit.answers import answer_all
 from edgeai_repro.audit.schema import Audit, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import Interrupted, UserError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
@@ -57,7 +57,7 @@ def audit(
     count the uncompressed and the quantized model, too, and it is found out what each of them misses.
     `on_progress` is called after each step with its name: a technique, or "latency" once all are timed. All
     compressed models stay in memory until then. A model that can't be compressed, counted or timed has a row with
-    the reason. Raises UserError if there is no such model.
+    the reason. Raises UserError if there is no such model. After an interruption the rows so far are returned.
     """
     if isinstance(model, str) and Path(model).suffix == ".onnx":
         if counters:
@@ -82,14 +82,19 @@ def audit(
     with torch_threads(threads or usable_cores()):
         rows: list[Row] = []
         models: list[nn.Module | None] = []
-        for row, compressed in counted_rows(source.model, inputs, grid, techniques_of(grid)):
-            rows.append(row)
-            models.append(compressed)
-            report(row.technique)
-        if latency:
-            rows = with_latency(rows, models, inputs)
-            rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
-            report("latency")
+        try:
+            for row, compressed in counted_rows(source.model, inputs, grid, techniques_of(grid)):
+                rows.append(row)
+                models.append(compressed)
+                report(row.technique)
+            if latency:
+                rows = with_latency(rows, models, inputs)
+                rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
+                report("latency")
+        except Interrupted:
+            if not rows:
+                raise
+            return _assess(source, side, rows).model_copy(update={"partial": True})
         audited = _assess(source, side, rows)
         if counters:
             counted = list(counted_by_others(rows, models, inputs, report))

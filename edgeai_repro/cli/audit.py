@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeai_repro.cli import echo
+from edgeai_repro.errors import Interrupted
 from edgeai_repro.networks.variants import IMAGENET_CLASSES
 
 
@@ -71,3 +72,5 @@ def audit(
         echo(result.model_dump_json(indent=1))
     else:
         typer.echo(table.render(result, colour=console.coloured(), width=console.width()), nl=False)
+    if result.partial:
+        raise Interrupted("the rows so far are shown")

@@ -217,9 +217,9 @@ def write(document: Document, path: Path) -> None:
     write_text(path, document.model_dump_json(indent=1) + "\n")
 
 
-def read(path: Path) -> Document:
-    """Read a document that `write` wrote. Raises UserError for any other file."""
-    data = read_json(path)
+def read(path: Path, content: bytes | None = None) -> Document:
+    """Read a document that `write` wrote, or take its bytes as `content`. Raises UserError for any other file."""
+    data = read_json(path, content)
     if isinstance(data, dict) and data.get("schema_version") == 1:
         raise UserError(f"{path}: has schema_version 1, written by edgeai-repro 0.1; run the claims again")
     return parse_as(Document, data, path)
