@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.errors import UserError
+from edgeai_repro.extras import how_to_install
 from edgeai_repro.files import atomic_folder, sha256
 from edgeai_repro.report import document, front_page, text
 from edgeai_repro.report.document import Document, PaperEntry
@@ -31,7 +32,7 @@ def write(json_path: Path, folder: Path, licence: str) -> None:
     the folder exists, or rocrate is missing.
     """
     if find_spec("rocrate") is None:
-        raise UserError("rocrate is missing and a crate needs it; pip install 'edgeai-repro[crate]'")
+        raise UserError(f"rocrate is missing and a crate needs it; {how_to_install('crate')}")
     run = document.read(json_path)
     with atomic_folder(folder) as temporary:
         shutil.copy2(json_path, temporary / json_path.name)

@@ -25,7 +25,7 @@ BESIDE = Path(sys.prefix) / "roc-validator" / "bin"  # where `make` installs it
 VALIDATOR = shutil.which("rocrate-validator", path=f"{BESIDE}{os.pathsep}{os.environ['PATH']}")
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 FILL_CACHE = Path(__file__).parents[1] / "support" / "validator_cache.py"
-# All properties of our entities are of RO-Crate 1.1. The context that the validator gets here is that of a later one.
+# Our entities have only properties of RO-Crate 1.1. The validator gets the context of a later version here.
 PROPERTIES = {
     *("@id", "@type", "about", "conformsTo", "contentSize", "dateModified", "datePublished", "description"),
     *("encodingFormat", "endTime", "hasPart", "identifier", "instrument", "isBasedOn", "license", "mentions"),
