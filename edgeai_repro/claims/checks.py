@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -121,5 +122,4 @@ def _listed(names: Collection[Any]) -> str:
 
 def repeated(names: Iterable[str]) -> list[str]:
     """Return the names that occur more than once."""
-    names = list(names)
-    return sorted({name for name in names if names.count(name) > 1})
+    return sorted(name for name, count in Counter(names).items() if count > 1)

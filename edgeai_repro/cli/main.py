@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from edgeai_repro import __version__
-from edgeai_repro.cli import MISSING, USAGE, audit, bundle, claims, data, diff, evidence, merge, networks, reproduce
+from edgeai_repro.cli import (
+    MISSING,
+    USAGE,
+    audit,
+    bundle,
+    claims,
+    data,
+    diff,
+    evidence,
+    grid,
+    merge,
+    networks,
+    reproduce,
+)
 from edgeai_repro.cli import train as training
 from edgeai_repro.errors import MissingRequirement, UserError, as_line
 
@@ -34,6 +47,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(evidence.app, name="evidence")
 app.command("train")(training.train)
 app.command("evaluate")(training.evaluate)
+app.command("grid")(grid.grid)
 app.command("bundle")(bundle.bundle)
 app.command("classify")(bundle.classify)
 app.command("rejudge")(evidence.rejudge)

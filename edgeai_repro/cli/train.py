@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from edgeai_repro.errors import UserError
 
 HELP_RECIPE = "A recipe of claims/training/*.yaml, li2017-retrain for one; options given too replace its values."
 HELP_INIT = "scratch, imagenet (torchvision's weights), or a safetensors state_dict of the unpruned model."
@@ -59,43 +55,34 @@ def train(
     Examples: edgeai-repro train convnext_small --init=imagenet --structured=0.8,
     edgeai-repro train resnet56 --recipe=li2017-retrain --plan=li2017-resnet56-b --init=resnet56.safetensors
     """
-    from edgeai_repro.claims.recipe_files import read_plan, read_recipe
     from edgeai_repro.compress.saved_models import default_root
     from edgeai_repro.data.cifar import data_folder
-    from edgeai_repro.training.recipe import Recipe, format_rates
+    from edgeai_repro.training.options import TrainOptions, run_name
     from edgeai_repro.training.train import train as run_training
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    values: dict[str, Any] = {"epochs": 30} if recipe is None else read_recipe(recipe)
-    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
-    values |= {name: value for name, value in given.items() if value is not None}
-    if plan is not None:
-        found = read_plan(plan)
-        if found.network != model:
-            raise UserError(f"'plan' must be one of {model} (got {plan!r}, of {found.network}); name another")
-        values |= {"plan": plan, "filters": format_rates(found.layer_rates()), "ranking": ranking}
-    made = Recipe(
-        model=model,
+    options = TrainOptions(
+        recipe=recipe,
+        plan=plan,
+        ranking=ranking,
+        widths=widths,
+        epochs=epochs,
         structured=structured,
         unstructured=unstructured,
         init=init,
         resolution=resolution,
         stem_stride=stem_stride,
-        seed=seed,
+        batch_size=batch_size,
+        lr=lr,
         dataset=dataset,
         precision=precision,
-        widths=widths,
-        **values,
+        sweep=sweep,
     )
+    made = options.recipe_for(model, seed)
     data = data_folder()
-    if out is None:
-        technique = "structured_pruning" if structured else "unstructured_pruning" if unstructured else "none"
-        technique = plan or technique
-        digest = hashlib.sha256(json.dumps(made.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
-        out = default_root() / f"{model}--{technique}--{digest}"
-    sparsities = [tenths / 10 for tenths in range(1, 10)] if sweep else []
+    out = default_root() / run_name(made) if out is None else out
     command = " ".join(["edgeai-repro", *sys.argv[1:]])
-    record = run_training(made, data, out, command=command, sparsities=sparsities)
+    record = run_training(made, data, out, command=command, sparsities=options.sparsities)
     for evaluation in record.evaluations:
         settings = dict(evaluation.settings) or ""
         typer.echo(f"{evaluation.technique} {settings}: {evaluation.top1:.2f} % of {evaluation.n}")

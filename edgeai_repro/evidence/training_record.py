@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, model_validator
 
 from edgeai_repro.evidence.measurement import Environment, Frozen, Interval
-from edgeai_repro.files import parse_as, read_json
+from edgeai_repro.files import parse_as, read_json, write_text
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
@@ -140,3 +140,8 @@ def _rename_params(evaluation: Any) -> Any:
 def load_record(path: Path) -> TrainingRecord:
     """Return the training record in the file `path`. Raises UserError if the file contains none."""
     return parse_as(TrainingRecord, read_json(path), path)
+
+
+def write_record(record: TrainingRecord, folder: Path) -> None:
+    """Write the record of a run to its folder. Raises UserError if it can't be written."""
+    write_text(folder / RESULT, record.model_dump_json(indent=1) + "\n")

@@ -60,3 +60,14 @@ def evaluate(
         model.train(was_training)
     classes = torch.cat(predictions).numpy()
     return Predictions(classes, classes == split.labels.numpy())
+
+
+def bf16_is_faster(device: torch.device) -> bool:
+    """Return whether bf16 autocast is faster than fp32: on GPUs with bf16, and on CPUs with AVX512-BF16 or AMX.
+
+    Observed on two Zen 5 cores: 1.8 times the speed of fp32. Without such instructions torch emulates bf16, which
+    is slower than fp32.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

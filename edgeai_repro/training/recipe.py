@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS
 
@@ -16,6 +18,7 @@ PRECISIONS = ("auto", "bf16", "fp32")
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "steps", "constant")
 RANKINGS = ("l1", "random", "largest")
+PURPOSES = ("order", "step")  # of the random numbers of a run
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,12 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
         passed = sum(step >= round(share * steps) for share in recipe.shares)
         return recipe.lr * (recipe.decay**passed if recipe.schedule == "steps" else 1.0)
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def derived_seed(seed: int, purpose: str, index: int) -> int:
+    """Return a 64-bit seed that differs for each (seed, purpose, index)."""
+    entropy = (seed, PURPOSES.index(purpose), index)
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @dataclass(frozen=True)

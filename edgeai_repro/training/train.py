@@ -13,11 +13,12 @@ from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import sweep
 from edgeai_repro.data.cifar import Split
 from edgeai_repro.evidence import environment
-from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, Evaluation, Point, TrainingRecord
-from edgeai_repro.files import atomic_write, sha256, write_text
+from edgeai_repro.evidence.training_record import WEIGHTS, Evaluation, Point, TrainingRecord, write_record
+from edgeai_repro.files import atomic_write, sha256
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks import cifar, convnext
 from edgeai_repro.training.initial_weights import start
+from edgeai_repro.training.progress import Report
 from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.trainer import Trainer
 
@@ -27,22 +28,38 @@ FILTER_PRUNING = "filter_pruning"
 def train(
     recipe: Recipe, folder: Path, out: Path, *, command: str, sparsities: Sequence[float] = ()
 ) -> TrainingRecord:
+    """Do as `train_without_record`, with a progress bar on a terminal, and write the record to `out`."""
+    record = train_without_record(recipe, folder, out, command=command, sparsities=sparsities)
+    write_record(record, out)
+    return record
+
+
+def train_without_record(
+    recipe: Recipe,
+    folder: Path,
+    out: Path,
+    *,
+    command: str,
+    sparsities: Sequence[float] = (),
+    report: Report | None = None,
+) -> TrainingRecord:
     """Train a network by `recipe` on the data under `folder`, or resume the run in `out`, and return its record.
 
-    Writes `weights.safetensors` (of the smaller network, if it was pruned), `result.json` and the last checkpoint
-    to `out`. A dense network is also evaluated at the unstructured `sparsities`. `command` is recorded: it repeats
-    the run. Raises UserError if the loss is not finite, if the checkpoint is damaged or belongs to
-    another run, and if `out` can't be written. Raises MissingRequirement if the data are missing.
+    Writes `weights.safetensors` (of the smaller network, if it was pruned) and the last checkpoint to `out`. A
+    dense network is also evaluated at the unstructured `sparsities`. `command` is recorded: it repeats the run.
+    `report` is called at the start and after each epoch; without it, a terminal shows a progress bar. Raises
+    UserError if the loss is not finite, if the checkpoint is damaged or belongs to another run, and if `out` can't
+    be written. Raises MissingRequirement if the data are missing.
     """
     made_by = commit()  # at the start: files may change while training runs
     trainer = Trainer(recipe, folder, out)
-    trainer.run()
+    trainer.run(report)
     model = trainer.result().cpu()
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     with atomic_write(out / WEIGHTS) as file:
         file.write(save(state))
     splits = {"train": trainer.train_split, "test": trainer.test_split}
-    record = TrainingRecord(
+    return TrainingRecord(
         recipe=recipe.as_dict(),
         precision=trainer.precision,
         command=command,
@@ -56,8 +73,6 @@ def train(
         data_sha256={name: split.sha256 for name, split in splits.items() if split is not None},
         evaluations=evaluations(model, recipe, trainer.test_split, sparsities),
     )
-    write_text(out / RESULT, record.model_dump_json(indent=1) + "\n")
-    return record
 
 
 def evaluations(

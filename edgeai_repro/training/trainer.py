@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,16 +22,16 @@ from edgeai_repro.compress.unstructured import prunable, prune
 from edgeai_repro.data.cifar import DATASETS, Split, load_split
 from edgeai_repro.data.transforms import augment, normalise
 from edgeai_repro.errors import UserError
-from edgeai_repro.measure.accuracy import evaluate
+from edgeai_repro.measure.accuracy import bf16_is_faster, evaluate
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
 from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgeai_repro.training.initial_weights import start
-from edgeai_repro.training.recipe import Recipe, learning_rate, pruning_schedule
+from edgeai_repro.training.progress import Progress, Report
+from edgeai_repro.training.recipe import Recipe, derived_seed, learning_rate, pruning_schedule
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 240  # "at least every 5 minutes", with room for a slow step
-PURPOSES = ("order", "step")
 
 if TYPE_CHECKING:
     from edgeai_repro.compress.structured import StructuredPruner
@@ -140,10 +139,16 @@ class Trainer:
         }
         save_checkpoint(self.checkpoint, checkpoint)
 
-    def run(self) -> None:
-        """Take all remaining steps, with a progress bar on a terminal and a checkpoint at least every 5 minutes."""
+    def run(self, report: Report | None = None) -> None:
+        """Take all remaining steps, with a checkpoint at least every 5 minutes.
+
+        `report` is called at the start and after each epoch; without it, a terminal shows a progress bar.
+        """
         saved = time.monotonic()
-        bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=None, desc=self.recipe.model)
+        disable = True if report else None  # None: unless it is a terminal
+        bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=disable, desc=self.recipe.model)
+        if report:
+            report(self.progress())
         with bar, fast_depthwise(self.model), fast_small_maps(self.model), torch.random.fork_rng():
             while self.done < self.steps:
                 started = time.monotonic()
@@ -156,7 +161,18 @@ class Trainer:
                 if self.done % self.epoch_steps == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS:
                     self.save()
                     saved = time.monotonic()
+                if report and self.done % self.epoch_steps == 0:
+                    report(self.progress())
         self.model.eval()
+
+    def progress(self) -> Progress:
+        """Return how far the run is. The time left is that of the remaining steps at the speed so far."""
+        return Progress(
+            epoch=self.done // self.epoch_steps,
+            epochs=self.recipe.epochs,
+            top1=self.curve[-1]["test_top1"] if self.curve else None,
+            seconds_left=self.seconds / self.done * (self.steps - self.done) if self.done else None,
+        )
 
     def step(self) -> float:
         """Take one optimizer step and return its loss. Raises UserError if the loss is not finite."""
@@ -226,20 +242,3 @@ class Trainer:
             else "none was saved"
         )
         return UserError(f"the {what} must stay finite (they do not at step {self.done}); {kept}, try a lower 'lr'")
-
-
-def derived_seed(seed: int, purpose: str, index: int) -> int:
-    """Return a 64-bit seed that differs for each (seed, purpose, index)."""
-    entropy = (seed, PURPOSES.index(purpose), index)
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def bf16_is_faster(device: torch.device) -> bool:
-    """Return whether bf16 autocast is faster than fp32: on GPUs with bf16, and on CPUs with AVX512-BF16 or AMX.
-
-    Observed on two Zen 5 cores: 1.8 times the speed of fp32. Without such instructions torch emulates bf16, which
-    is slower than fp32.
-    """
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

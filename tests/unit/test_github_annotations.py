@@ -10,8 +10,8 @@ import pytest
 
 from edgeai_repro.claims.lines import claim_lines
 from edgeai_repro.judge.verdict import error_verdict
-from edgeai_repro.report.github import commands, escape_message, escape_property
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry, claim_entry
+from edgeai_repro.report.github import commands, escape_message, escape_property
 from tests.support.factories import claim, judged, row
 from tests.support.reports import HERE
 
