@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgeai_repro.audit.schema import Ranked, RankedBy, Ranking, Row
+from edgeai_repro.audit.schema import Audit, Ranked, RankedBy, Ranking, Row
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.devices.roofline import Times, Work, times
 from edgeai_repro.devices.spec import Device
@@ -12,6 +12,13 @@ from edgeai_repro.devices.spec import Device
 FP32_PRODUCT, INT8_PRODUCT = 32 * 32, 8 * 8  # bit operations of a product
 Measure = tuple[float, ...]  # what is better if it is less
 ON_DEVICE: tuple[RankedBy, ...] = ("expected", "bound")
+
+
+def with_ranking(audit: Audit, device: Device | None, target_ms: float | None) -> Audit:
+    """Return an audit with the ranking of its variants; the arguments are those of `rank`."""
+    random_weights = "random weights" in audit.source
+    ranking = rank(audit.rows, device=device, target_ms=target_ms, random_weights=random_weights)
+    return audit.model_copy(update={"ranking": ranking})
 
 
 def rank(rows: Sequence[Row], *, device: Device | None, target_ms: float | None, random_weights: bool) -> Ranking:

@@ -192,8 +192,9 @@ class Audit(Frozen):
     `shares` are the fractions (0 to 1) of the parameters in each kind of layer: nn.Linear, which dynamic
     quantization replaces, 1 × 1 convolutions, other convolutions, and the rest. `int8_instructions` are those of
     this processor that add up int8 products, None if unknown. `counters` are the rows of other counters, if they
-    were asked for. `skipped` are the layers that dynamic quantization leaves out because of their
-    type, if any. `ranking` are the variants in order.
+    were asked for. `skipped` are the layers that dynamic quantization leaves out because of their type, if any;
+    `ranking` are the variants in order. A `partial` audit was interrupted: it has the rows of the techniques that
+    it reached, and no ranking.
     """
 
     schema_version: Literal[2] = 2
@@ -211,6 +212,7 @@ class Audit(Frozen):
     counters: list[CounterRow] = Field(default_factory=list)
     skipped: SkippedLinear | None = None
     ranking: Ranking | None = None
+    partial: bool = False
     environment: Environment
 
     @property

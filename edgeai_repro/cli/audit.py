@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from edgeai_repro.cli import echo
-from edgeai_repro.cli.claims import CLAIMS, Folder
+from edgeai_repro.cli.claims import Folder
 from edgeai_repro.devices.spec import FILE, Device, load_devices
-from edgeai_repro.errors import UserError, require_known
+from edgeai_repro.errors import Interrupted, UserError, require_known
 from edgeai_repro.networks.variants import IMAGENET_CLASSES
+from edgeai_repro.shipped import CLAIMS, claims_folder
 
 
 def audit(
@@ -61,38 +62,45 @@ def audit(
 
     Example: edgeai-repro audit resnet50 --resolution=160 --device=raspberry-pi-5 --target-ms=20
     """
-    from tqdm import tqdm
-
     from edgeai_repro.audit import page, table
-    from edgeai_repro.audit.audit import audit as run_audit
-    from edgeai_repro.audit.audit import techniques_of
-    from edgeai_repro.audit.counters import STEPS
     from edgeai_repro.report import console
 
     if report is not None:
         page.check(report)
     if target_ms is not None and not 0 < target_ms < math.inf:
         raise UserError(f"'--target-ms' must be more than 0 (got {target_ms}); give milliseconds per image")
-    ranked_for = None if device is None else _device(device, claims)
-    steps = 1 + len(techniques_of()) + latency + (STEPS if counters else 0)
-    with tqdm(total=steps, desc=model, leave=False, disable=None) as bar:  # None: no bar unless on a terminal
-        result = run_audit(
-            model,
-            resolution=resolution,
-            classes=classes,
-            latency=latency,
-            threads=threads,
-            counters=counters,
-            device=ranked_for,
-            target_ms=target_ms,
-            on_progress=lambda _: bar.update(),
-        )
+    ranked_for = None if device is None else _device(device, claims_folder(claims))
+    if Path(model).suffix == ".onnx" and not counters:  # without torch
+        from edgeai_repro.audit.onnx_file import audit_file
+        from edgeai_repro.audit.ranking import with_ranking
+
+        result = with_ranking(audit_file(Path(model), latency=latency, threads=threads), ranked_for, target_ms)
+    else:
+        from edgeai_repro.audit.audit import audit as run_audit
+        from edgeai_repro.audit.audit import techniques_of
+        from edgeai_repro.audit.counters import STEPS
+
+        steps = 1 + len(techniques_of()) + latency + (STEPS if counters else 0)
+        with console.progress(model, steps) as step:
+            result = run_audit(
+                model,
+                resolution=resolution,
+                classes=classes,
+                latency=latency,
+                threads=threads,
+                counters=counters,
+                device=ranked_for,
+                target_ms=target_ms,
+                on_progress=lambda _: step(),
+            )
     if report is not None:
         page.write(result, report)
     if as_json:
         echo(result.model_dump_json(indent=1))
     else:
         typer.echo(table.render(result, colour=console.coloured(), width=console.width()), nl=False)
+    if result.partial:
+        raise Interrupted("the rows so far are shown")
 
 
 def _device(name: str, folder: Path) -> Device:
