@@ -9,7 +9,7 @@ from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim, Paper
 from edgeai_repro.errors import did_you_mean
 from edgeai_repro.networks.references import reference, unknown
-from edgeai_repro.networks.specs import Alternatives, Function, NamedSpec
+from edgeai_repro.networks.specs import Alternatives, Function, NamedSpec, NetworkSet
 
 
 def with_all_networks(paper: Paper, folder: Path) -> Paper:
@@ -21,6 +21,7 @@ def with_all_networks(paper: Paper, folder: Path) -> Paper:
     named = [name for claim in paper.claims for name in claim.networks]
     for spec in paper.networks.values():
         named += spec.of.values() if isinstance(spec, Alternatives) else ()
+        named += spec.of if isinstance(spec, NetworkSet) else ()
     for name in named:
         networks.setdefault(name, reference(name, folder))
     return paper.model_copy(update={"networks": networks})
@@ -33,8 +34,21 @@ def definition_problems(paper: Paper) -> Iterator[str]:
             for value, other in spec.of.items():
                 if problem := _problem(other, paper):
                     yield f"networks.{name}.of: {value!r} must be a known network (got {other!r}); {problem}"
-                elif isinstance(paper.networks[other], Alternatives):
+                elif isinstance(paper.networks[other], Alternatives | NetworkSet):
                     yield f"networks.{name}.of: {value!r} must be one network (got {other!r}); name one of its own"
+        elif isinstance(spec, NetworkSet):
+            yield from _set_problems(name, spec, paper)
+
+
+def _set_problems(name: str, spec: NetworkSet, paper: Paper) -> Iterator[str]:
+    """Yield the mistakes of a set: unknown networks, networks that are several themselves, and repeated ones."""
+    for other in dict.fromkeys(spec.of):
+        if problem := _problem(other, paper):
+            yield f"networks.{name}.of: must be known networks (got {other!r}); {problem}"
+        elif isinstance(paper.networks[other], Alternatives | NetworkSet):
+            yield f"networks.{name}.of: must be single networks (got {other!r}); name each of its own"
+        elif spec.of.count(other) > 1:
+            yield f"networks.{name}.of: must name each network once (got {other!r} twice); remove one"
 
 
 def conditions_of(claim: Claim, paper: Paper) -> tuple[str, ...]:
@@ -67,6 +81,9 @@ def network_problems(claim: Claim, paper: Paper) -> Iterator[str]:
         spec = paper.networks[name]
         if isinstance(spec, Alternatives):
             yield from _selection_problems(claim, name, spec)
+        if claim.metric in METRICS and METRICS[claim.metric].ranks != isinstance(spec, NetworkSet):
+            wanted = "sets of networks" if METRICS[claim.metric].ranks else "single networks"
+            yield f"'models' must be {wanted} for {claim.metric!r} (got {name!r}); name others, or another metric"
     yield from _missing_conditions(claim, paper)
     yield from _class_problems(claim, paper)
 
@@ -122,9 +139,11 @@ def _class_problems(claim: Claim, paper: Paper) -> Iterator[str]:
 def _chosen(name: str, paper: Paper) -> list[NamedSpec]:
     """Return the networks that a name can stand for."""
     spec = paper.networks[name]
+    if isinstance(spec, NetworkSet):
+        return [paper.networks[other] for other in spec.of]
     return [paper.networks[other] for other in spec.of.values()] if isinstance(spec, Alternatives) else [spec]
 
 
 def _problem(name: str, paper: Paper) -> str | None:
     spec = paper.networks[name]
-    return None if isinstance(spec, Alternatives) else unknown(spec)
+    return None if isinstance(spec, Alternatives | NetworkSet) else unknown(spec)

@@ -68,7 +68,8 @@ class Metric:
     and may give those of `optional`; `values` are those that a condition may have. `compares` is whether a claim
     names the other network, `against`. `techniques` are those that the metric can measure, all if it names none.
     `over` is the setting whose values make one row, a trend. A claim may list `needs`: what must be here. `timed`
-    is true if the metric times something: no other process of the run may work meanwhile.
+    is true if the metric times something: no other process of the run may work meanwhile. `ranks` is true if each
+    of its models is a set of networks.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Metric:
     over: str
     needs: tuple[str, ...]
     timed: bool
+    ranks: bool
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,6 @@ class Technique:
 
 
 METRICS: dict[str, Metric] = {}
-VALUES: dict[str, tuple[Setting, ...]] = {}  # all values of those conditions that have only a few
 TECHNIQUES: dict[str, Technique] = {}
 
 
@@ -145,6 +146,7 @@ def metric(
     over: str = "",
     needs: Sequence[str] = (),
     timed: bool = False,
+    ranks: bool = False,
 ) -> Callable[[Measure[S]], Measure[S]]:
     """Register a metric: a function (source, claim, model name) that yields the rows of the model.
 
@@ -176,15 +178,11 @@ def metric(
             over,
             (*group.needs, *needs),
             timed,
+            ranks,
         )
         return measure
 
     return register
-
-
-def allow_values(condition: str, *values: Setting) -> None:
-    """Register all values that a condition can have, so that another one is refused when a file is read."""
-    VALUES[condition] = values
 
 
 def technique(

@@ -14,7 +14,7 @@ from edgeai_repro.claims.band import Band
 from edgeai_repro.claims.paper_info import NAME, FullScale, ImplicationSpec, PaperInfo, Unstated
 from edgeai_repro.evidence.measurement import Frozen, Setting, Settings
 from edgeai_repro.networks.references import reference
-from edgeai_repro.networks.specs import Alternatives, NamedSpec, NetworkSpec
+from edgeai_repro.networks.specs import Alternatives, NamedSpec, NetworkSet, NetworkSpec
 
 SCHEMA_VERSION: Literal[2] = 2
 Need = Literal["data", "weights", "edge"]
@@ -28,9 +28,7 @@ Values = Annotated[
         lambda value: value if isinstance(value, list) else [value], json_schema_input_type=_List | Setting
     ),
 ]
-Variant = tuple[
-    dict[str, Setting], dict[str, Setting]
-]  # the settings of the technique, the conditions of the metric
+Variant = tuple[dict[str, Setting], dict[str, Setting]]  # the technique's settings, the metric's conditions
 
 
 class Expectation(Frozen):
@@ -205,12 +203,19 @@ class Paper(Frozen):
     def network(self, name: str, conditions: Settings) -> NetworkSpec:
         """Return the network that a name stands for under a claim's conditions.
 
-        Raises KeyError if the conditions don't select one of several alternatives.
+        Raises KeyError if the conditions don't select one of its alternatives, TypeError for a set.
         """
         spec = self.networks.get(name) or reference(name)
         if isinstance(spec, Alternatives):
             return self.network(spec.of[str(conditions[spec.by])], conditions)
+        if isinstance(spec, NetworkSet):
+            raise TypeError(f"'name' must be that of one network (got the set {name!r})")
         return spec
+
+    def members(self, name: str) -> list[str]:
+        """Return the names of the networks of a set; for one network its own name."""
+        spec = self.networks.get(name)
+        return spec.of if isinstance(spec, NetworkSet) else [name]
 
     def claim(self, claim_id: str) -> Claim:
         """Return the claim of an id. Raises KeyError if there is none."""

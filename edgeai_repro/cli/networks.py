@@ -29,7 +29,9 @@ def networks(
         Path | None, typer.Option(metavar="FILE", help="A claims file with the names under 'networks'.")
     ] = None,
 ) -> None:
-    """Show parameters, MACs and bytes of networks: what counters report, and what is there. Nothing is compressed.
+    """Show parameters, MACs and bytes of networks.
+
+    Each is shown as counters report it and as it actually is. Nothing is compressed.
 
     Examples: edgeai-repro networks resnet50 timm:convnext_atto,
     edgeai-repro networks thinet-gap --claims=claims/luo2017.yaml
@@ -52,7 +54,7 @@ def _named(name: str, claims: Path | None) -> dict[str, NetworkSpec]:
     from edgeai_repro.claims.load import load_file
     from edgeai_repro.claims.schema import Paper
     from edgeai_repro.networks.references import reference, unknown
-    from edgeai_repro.networks.specs import Alternatives
+    from edgeai_repro.networks.specs import Alternatives, NetworkSet
 
     paper = None if claims is None else load_file(claims)
     defined = paper.networks if isinstance(paper, Paper) else {}
@@ -63,6 +65,8 @@ def _named(name: str, claims: Path | None) -> dict[str, NetworkSpec]:
             for value, other in spec.of.items()
             for network in _named(other, claims).values()
         }
+    if isinstance(spec, NetworkSet):
+        return {label: network for other in spec.of for label, network in _named(other, claims).items()}
     if hint := unknown(spec):
         close = did_you_mean(name, defined) if defined else hint
         raise UserError(f"NAME must be a known network (got {name!r}); {close}")

@@ -48,7 +48,7 @@ def paired_difference(
     cells = _contingency_table(baseline, candidate)
     draws = _resampled(cells, seed)
     differences = 100 * (draws[:, 2] - draws[:, 1]) / sum(cells)
-    return _percentile(100 * (cells[2] - cells[1]) / sum(cells), differences, confidence)
+    return percentile(100 * (cells[2] - cells[1]) / sum(cells), differences, confidence)
 
 
 def relative_difference(
@@ -65,7 +65,7 @@ def relative_difference(
     right = draws[:, 0] + draws[:, 1]
     defined = right > 0  # a draw without any right image has no ratio; of 20 right images, one draw in 1e9
     differences = 100 * (draws[:, 2] - draws[:, 1])[defined] / right[defined]
-    return _percentile(100 * (cells[2] - cells[1]) / (cells[0] + cells[1]), differences, confidence)
+    return percentile(100 * (cells[2] - cells[1]) / (cells[0] + cells[1]), differences, confidence)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def paired_ratio(
     rng = np.random.default_rng(seed)
     ratios = np.median(above, axis=1) / np.median(below, axis=1)
     drawn = ratios[rng.integers(len(ratios), size=(RESAMPLES, len(ratios)))]
-    return _percentile(float(np.median(ratios)), np.median(drawn, axis=1), confidence)
+    return percentile(float(np.median(ratios)), np.median(drawn, axis=1), confidence)
 
 
 def _contingency_table(correct_a: ArrayLike, correct_b: ArrayLike) -> tuple[int, int, int, int]:
@@ -191,7 +191,8 @@ def _blocks(times: ArrayLike, name: str) -> Floats:
     return blocks
 
 
-def _percentile(value: float, draws: Floats, confidence: float) -> Interval:
+def percentile(value: float, draws: Floats, confidence: float) -> Interval:
+    """Return a value with the interval that holds the middle of some draws, widened to hold the value."""
     low, high = np.percentile(draws, [50 * (1 - confidence), 50 * (1 + confidence)])
     return _enclosing(value, float(low), float(high))
 

@@ -16,6 +16,7 @@ from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.measure.counter_counts import CounterCounts
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subject, as_arguments
+from edgeai_repro.measure.network_times import NetworkTimes, Run, Timed, Timer
 from edgeai_repro.networks.specs import ResNetCifar
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class CompressedModels:
         self._models = models
         self._profiles = NetworkProfiles(shared)
         self._counters = CounterCounts(self._profiles)
+        self._times = NetworkTimes(self._profiles)
         for case in cases:
             self._add_to_plan(case)
 
@@ -53,7 +55,7 @@ class CompressedModels:
 
     def networks(self, case: ClaimCase) -> ClaimNetworks:
         """Return the networks of a claim."""
-        return ClaimNetworks(self._profiles, self._counters, case)
+        return ClaimNetworks(self._profiles, self._counters, self._times, case)
 
     def measure(self, case: ClaimCase) -> Measured:
         """Return the rows of a claim, for each of its models that the run is not restricted from."""
@@ -63,7 +65,8 @@ class CompressedModels:
             return Measured(obstacle=models_left_out(claim))
         networks, function = self.networks(case), COMPRESSED.functions[claim.metric]
         try:
-            in_turn = self._profiles.free_first({model: networks.subject(model) for model in models})
+            single = {model: networks.subject(model) for model in models if not METRICS[claim.metric].ranks}
+            in_turn = self._profiles.free_first(single) if single else models
             rows = {model: tuple(function(networks, claim, model)) for model in in_turn}
             return Measured(tuple(row for model in models for row in rows[model]))
         except MissingRequirement as missing:  # a user's metric may need data, or time something
@@ -81,6 +84,9 @@ class CompressedModels:
             return  # it must not keep other claims from being measured
         for model in self._selected(claim):
             for settings, conditions in claim.variants_for(model):
+                if METRICS[claim.metric].ranks:
+                    self._times.plan(networks.members(model, conditions), Run.of(conditions))
+                    continue
                 subject = networks.subject(model, conditions)
                 self._profiles.plan(subject, claim.technique, settings, deflated=METRICS[claim.metric].deflated)
                 if counter := conditions.get("counter"):
@@ -93,6 +99,7 @@ class ClaimNetworks:
 
     profiles: NetworkProfiles
     counters: CounterCounts
+    times: NetworkTimes
     case: ClaimCase
 
     def profile(
@@ -162,6 +169,15 @@ class ClaimNetworks:
         dense = self.on_meta(claim.against, conditions).model
         cut = self.profiles.on_meta(subject).model
         return CONVENTIONS[convention](dense, cut, subject.resolution or 0, conditions)
+
+    def timed(self, model: str, conditions: Settings, timer: Timer) -> list[Timed]:
+        """Return the times of the networks of a set, from one run for all claims on sets."""
+        with self._naming(model):
+            return self.times.of(self.members(model, conditions), Run.of(conditions), timer=timer)
+
+    def members(self, model: str, conditions: Settings) -> list[Subject]:
+        """Return the networks of a set."""
+        return [self.subject(member, conditions) for member in self.case.paper.members(model)]
 
     def subject(self, model: str, conditions: Settings | None = None) -> Subject:
         """Return the network that a name stands for under some conditions."""

@@ -1,26 +1,24 @@
-"""The metric of how many times as long one network takes as another, timed on this machine. No torch at the top."""
+"""The metrics of times on this machine: the ratio of two, and how well MACs rank many. No torch at the top."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from edgeai_repro.claims import registry
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.errors import TooNoisyError
-from edgeai_repro.evidence import environment
-from edgeai_repro.evidence.measurement import Measurement
+from edgeai_repro.evidence.measurement import Curve, Interval, Measurement
 from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
-from edgeai_repro.measure.latency.threads import torch_threads, why_eager_is_not_timed
+from edgeai_repro.measure.latency.threads import torch_threads
+from edgeai_repro.measure.network_times import Run, Timed, Timer, call, refuse_unfair
 
-if TYPE_CHECKING:
-    from edgeai_repro.measure.latency.interleaved import Plan, Timing
-    from edgeai_repro.networks.resolve import Network
-
-Call = Callable[[], object]
-Timer = Callable[[Mapping[str, Call], "Plan"], Mapping[str, "Timing"]]
 MODEL, AGAINST = "model", "against"
+GIGA = 1e9
+OTHER_COUNTS: dict[str, Callable[[Timed], float]] = {
+    "activations": lambda one: one.activations,
+    "bytes": lambda one: one.bytes,
+    "operators": lambda one: one.operators,
+}
 metric = partial(registry.metric, group=COMPRESSED)
 
 
@@ -44,17 +42,16 @@ def measure(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) 
     # fast.
     plan = Plan(rounds=10, samples=3, untimed=1)
     for settings, conditions in claim.variants_for(model):
-        threads, batch = int(conditions["threads"]), int(conditions["batch"])
-        if reason := environment.EMULATED if environment.emulated() else why_eager_is_not_timed(threads):
-            raise TooNoisyError(reason)
+        run = Run.of(conditions)
+        refuse_unfair(run)
         both = {
             AGAINST: networks.with_values(claim.against or model, conditions=conditions),
             MODEL: networks.with_values(model, claim.technique, settings, conditions),
         }
         names = {AGAINST: claim.against or model, MODEL: model}
         sides = {name: networks.subject(network, conditions) for name, network in names.items()}
-        with torch_threads(threads):
-            calls = {name: _call(network, sides[name].resolution or 0, batch) for name, network in both.items()}
+        with torch_threads(run.threads):
+            calls = {name: call(network, sides[name].resolution or 0, run.batch) for name, network in both.items()}
             timings = timer(calls, plan)
         medians = {name: timing.median.value for name, timing in timings.items()}
         yield Measurement(
@@ -73,19 +70,48 @@ def measure(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) 
         )
 
 
-def _call(network: Network, resolution: int, batch: int) -> Call:
-    """Return a callable that runs a network on its inputs, or on random images; run it once first."""
-    import torch
+@metric("macs_time_tau", unit="τ", better="higher", conditions=("threads", "batch"), timed=True, ranks=True)
+def macs_time_tau(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
+    """Kendall's tau of MACs and time over a set of networks: eager mode, one interleaved run, A/A control."""
+    from edgeai_repro.measure.latency.interleaved import time_interleaved
 
-    from edgeai_repro.networks.convnext import random_images
+    return rank(networks, claim, model, timer=time_interleaved)
 
-    model = network.model
-    given = network.inputs
-    inputs = [random_images(batch, resolution)] if given is None else [torch.cat([one] * batch) for one in given]
 
-    @torch.inference_mode()
-    def run() -> object:
-        return model(*inputs)
+def rank(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) -> Iterator[Measurement]:
+    """Yield the rank correlation of the MACs and the times of a set of networks under each condition.
 
-    run()
-    return run
+    Its interval is that of the times: other blocks of the same networks. The note `other_networks` is the interval
+    for other networks of the kind; the notes `tau_of_…` say how well other counts rank the same times. The control
+    is the rank correlation of the times in the first blocks with those in the second. Raises as `measure`.
+    """
+    import numpy as np
+
+    from edgeai_repro.evidence.rank_statistics import rank_correlation, rank_correlation_of_times
+    from edgeai_repro.evidence.statistics import kendall_trend
+
+    for _, conditions in claim.variants_for(model):
+        timed = networks.timed(model, conditions, timer)
+        macs, blocks = [one.macs for one in timed], [one.timing.milliseconds for one in timed]
+        medians = [one.timing.median.value for one in timed]
+        others = rank_correlation(macs, medians)
+        halves = [[float(np.median(one[half::2])) for one in blocks] for half in (0, 1)]
+        yield Measurement(
+            model=model,
+            technique=claim.technique,
+            conditions=dict(conditions),
+            notes={
+                "networks": len(timed),
+                "other_networks": f"{others.low:.2f} … {others.high:.2f}",
+                **{
+                    f"tau_of_{name}": round(kendall_trend([of(one) for one in timed], medians).tau, 3)
+                    for name, of in OTHER_COUNTS.items()
+                },
+            },
+            reported=rank_correlation_of_times(macs, blocks),
+            n=sum(one.timing.n for one in timed),
+            control=Interval.exact(kendall_trend(*halves).tau),
+            curve=Curve(
+                over="GMACs", unit="ms", points=[(m / GIGA, ms) for m, ms in zip(macs, medians, strict=True)]
+            ),
+        )

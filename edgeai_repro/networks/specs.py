@@ -201,8 +201,15 @@ class Alternatives(Spec):
     of: dict[str, str] = Field(min_length=2, description="the network for each value of the condition, by name")
 
 
+class NetworkSet(Spec):
+    """Several networks that a metric ranks together, such as their times. It makes one row of a claim."""
+
+    family: Literal["set"]
+    of: list[str] = Field(min_length=3, description="the networks, by name")
+
+
 NetworkSpec = Torchvision | Timm | Function | VggCifar | Vgg | ResNetCifar | ResNet
-NamedSpec = Annotated[NetworkSpec | Alternatives, Field(discriminator="family")]
+NamedSpec = Annotated[NetworkSpec | Alternatives | NetworkSet, Field(discriminator="family")]
 
 
 VGG16: tuple[int | str, ...] = (

@@ -17,12 +17,16 @@ from importlib.resources.abc import Traversable
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Setting
+from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.networks.references import reference
-from edgeai_repro.networks.specs import Timm, Torchvision
+from edgeai_repro.networks.specs import NetworkSet, Timm, Torchvision
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
+from edgeai_repro.report.document import Document
+from edgeai_repro.report.literals import literal
 from edgeai_repro.report.plain import printable_line
+from edgeai_repro.report.script_networks import own_build, single_name
 
-STANDARD = ("io", "statistics", "timeit", "zlib")
+STANDARD = ("inspect", "io", "runpy", "statistics", "timeit", "zlib")
 INSTALLED = (
     "onnxruntime.quantization",
     "thop",
@@ -33,17 +37,21 @@ INSTALLED = (
     "torchao.quantization",
     "torchvision",
 )
-HELPERS = ("build", "published", "quantize", "session", "median", "size", "count")
-BUILD = "torchvision.models.get_model(name, num_classes=CLASSES).eval()"
+HELPERS = (
+    *("vgg_cifar", "vgg", "resnet_cifar", "resnet", "from_file"),
+    *("build", "published", "quantize", "session", "median", "size", "macs", "parameters", "count"),
+)
+BUILD = r"torchvision.models.get_model(\1, num_classes=CLASSES).eval()"
 TORCHVISIONS = CONVNEXT_VARIANTS.keys() - {"convnext_atto", "convnext_xlarge"}
 RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
 BUNDLE_RESOLUTION, BUNDLE_CLASSES = 32, 10  # of `edgeai-repro bundle`
-WIDTH, LITERAL = 110, 115  # columns; longer comments and values are wrapped
+WIDTH = 110  # columns; longer comments are wrapped
 
 
-def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
+def script(case: ClaimCase, models: Sequence[str] | None = None, *, run: Document | None = None) -> str:
     """Return a script that shows a claim's number and its explanation, for some of the claim's models (None: all).
 
+    Its heading has the verdict that `run` gave the claim (None: no run is known).
     Raises UserError for a model that the claim doesn't name, and MissingRequirement if no short script can show it.
     """
     claim = case.claim
@@ -52,60 +60,59 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
         if model not in named:
             raise UserError(f"--model must be one of the claim's (got {model!r}); {did_you_mean(model, named)}")
     body = _read(f"{claim.metric}--{claim.technique}")
-    chosen = list(models or claim.models)
-    # The scripts count with thop, and a MAC as one operation.
-    by_thop = claim.conditions.get("counter", ["thop"]) == ["thop"]
-    as_counted = claim.conditions.get("operations_per_mac", [1]) == [1]
-    if (
-        body is None
-        or not by_thop
-        or not as_counted
-        or claim.against is not None
-        or not all(_is_published(case, model) for model in chosen)
-    ):
+    # The scripts count with thop, not as a paper's own script did, and know nothing of causes and sets of networks.
+    conventional = claim.conditions.get("counter", ["thop"]) == ["thop"] and "convention" not in claim.conditions
+    ranked = any(isinstance(case.paper.networks.get(name), NetworkSet) for name in claim.networks)
+    if body is None or not conventional or ranked or claim.without is not None:
         raise _no_script(case)
-    values = _values(case, chosen)
-    if "VARIANTS" not in values:
-        timms = any(model.startswith(TIMM_PREFIX) for model in chosen)
-        body = body.replace("build(name)", "published(name)" if timms else BUILD)
+    named = list(models or claim.models)
+    pairs = [
+        (single_name(case.paper, claim.against or model, given), single_name(case.paper, model, given))
+        for model in named
+        for _, given in claim.variants_for(model)
+    ]
+    values = _values(case, list(dict.fromkeys(pairs)))
+    used = [name for pair in pairs for name in pair]
+    own = ""
+    if all(_is_published(case, name) for name in used):
+        if "VARIANTS" not in values:
+            timms = any(name.startswith(TIMM_PREFIX) for name in used)
+            body = re.sub(r"build\((name|each|against)\)", r"published(\1)" if timms else BUILD, body)
+    else:
+        own = own_build(case.paper, dict.fromkeys(used), _conditions(case, used[0])["classes"])
     body = re.sub("^( +)NARROW\n", lambda match: textwrap.indent(_read("narrow") or "", match[1]), body, flags=re.M)
-    text = "\n\n".join([*(_read(name) or "" for name in HELPERS if re.search(rf"\b{name}\(", body)), body])
-    names = "|".join(map(re.escape, values))  # all at once: a value may contain the name of another
-    text = re.sub(rf"\b({names})\b", lambda match: _literal(values[match[1]]), text)
-    return "\n".join([*_heading(case), "", *_imports(text), "", text])
+    wanted: list[str] = []
+    for name in HELPERS:  # each may use those after it
+        if (name != "build" or not own) and any(re.search(rf"\b{name}\(", text) for text in (own, body, *wanted)):
+            wanted.append(_read(name) or "")
+    keys = "|".join(map(re.escape, values))  # all at once: a value may contain the name of another
+    *helpers, body = (
+        re.sub(rf"\b({keys})\b", lambda match: literal(values[match[1]]), text) for text in (*wanted, body)
+    )
+    text = "\n\n".join([*helpers, *([own] if own else []), body])
+    return "\n".join([*_heading(case, run), "", *_imports(text), "", text])
 
 
-def _literal(value: object) -> str:
-    """Return a value as Python source, a list on several lines if it is long."""
-    match value:
-        case str():
-            return repr(value) if {*value} & {*"'\""} else f'"{repr(value)[1:-1]}"'
-        case list():
-            return _lines([_literal(entry) for entry in value], "[]")
-        case tuple():
-            return f"({', '.join(map(_literal, value))})"
-        case dict():
-            return _lines([f"{_literal(key)}: {_literal(entry)}" for key, entry in value.items()], "{}")
-    return repr(value)
+def verdict_of(case: ClaimCase, run: Document | None) -> str:
+    """Return the verdict that a run gave a claim and why, as a sentence; that it is not tested if it gave none."""
+    expected = case.claim.expect
+    papers = [paper for paper in run.papers if paper.id == case.paper.paper.id] if run else []
+    judged = [claim for paper in papers for claim in paper.claims if claim.verdict in DECIDED]
+    entry = next((claim for claim in judged if claim.id == case.claim.id), None)
+    if run is None or entry is None:
+        return f"Not tested yet; {expected.verdict} is expected: {expected.reason}."
+    date = f" on {run.run.date[:10]}" if run.run else ""
+    if entry.verdict == expected.verdict:
+        return f"{entry.verdict.capitalize()}{date}: {expected.reason}."
+    return f"{entry.verdict.capitalize()}{date}, not {expected.verdict}: {entry.reason}."
 
 
-def _lines(entries: list[str], brackets: str) -> str:
-    """Return the literals of entries in brackets, wrapped between two entries and never within one."""
-    lines = [brackets[0]]
-    for number, entry in enumerate(entries):
-        part = f"{entry}, " if number < len(entries) - 1 else f"{entry}{brackets[1]}"
-        if len(lines[-1]) + len(part) > LITERAL and lines[-1].strip() != brackets[0]:
-            lines.append(8 * " ")
-        lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines) if entries else brackets
-
-
-def _heading(case: ClaimCase) -> Iterator[str]:
+def _heading(case: ClaimCase, run: Document | None) -> Iterator[str]:
     claim = case.claim
     name = ", ".join(filter(None, [case.id, case.paper.paper.url]))
     for line in [
         f'{name}: "{claim.quote}"',
-        f'Printed: "{claim.printed}". {claim.expect.verdict.capitalize()}: {claim.expect.reason}.',
+        f'Printed: "{claim.printed}". {verdict_of(case, run)}',
     ]:
         # On one line, so that no text can end its comment.
         yield from textwrap.wrap(printable_line(line), WIDTH, initial_indent="# ", subsequent_indent="# ")
@@ -119,17 +126,22 @@ def _imports(text: str) -> Iterator[str]:
             yield ""
 
 
-def _values(case: ClaimCase, models: list[str]) -> Mapping[str, object]:
-    """Return the values of the placeholders: models, image side, classes, settings and conditions."""
-    claim = case.claim
-    convnexts = all(model in CONVNEXT_VARIANTS for model in models)
+def _values(case: ClaimCase, pairs: Sequence[tuple[str, str]]) -> Mapping[str, object]:
+    """Return the values of the placeholders: networks, sides of images, classes, settings and conditions.
+
+    `pairs` are each network that is compared with, and each model; twice the model if a claim compares nothing.
+    """
+    claim, models = case.claim, [model for _, model in pairs]
+    given = {name.upper(): tried for name, tried in {**claim.settings, **claim.conditions}.items()}
     values: dict[str, object] = {
-        name.upper(): list(tried) for name, tried in {**claim.settings, **claim.conditions}.items()
+        name: tried[0] if name in ("THREADS", "BATCH") else list(tried) for name, tried in given.items()
     }
-    values["MODELS"] = models
-    for name, own in _conditions(case, models[0]).items():
-        values["SIDE" if name == "resolution" else name.upper()] = own
-    if convnexts and not set(models) <= TORCHVISIONS:
+    values.setdefault("OPERATIONS_PER_MAC", [1])
+    values |= {"MODELS": list(dict.fromkeys(models)), "PAIRS": list(pairs)}
+    own = {name: _conditions(case, name) for pair in pairs for name in pair}
+    values["SIDES"] = {name: conditions["resolution"] for name, conditions in own.items()}
+    values["SIDE"], values["CLASSES"] = own[models[0]]["resolution"], own[models[0]]["classes"]
+    if all(model in CONVNEXT_VARIANTS for model in models) and not set(models) <= TORCHVISIONS:
         values["VARIANTS"] = {
             name: (CONVNEXT_VARIANTS[name].dims, CONVNEXT_VARIANTS[name].depths) for name in models
         }

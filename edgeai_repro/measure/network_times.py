@@ -1,0 +1,115 @@
+"""The times of many networks, measured in one interleaved run, next to what could predict them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from edgeai_repro.errors import TooNoisyError
+from edgeai_repro.evidence import environment
+from edgeai_repro.measure.latency.threads import torch_threads, why_eager_is_not_timed
+from edgeai_repro.measure.network_profiles import NetworkProfiles, Subject, as_arguments
+
+if TYPE_CHECKING:
+    from edgeai_repro.measure.latency.interleaved import Plan, Timing
+    from edgeai_repro.networks.resolve import Network
+
+Call = Callable[[], object]
+Timer = Callable[[Mapping[str, Call], "Plan"], Mapping[str, "Timing"]]
+
+
+class Run(NamedTuple):
+    """How networks are timed: torch's threads, and the images in a batch."""
+
+    threads: int
+    batch: int
+
+    @classmethod
+    def of(cls, conditions: Mapping[str, Any]) -> Run:
+        """Return the run that the conditions of a claim ask for."""
+        return cls(int(conditions["threads"]), int(conditions["batch"]))
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A network's time, and what could predict it: counts of one image.
+
+    `activations` are the values that its operators write, `bytes` what they read and write.
+    """
+
+    timing: Timing
+    macs: int
+    activations: int
+    bytes: int
+    operators: int
+
+
+class NetworkTimes:
+    """The networks that the claims of a run rank by their time. Each is timed once, all of them interleaved."""
+
+    def __init__(self, profiles: NetworkProfiles) -> None:
+        self._profiles = profiles
+        self._planned: defaultdict[Run, dict[str, Subject]] = defaultdict(dict)
+        self._timed: defaultdict[Run, dict[str, Timed]] = defaultdict(dict)
+
+    def plan(self, subjects: Sequence[Subject], run: Run) -> None:
+        """Announce networks that a claim ranks, so that they are timed together with those of the other claims."""
+        self._planned[run].update({subject.key: subject for subject in subjects})
+
+    def of(self, subjects: Sequence[Subject], run: Run, *, timer: Timer) -> list[Timed]:
+        """Return the times of some networks, in their order.
+
+        Raises TooNoisyError if they can't be timed fairly here, and UserError for a network that does not run.
+        """
+        timed = self._timed[run]
+        if any(subject.key not in timed for subject in subjects):
+            self.plan(subjects, run)
+            timed.update(self._time(self._planned[run], run, timer))
+        return [timed[subject.key] for subject in subjects]
+
+    def _time(self, subjects: Mapping[str, Subject], run: Run, timer: Timer) -> dict[str, Timed]:
+        from edgeai_repro.measure import counts
+        from edgeai_repro.measure.counting.run import example_inputs
+        from edgeai_repro.measure.latency.interleaved import Plan
+        from edgeai_repro.measure.traffic import traffic
+
+        refuse_unfair(run)
+        # A rank needs less than a ratio: two rounds, and a single image per block after one that is not timed.
+        plan = Plan(rounds=2, samples=1, untimed=1, seconds=0.0, untimed_seconds=0.0)
+        calls, work = {}, {}
+        with torch_threads(run.threads):
+            for key, subject in subjects.items():
+                network = self._profiles.with_values(subject)
+                side = subject.resolution or 0
+                macs = counts.actual(network.model, side, **as_arguments(network.inputs)).macs
+                moved = traffic(network.model, network.inputs or example_inputs(network.model, side))
+                work[key] = (macs, moved.activations, moved.bytes, moved.operators)
+                calls[key] = call(network, side, run.batch)
+            timings = timer(calls, plan)
+        return {key: Timed(timings[key], *work[key]) for key in subjects}
+
+
+def refuse_unfair(run: Run) -> None:
+    """Raise TooNoisyError on an emulated processor, and if so many threads can't be timed fairly in eager mode."""
+    if reason := environment.EMULATED if environment.emulated() else why_eager_is_not_timed(run.threads):
+        raise TooNoisyError(reason)
+
+
+def call(network: Network, resolution: int, batch: int) -> Call:
+    """Return a callable that runs a network on its inputs, or on random images; run it once first."""
+    import torch
+
+    from edgeai_repro.networks.convnext import random_images
+
+    model = network.model
+    given = network.inputs
+    inputs = [random_images(batch, resolution)] if given is None else [torch.cat([one] * batch) for one in given]
+
+    @torch.inference_mode()
+    def run() -> object:
+        return model(*inputs)
+
+    run()
+    return run
