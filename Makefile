@@ -39,9 +39,10 @@ lint: $(READY) ## only linters, types and import rules
 bundle: $(READY) ## write what an edge device runs: make bundle ARGS='convnext_small --output=bundle'
 	$(BIN)/edgeai-repro bundle $(ARGS)
 
-bench: $(READY) ## time claims, command line and edge models, and training if EDGEAI_DATA is set
+bench: $(READY) ## time claims, command line, grids and edge models, and training if EDGEAI_DATA is set
 	$(BIN)/python -m tests.benchmarks.claims_speed
 	$(BIN)/python -m tests.benchmarks.cli_speed
+	$(BIN)/python -m tests.benchmarks.grid_overhead
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.edge_speed
 ifneq ($(EDGEAI_DATA),)
