@@ -57,8 +57,12 @@ pruning-survey: export OMP_NUM_THREADS ?= 1
 pruning-survey: $(READY) ## prune a network of each of 40 families by two libraries, write docs/pruning.md
 	$(BIN)/python -m tests.benchmarks.pruning_survey $(ARGS)
 
+# roc-validator needs rich before version 14, import-linter a later one, so it has an environment of its own. Without it
+# the tests of crates are skipped: CI must have it.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PYTHON) -m venv $(VENV)/roc-validator
+	$(VENV)/roc-validator/bin/python -m pip install --quiet --disable-pip-version-check 'roc-validator==0.13.*'
 	@touch $@

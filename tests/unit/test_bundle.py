@@ -35,21 +35,21 @@ class TestContent:
 
     def test_folder_holds_two_files_per_model_the_probes_and_the_manifest(self, loaded: Bundle) -> None:
         """No other file is in the folder, and the manifest lists all files but itself."""
-        models = {f"{variant}.{end}" for variant in bundle.TECHNIQUE_OF_VARIANT for end in ("onnx", "weights")}
+        models = {f"{variant}.{end}" for variant in loaded.manifest.models for end in ("onnx", "weights")}
 
         assert {path.name for path in loaded.folder.iterdir()} == models | {bundle.PROBES, bundle.MANIFEST}
         assert set(loaded.manifest.files) == models | {bundle.PROBES}
 
     def test_int8_and_pruning_shrink_the_files(self, loaded: Bundle) -> None:
         """Both together shrink them the most."""
-        size = {variant: loaded.size(variant) for variant in bundle.TECHNIQUE_OF_VARIANT}
+        size = {variant: loaded.size(variant) for variant in loaded.manifest.models}
 
         assert size["pruned-int8"] < min(size["int8"], size["pruned"])
         assert max(size["int8"], size["pruned"]) < size["fp32"] / 2
 
     def test_pruning_removes_parameters_and_macs_and_int8_only_bit_operations(self, loaded: Bundle) -> None:
         """Int8 keeps the actual parameters and MACs."""
-        counts = {variant: loaded.model(variant).counts for variant in bundle.TECHNIQUE_OF_VARIANT}
+        counts = {variant: loaded.model(variant).counts for variant in loaded.manifest.models}
 
         assert counts["int8"].parameters == counts["fp32"].parameters
         assert counts["int8"].macs == counts["fp32"].macs
