@@ -269,8 +269,8 @@ class TestFromElsewhere:
             monkeypatch.setattr(runtime, "FROM_MEMORY", "missing")
         read = Bundle.read
 
-        def change(self: Bundle, name: str) -> bytes:
-            content = read(self, name)
+        def change(self: Bundle, name: str, most: int = 10**9) -> bytes:
+            content = read(self, name, most)
             (self.folder / name).write_bytes(b"changed")
             return content
 
