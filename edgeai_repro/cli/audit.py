@@ -36,6 +36,13 @@ def audit(
     counters: Annotated[
         bool, typer.Option("--counters", help="Show what other counters report, and what each of them misses.")
     ] = False,
+    onnxruntime: Annotated[
+        bool, typer.Option("--onnxruntime", help="Show the model in ONNX Runtime, too: fp32, int8 and static int8.")
+    ] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Images to calibrate static int8 on (default: random images)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Show what each compression technique saves for a model.
@@ -66,6 +73,8 @@ def audit(
                 latency=latency,
                 threads=threads,
                 counters=counters,
+                onnxruntime=onnxruntime or calibrate is not None,
+                calibrate=calibrate,
                 on_progress=lambda _: step(),
             )
     if as_json:
