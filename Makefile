@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help claims lint test bundle bench nightly sweep pruning-survey
+.PHONY: help claims lint test bundle bench nightly sweep pruning-survey fuzz
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -53,6 +53,13 @@ endif
 sweep: export OMP_WAIT_POLICY ?= passive
 sweep: $(READY) ## count every network of torchvision and timm, compare with torch's counter, write docs/counters.md
 	$(BIN)/python -m tests.benchmarks.count_sweep $(ARGS)
+
+fuzz: export OMP_NUM_THREADS ?= 1
+fuzz: SECONDS ?= 600
+fuzz: SEED ?= 1
+fuzz: $(READY) ## show all readers odd inputs, random ones and ones guided by coverage: make fuzz SECONDS=3600
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.run --seconds=$(SECONDS) --seed=$(SEED) $(ARGS)
 
 pruning-survey: export OMP_NUM_THREADS ?= 1
 pruning-survey: $(READY) ## prune a network of each of 40 families by two libraries, write docs/pruning.md
