@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-Requirement = Literal["data", "weights", "edge", "torch", "models", "counters"]
+Requirement = Literal["data", "weights", "edge", "torch", "models", "counters", "device"]
 Location = tuple[int | str, ...]  # the keys and indices that lead to a value of a document
 LONGEST = 80  # characters of a wrong value that a message repeats
 LONGEST_LINE = 300  # characters of a message
