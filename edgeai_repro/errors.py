@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Requirement = Literal["data", "weights", "edge", "torch", "models", "counters", "device"]
 Location = tuple[int | str, ...]  # the keys and indices that lead to a value of a document
+SHOWN = 5  # names in a hint; more would hide the mistake
 LONGEST = 80  # characters of a wrong value that a message repeats
 LONGEST_LINE = 300  # characters of a message
 MOST_MISTAKES = 100  # that are reported of one file
@@ -59,6 +60,10 @@ class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for
         self.remedy = remedy
 
 
+class Interrupted(BaseException):
+    """The user pressed Ctrl-C. It isn't a KeyboardInterrupt, for which libraries have messages of their own."""
+
+
 class TooNoisyError(Exception):
     """The machine is too noisy, hot or busy for timing. The claim stays undecided; it hasn't failed."""
 
@@ -73,11 +78,14 @@ def closest_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown name: the closest known name, else all known names."""
+    """Return a hint for an unknown name: the closest known name, else the `SHOWN` most similar ones."""
     names = sorted(known)
     if closest := closest_name(name, names):
         return f"did you mean {closest!r}?"
-    return f"known are {', '.join(names)}" if names else "none is known"
+    if len(names) <= SHOWN:
+        return f"known are {', '.join(names)}" if names else "none is known"
+    similar = sorted(names, key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())[:SHOWN]
+    return f"known are {', '.join(sorted(similar))} and {len(names) - SHOWN} more"
 
 
 def require_known(

@@ -24,7 +24,7 @@ class Options:
 
     `models` and `papers` are those that the run is restricted to (None: all). A claim that lacks one of `required`
     fails instead of being skipped. `shard` is the part of the claims that this machine judges (None: all). With
-    `recorded_only`, nothing is measured live.
+    `recorded_only`, nothing is measured live. `command` is the command line.
     """
 
     models: tuple[str, ...] | None = None
@@ -36,6 +36,7 @@ class Options:
     bundle: Bundle | None = None
     threads: int | None = None
     recorded_only: bool = False
+    command: str = ""
 
     @classmethod
     def parse(
@@ -50,6 +51,7 @@ class Options:
         bundle: Path | None = None,
         threads: int | None = None,
         recorded_only: bool = False,
+        command: str = "",
     ) -> Options:
         """Check the options of the command line; names are separated by commas. Raises UserError, in one line."""
         if json_path is not None:
@@ -68,7 +70,26 @@ class Options:
             bundle=None if bundle is None else load_bundle(bundle),
             threads=threads,
             recorded_only=recorded_only,
+            command=command,
         )
+
+    def as_given(self) -> dict[str, str]:
+        """Return the options that were given, by their names on the command line."""
+        values = {
+            "--claims-models": self.models,
+            "--claims-papers": self.papers,
+            "--claims-shard": self.shard,
+            "--claims-require": sorted(self.required),
+            "--claims-json": self.json_path,
+            "--claims-report": self.report_folder,
+            "--bundle": None if self.bundle is None else self.bundle.folder,
+            "--edge-threads": self.threads,
+        }
+        return {
+            name: ",".join(value) if isinstance(value, tuple | list) else str(value)
+            for name, value in values.items()
+            if value
+        }
 
 
 def _names(option: str, text: str, known: Collection[str] | None = None) -> tuple[str, ...]:

@@ -18,16 +18,18 @@ from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.deployed_models import DeployedModels, Timer
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
+from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
-from edgeai_repro.evidence.measurement import Environment
+from edgeai_repro.evidence.measurement import Environment, Measured, Obstacle
 from edgeai_repro.evidence.store import EVIDENCE
+from edgeai_repro.extras import missing_package
 from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.latency.interleaved import time_interleaved
 from edgeai_repro.networks.references import reference, unknown
 from edgeai_repro.options import Options, check_names
-from edgeai_repro.report import document, files
+from edgeai_repro.report import document, files, provenance
 from edgeai_repro.report.device_results import load_results
 from edgeai_repro.report.document import Document, ImplicationEntry, claim_entry
 from edgeai_repro.report.results import Result, Results, claims_file
@@ -54,6 +56,7 @@ class Session:
         alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.options = options or Options()
+        self._run = provenance.describe(folder, self.options.command, self.options.as_given())
         read = read_claims(folder)
         self.papers, self.problems = self._restricted(read.papers), read.problems
         self._claims_files = {paper.paper.id: claims_file(paper) for paper in self.papers}
@@ -115,9 +118,18 @@ class Session:
         """Measure and judge a claim, once per process."""
         if case.id not in self._verdicts:
             with self.alone() if is_timed(case.claim) else nullcontext():
-                measured = self.sources[measured_on(case.claim)].measure(case)
+                measured = self._measure(case)
             self._verdicts[case.id] = judge(case.claim, measured, self._accuracy_check(case))
         return self._verdicts[case.id]
+
+    def _measure(self, case: ClaimCase) -> Measured:
+        """Return the rows of a claim, or the obstacle if a package that its measurement needs isn't installed."""
+        try:
+            return self.sources[measured_on(case.claim)].measure(case)
+        except ModuleNotFoundError as error:
+            if missing := missing_package(error):
+                return Measured(obstacle=Obstacle(missing.requirement, missing.remedy))
+            raise
 
     def _accuracy_check(self, case: ClaimCase) -> AccuracyCheck | None:
         """Return the rows that decide whether the values of a claim's choice maintain the accuracy."""
@@ -172,16 +184,29 @@ class Session:
         return None
 
     def write(self, results: Results) -> None:
-        """Write the results to the files that the options name. Raises UserError."""
-        if self.options.json_path is not None:
-            document.write(self.document(results), self.options.json_path)
-        if self.options.report_folder is not None:
-            files.write(self.document(results), self.options.report_folder)
+        """Write the results to the files that the options name, each even if another can't be written.
+
+        Raises UserError, with a line for each file that can't be written.
+        """
+        complete = self.document(results)
+        problems: list[str] = []
+        written = ((document.write, self.options.json_path), (files.write, self.options.report_folder))
+        for write, path in written:
+            try:
+                if path is not None:
+                    write(complete, path)
+            except UserError as error:
+                problems += error.args
+        if problems:
+            raise UserError(*problems)
 
     def document(self, results: Results) -> Document:
         """Return the results as one document, in the order of the claims files."""
         devices = list(self._devices.values())
-        return results.document(self.papers, devices, self._device_results, self._claims_files, self.options.shard)
+        written = results.document(
+            self.papers, devices, self._device_results, self._claims_files, self.options.shard
+        )
+        return written.model_copy(update={"run": self._run})
 
     def _compress(self, cases: Sequence[ClaimCase]) -> CompressedModels:
         return CompressedModels(cases, models=self.options.models, shared=self._shared)

@@ -94,7 +94,8 @@ def _fixed_cost(uncompressed: Row, quantized: Sequence[Row]) -> Iterator[str]:
         f"value, their fixed cost is about {_milliseconds(cost)}"
     )
     if uncompressed.latency is not None:
-        text += f" of {_milliseconds(uncompressed.latency.milliseconds.value)}"
+        noise = ", too noisy to rely on" if uncompressed.latency.problem else ""
+        text += f" of {_milliseconds(uncompressed.latency.milliseconds.value)}{noise}"
     yield text
     for row in quantized:
         if row is not uncompressed and row.operators is not None:

@@ -1,29 +1,27 @@
-"""Audits a model: compresses it with every technique, and counts and times each result."""
+"""Audits a model: compresses it with every technique, and counts and times each result.
+
+An ONNX file needs no torch, so torch is imported only for networks.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.audit.answers import answer_all
-from edgeai_repro.audit.counters import counted_by_others
-from edgeai_repro.audit.facts import describe_conventions, describe_weights, parameter_shares
-from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
-from edgeai_repro.audit.operators import measure_seconds_per_operator
-from edgeai_repro.audit.rows import counted_rows, with_latency
 from edgeai_repro.audit.schema import Audit, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import Interrupted, UserError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
-from edgeai_repro.measure.counting.run import example_inputs
-from edgeai_repro.measure.latency.threads import torch_threads, usable_cores
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from edgeai_repro.audit.model_source import ResolvedModel
 
 # One setting per technique, to show its effect. Callers of `audit` can pass others. The densities and bits of
 # `codebook` are those of AlexNet's and VGG-16's large layers (Han et al. 2016, Tables 4 and 5).
@@ -59,7 +57,7 @@ def audit(
     count the uncompressed and the quantized model, too, and it is found out what each of them misses.
     `on_progress` is called after each step with its name: a technique, or "latency" once all are timed. All
     compressed models stay in memory until then. A model that can't be compressed, counted or timed has a row with
-    the reason. Raises UserError if there is no such model.
+    the reason. Raises UserError if there is no such model. After an interruption the rows so far are returned.
     """
     if isinstance(model, str) and Path(model).suffix == ".onnx":
         if counters:
@@ -67,6 +65,12 @@ def audit(
         from edgeai_repro.audit.onnx_file import audit_file
 
         return audit_file(Path(model), latency=latency, threads=threads)
+    from edgeai_repro.audit.counters import counted_by_others
+    from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
+    from edgeai_repro.audit.operators import measure_seconds_per_operator
+    from edgeai_repro.audit.rows import counted_rows, with_latency
+    from edgeai_repro.measure.latency.threads import torch_threads, usable_cores
+
     if isinstance(model, str):
         source = resolve_model(model, classes=classes)
     else:
@@ -78,14 +82,19 @@ def audit(
     with torch_threads(threads or usable_cores()):
         rows: list[Row] = []
         models: list[nn.Module | None] = []
-        for row, compressed in counted_rows(source.model, inputs, grid, techniques_of(grid)):
-            rows.append(row)
-            models.append(compressed)
-            report(row.technique)
-        if latency:
-            rows = with_latency(rows, models, inputs)
-            rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
-            report("latency")
+        try:
+            for row, compressed in counted_rows(source.model, inputs, grid, techniques_of(grid)):
+                rows.append(row)
+                models.append(compressed)
+                report(row.technique)
+            if latency:
+                rows = with_latency(rows, models, inputs)
+                rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
+                report("latency")
+        except Interrupted:
+            if not rows:
+                raise
+            return _assess(source, side, rows).model_copy(update={"partial": True})
         audited = _assess(source, side, rows)
         if counters:
             counted = list(counted_by_others(rows, models, inputs, report))
@@ -95,6 +104,10 @@ def audit(
 
 def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
     """Return the audit of a model from its rows: what they and its weights mean, and this machine."""
+    import torch
+
+    from edgeai_repro.audit.facts import describe_conventions, describe_weights, parameter_shares
+
     shares, weights = parameter_shares(source.model), describe_weights(source.model)
     conventions, instructions = describe_conventions(source.model), environment.int8_instructions()
     return Audit(
@@ -115,6 +128,10 @@ def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
 
 def _image(model: nn.Module, side: int) -> tuple[Any, ...]:
     """Return the image to audit a model with, with as many channels as its first convolution takes."""
+    from torch import nn
+
+    from edgeai_repro.measure.counting.run import example_inputs
+
     (image,) = example_inputs(model, side)
     first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is not None and first.in_channels != image.shape[1]:

@@ -43,7 +43,12 @@ def counted_rows(
 
 
 def count_row(model: nn.Module, inputs: Inputs, technique: str, setting: Settings, start: float) -> Row:
-    """Count everything possible. A counter that fails leaves its number out, and the row says why."""
+    """Count everything possible. A counter that fails leaves its number out, and the row says why.
+
+    A compressed model that does not run gets no number at all: it saves nothing.
+    """
+    if technique != UNCOMPRESSED and (failure := _why_it_fails(model, inputs)):
+        return Row(technique=technique, settings=dict(setting), problem=f"does not run: {failure}")
     problems: list[str] = []
 
     def attempt(what: str, function: Callable[[], T]) -> T | None:
@@ -82,6 +87,15 @@ def count_row(model: nn.Module, inputs: Inputs, technique: str, setting: Setting
         seconds=round(time.perf_counter() - start, 3),
         problem="; ".join(problems) or None,
     )
+
+
+def _why_it_fails(model: nn.Module, inputs: Inputs) -> str:
+    """Return the error that a compressed model raises on its inputs; empty if it runs."""
+    try:
+        _runner(model, inputs)
+    except Exception as error:  # kernels of any library may raise anything
+        return one_line(error)
+    return ""
 
 
 def _fp32_macs(model: nn.Module, inputs: Inputs) -> int:

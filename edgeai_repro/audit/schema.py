@@ -138,7 +138,7 @@ class Audit(Frozen):
     `shares` are the fractions (0 to 1) of the parameters in each kind of layer: nn.Linear, which dynamic
     quantization replaces, 1 × 1 convolutions, other convolutions, and the rest. `int8_instructions` are those of
     this processor that add up int8 products, None if unknown. `counters` are the rows of other counters, if they
-    were asked for.
+    were asked for. A `partial` audit was interrupted: it has the rows of the techniques that it reached.
     """
 
     schema_version: Literal[2] = 2
@@ -154,6 +154,7 @@ class Audit(Frozen):
     conventions: Conventions | None = None
     int8_instructions: list[str] | None = None
     counters: list[CounterRow] = Field(default_factory=list)
+    partial: bool = False
     environment: Environment
 
     @property

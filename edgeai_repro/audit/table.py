@@ -31,6 +31,8 @@ def render(audit: Audit, *, colour: bool, width: int | None = None) -> str:
 def _parts(audit: Audit) -> Iterator[RenderableType]:
     given = "its own inputs" if audit.own_inputs else f"one image of {audit.resolution} × {audit.resolution}"
     yield Text(f"{audit.model} ({audit.source}), {given}", "bold")
+    if audit.partial:
+        yield Text("partial: the audit was interrupted", "yellow")
     yield _table(audit, "stored", _stored)
     yield _table(audit, "computed", _computed)
     latencies = [row.latency for row in audit.rows if row.latency]

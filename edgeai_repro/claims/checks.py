@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgeai_repro.claims.implications import spec_problems
 from edgeai_repro.claims.networks import conditions_of, definition_problems, network_problems
 from edgeai_repro.claims.paper_info import ImplicationSpec
-from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, VALUES
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim, Paper
 from edgeai_repro.claims.uses import use_problems
+from edgeai_repro.claims.values import RANGES, VALUES
 from edgeai_repro.errors import did_you_mean
+from edgeai_repro.evidence.measurement import Setting
 
 OWN = "; or register your own with @{} in a conftest.py next to the claims folder"
 
@@ -76,6 +78,7 @@ def _metric_problems(claim: Claim, paper: Paper) -> Iterator[str]:
             if value not in allowed:
                 known_values = " or ".join(map(str, allowed))
                 yield f"'conditions.{name}' must be {known_values} (got {value!r}); correct it"
+    yield from _range_problems("conditions", claim.conditions)
     for name in metric.conditions:
         if name not in claim.conditions and name not in claim.settings:
             yield f"'conditions.{name}' is missing: {metric.name!r} needs it; add it"
@@ -105,10 +108,19 @@ def _setting_problems(claim: Claim, paper: Paper) -> Iterator[str]:
         elif name not in known:
             takes = f"it takes {_listed(known)}"
             yield f"'settings.{name}' must be a setting of {claim.technique!r} ({takes}); remove it"
+    yield from _range_problems("settings", claim.settings)
     deployed = claim.metric in METRICS and METRICS[claim.metric].source == "deployed"  # the bundle has settings
     for name in required:
         if name not in claim.settings and not deployed:
             yield f"'settings.{name}' is missing: {claim.technique!r} needs it; add it"
+
+
+def _range_problems(key: str, given: Mapping[str, Sequence[Setting]]) -> Iterator[str]:
+    """Yield the numbers that lie outside of the range of their setting or condition."""
+    for name, values in given.items():
+        for value in values if name in RANGES else ():
+            if isinstance(value, str) or not RANGES[name].contains(value):
+                yield f"'{key}.{name}' must be {RANGES[name].text} (got {value!r}); correct it"
 
 
 def _unknown(key: str, name: str, known: Collection[str], hint: str = "") -> Iterator[str]:

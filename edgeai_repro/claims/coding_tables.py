@@ -10,8 +10,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from edgeai_repro.errors import require_known
 from edgeai_repro.evidence.measurement import Frozen
 from edgeai_repro.files import parse_as, read_yaml
+from edgeai_repro.shipped import claims_folder
 
-FOLDER = Path("claims/coding")
+CODING = "coding"  # the folder of these files in a claims folder
 Percent = Annotated[float, Field(gt=0, le=100)]
 Bits = Annotated[int, Field(ge=1, le=8)]
 Stage = Literal["quantized", "huffman"]  # before and after Huffman coding
@@ -81,8 +82,9 @@ class CodingFile(Frozen):
     tables: dict[str, CodingTable]
 
 
-def read_table(name: str, folder: Path = FOLDER) -> CodingTable:
+def read_table(name: str, folder: Path | None = None) -> CodingTable:
     """Return a table. Raises UserError for an unknown name or a damaged file."""
+    folder = folder or claims_folder() / CODING
     files = [parse_as(CodingFile, read_yaml(path), path) for path in sorted(folder.glob("*.yaml"))]
     tables = {key: table for file in files for key, table in file.tables.items()}
     require_known(f"'table' of {folder}/*.yaml", name, tables)

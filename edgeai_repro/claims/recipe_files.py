@@ -11,8 +11,9 @@ from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Frozen
 from edgeai_repro.files import parse_as, read_yaml
 from edgeai_repro.networks.variants import CIFAR_NETWORKS
+from edgeai_repro.shipped import claims_folder
 
-FOLDER = Path("claims/training")
+TRAINING = "training"  # the folder of these files in a claims folder
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -76,15 +77,17 @@ class RecipeFile(Frozen):
     plans: dict[str, Plan] = Field({})
 
 
-def read_recipe(name: str, folder: Path = FOLDER) -> dict[str, Any]:
+def read_recipe(name: str, folder: Path | None = None) -> dict[str, Any]:
     """Return the arguments of `Recipe` for a name. Raises UserError for an unknown name or a damaged file."""
+    folder = folder or claims_folder() / TRAINING
     recipes = {key: entry for file in _files(folder) for key, entry in file.recipes.items()}
     _must_know("recipe", name, recipes, folder)
     return recipes[name].values()
 
 
-def read_plan(name: str, folder: Path = FOLDER) -> Plan:
+def read_plan(name: str, folder: Path | None = None) -> Plan:
     """Return a plan. Raises UserError for an unknown name or a damaged file."""
+    folder = folder or claims_folder() / TRAINING
     plans = {key: plan for file in _files(folder) for key, plan in file.plans.items()}
     _must_know("plan", name, plans, folder)
     return plans[name]

@@ -125,7 +125,6 @@ class Technique:
 
 
 METRICS: dict[str, Metric] = {}
-VALUES: dict[str, tuple[Setting, ...]] = {}  # all values of those conditions that have only a few
 TECHNIQUES: dict[str, Technique] = {}
 
 
@@ -184,11 +183,6 @@ def metric(
         return measure
 
     return register
-
-
-def allow_values(condition: str, *values: Setting) -> None:
-    """Register all values that a condition can have, so that another one is refused when a file is read."""
-    VALUES[condition] = values
 
 
 def technique(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edgeai_repro.cli import echo
+from edgeai_repro.errors import Interrupted
 from edgeai_repro.networks.variants import IMAGENET_CLASSES
 
 
@@ -43,26 +45,32 @@ def audit(
 
     Example: edgeai-repro audit resnet50 --resolution=160
     """
-    from tqdm import tqdm
-
     from edgeai_repro.audit import table
-    from edgeai_repro.audit.audit import audit as run_audit
-    from edgeai_repro.audit.audit import techniques_of
-    from edgeai_repro.audit.counters import STEPS
     from edgeai_repro.report import console
 
-    steps = 1 + len(techniques_of()) + latency + (STEPS if counters else 0)
-    with tqdm(total=steps, desc=model, leave=False, disable=None) as bar:  # None: no bar unless on a terminal
-        result = run_audit(
-            model,
-            resolution=resolution,
-            classes=classes,
-            latency=latency,
-            threads=threads,
-            counters=counters,
-            on_progress=lambda _: bar.update(),
-        )
+    if Path(model).suffix == ".onnx" and not counters:  # without torch
+        from edgeai_repro.audit.onnx_file import audit_file
+
+        result = audit_file(Path(model), latency=latency, threads=threads)
+    else:
+        from edgeai_repro.audit.audit import audit as run_audit
+        from edgeai_repro.audit.audit import techniques_of
+        from edgeai_repro.audit.counters import STEPS
+
+        steps = 1 + len(techniques_of()) + latency + (STEPS if counters else 0)
+        with console.progress(model, steps) as step:
+            result = run_audit(
+                model,
+                resolution=resolution,
+                classes=classes,
+                latency=latency,
+                threads=threads,
+                counters=counters,
+                on_progress=lambda _: step(),
+            )
     if as_json:
         echo(result.model_dump_json(indent=1))
     else:
         typer.echo(table.render(result, colour=console.coloured(), width=console.width()), nl=False)
+    if result.partial:
+        raise Interrupted("the rows so far are shown")

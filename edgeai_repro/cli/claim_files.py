@@ -11,6 +11,7 @@ import typer
 
 from edgeai_repro.cli import USAGE, echo
 from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.extras import missing_package
 from edgeai_repro.report.plain import on_one_line
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def new_file(
         "claims"
     ),
 ) -> None:
-    """Write DIR/ID.yaml with the paper's data and one commented claim of each kind.
+    """Write a new claims file, with one claim of each kind.
+
+    DIR/ID.yaml has the paper's data; its claims are comments.
 
     Example: edgeai-repro claims new iandola2016 --title="SqueezeNet" --authors="Iandola et al." --year=2016
     """
@@ -69,7 +72,9 @@ def check_files(
         typer.Option(help="Run the code that comes with a file: conftest.py next to it, and FILE.py:FUNCTION."),
     ] = True,
 ) -> None:
-    """Check files of a claims folder: each claim's band, its networks' counts, and the verdict by counts alone.
+    """Check claims files: bands, settings, counts and verdicts.
+
+    It shows each claim's band, its networks' counts, and the verdict by counts alone.
 
     With --no-code a file from elsewhere can be checked before anyone has read the code that comes with it.
 
@@ -105,6 +110,11 @@ def _judged(paper: Paper, problems: list[str], *, code: bool) -> Iterator[str]:
     for case in paper.cases:
         try:
             yield from _claim_lines(case, models, code=code)
+        except ModuleNotFoundError as error:
+            if (missing := missing_package(error)) is None:
+                raise
+            yield f"    networks are not counted: {missing.remedy}"
+            return
         except Exception as error:  # a user's network may raise anything; the other claims are still checked
             text = one_line(error)
             problems.append(text if text.startswith(str(paper.file)) else f"{paper.file}: {case.claim.id}: {text}")

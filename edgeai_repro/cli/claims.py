@@ -10,17 +10,22 @@ import typer
 
 from edgeai_repro.cli import echo
 from edgeai_repro.cli.claim_files import check_files, new_file
+from edgeai_repro.cli.registered import metrics, techniques
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.report.plain import on_one_line
+from edgeai_repro.shipped import CLAIMS, claims_folder
 
 if TYPE_CHECKING:
     from edgeai_repro.claims.schema import ClaimCase, Paper
 
 app = typer.Typer(no_args_is_help=True, help="List, show, write and check claims.")
-Folder = Annotated[Path, typer.Option("--claims-dir", metavar="DIR", help="Folder of claims files.")]
-CLAIMS = Path("claims")
+Folder = Annotated[
+    Path, typer.Option("--claims-dir", metavar="DIR", help="Folder of claims files; without one, ours.")
+]
 app.command("new")(new_file)
 app.command("check")(check_files)
+app.command("metrics")(metrics)
+app.command("techniques")(techniques)
 
 
 @app.command("list")
@@ -28,7 +33,9 @@ def list_claims(
     folder: Folder = CLAIMS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List all claims: full name, metric, technique, the number as printed, the expected verdict.
+    """List all claims.
+
+    Each has its full name, metric, technique, the number as printed and the expected verdict.
 
     Example: edgeai-repro claims list --claims-dir=my-claims
     """
@@ -52,7 +59,9 @@ def show_claim(
     name: Annotated[str, typer.Argument(metavar="CLAIM", help="a claim: francy2024/dq-params, or dq-params")],
     folder: Folder = CLAIMS,
 ) -> None:
-    """Show one claim as written in its file, with the text of its assumptions.
+    """Show one claim as written in its file.
+
+    The text of its assumptions is added.
 
     Example: edgeai-repro claims show dq-params
     """
@@ -66,7 +75,9 @@ def show_claim(
 
 @app.command("schema")
 def print_schema() -> None:
-    """Print the JSON schema of claims files, which editors read from claims/schema.json.
+    """Print the JSON schema of claims files, for editors.
+
+    They read it from claims/schema.json, and complete metrics, techniques, networks and settings.
 
     Example: edgeai-repro claims schema > claims/schema.json
     """
@@ -80,7 +91,7 @@ def load(folder: Path) -> list[Paper]:
     import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
     from edgeai_repro.claims.load import load_claims
 
-    return load_claims(folder)
+    return load_claims(claims_folder(folder))
 
 
 def find_claim(papers: list[Paper], name: str) -> ClaimCase:

@@ -41,7 +41,7 @@ def pack(
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="a folder that EDGEAI_DATA may name")],
 ) -> None:
-    """Check the checksums, shapes and class counts of the data in a folder.
+    """Check the data in a folder: checksums, shapes, classes.
 
     Example: edgeai-repro data verify "$EDGEAI_DATA"
     """

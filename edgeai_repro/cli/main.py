@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -23,7 +24,9 @@ from edgeai_repro.cli import (
     reproduce,
 )
 from edgeai_repro.cli import train as training
-from edgeai_repro.errors import MissingRequirement, UserError, as_line
+from edgeai_repro.errors import Interrupted, MissingRequirement, UserError, as_line
+from edgeai_repro.extras import missing_package
+from edgeai_repro.interruption import EXIT, LINE, interruptible
 
 # A line with only \b keeps click from rewrapping the paragraph.
 EPILOG = """\b
@@ -36,7 +39,7 @@ Examples:
 Exit status: 0 as expected, 1 drift, 2 usage, 3 a requirement is missing."""
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Check whether published savings by network compression are real. To judge the claims: pytest -m claims",
@@ -62,14 +65,27 @@ app.command("merge")(merge.merge)
 def main() -> None:
     """Run the command line. Each mistake of the user is one line on standard error, without a traceback."""
     try:
-        app()
+        with interruptible():
+            app()
+    except Interrupted as interrupted:
+        print(f"{LINE}{'; ' if interrupted.args else ''}{as_line(str(interrupted))}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(EXIT)  # at once: unloading the libraries takes up to a second
     except UserError as error:
         for line in error.args:
             print(f"edgeai-repro: {line}", file=sys.stderr)
         sys.exit(USAGE)
     except MissingRequirement as error:
-        print(f"edgeai-repro: {as_line(error.remedy)}", file=sys.stderr)
-        sys.exit(MISSING)
+        _exit(error)
+    except ModuleNotFoundError as error:
+        if missing := missing_package(error):
+            _exit(missing)
+        raise
+
+
+def _exit(missing: MissingRequirement) -> NoReturn:
+    print(f"edgeai-repro: {as_line(missing.remedy)}", file=sys.stderr)
+    sys.exit(MISSING)
 
 
 def _show_version(requested: bool) -> None:

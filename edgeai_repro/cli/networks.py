@@ -29,7 +29,9 @@ def networks(
         Path | None, typer.Option(metavar="FILE", help="A claims file with the names under 'networks'.")
     ] = None,
 ) -> None:
-    """Show parameters, MACs and bytes of networks: what counters report, and what is there. Nothing is compressed.
+    """Show parameters, MACs and bytes of networks.
+
+    Each is shown as counters report it and as it actually is. Nothing is compressed.
 
     Examples: edgeai-repro networks resnet50 timm:convnext_atto,
     edgeai-repro networks thinet-gap --claims=claims/luo2017.yaml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -114,6 +115,16 @@ def int8_instructions() -> list[str] | None:
     if features is None:
         return None
     return sorted({name for flag, name in INT8_INSTRUCTIONS.items() if flag in features.split()})
+
+
+def commit(folder: Path) -> str:
+    """Return the commit of a folder's repository, with `+` if files were changed since; `unknown` without one."""
+    describe_commit = ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--match="]
+    try:
+        result = subprocess.run(describe_commit, cwd=folder, capture_output=True, text=True, check=False)
+    except OSError:  # git is not installed
+        return "unknown"
+    return result.stdout.strip() or "unknown"
 
 
 def variables() -> dict[str, tuple[str, bool]]:

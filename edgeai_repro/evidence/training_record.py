@@ -137,9 +137,12 @@ def _rename_params(evaluation: Any) -> Any:
     return {"settings" if key == "params" else key: value for key, value in evaluation.items()}
 
 
-def load_record(path: Path) -> TrainingRecord:
-    """Return the training record in the file `path`. Raises UserError if the file contains none."""
-    return parse_as(TrainingRecord, read_json(path), path)
+def load_record(path: Path, content: bytes | None = None) -> TrainingRecord:
+    """Return the training record in the file `path`. Raises UserError if the file contains none.
+
+    `content` are the bytes of the file, if they were read before.
+    """
+    return parse_as(TrainingRecord, read_json(path, content), path)
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from edgeai_repro.claims.registry import allow_values
 from edgeai_repro.claims.schema import Claim
+from edgeai_repro.claims.values import allow_range, allow_values
 from edgeai_repro.evidence.measurement import MISSED, Interval, Measurement, Settings
 from edgeai_repro.measure.compressed_models import ClaimNetworks
 from edgeai_repro.measure.counters import MODULES
@@ -22,6 +22,7 @@ Compare = Callable[[float, float], float]  # of the other network's quantity, an
 
 PARAMETER_CONDITIONS = ("biases", "batchnorm", "convention", "kept")
 MAC_CONDITIONS = ("linear_layers", "convention", "counter", "kept")
+allow_range("resolution", "classes", "batch", "threads", low=1)
 allow_values("biases", COUNTED, LEFT_OUT)
 allow_values("batchnorm", COUNTED, LEFT_OUT, FOLDED)
 allow_values("linear_layers", COUNTED, LEFT_OUT)

@@ -47,7 +47,7 @@ def measure(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) 
     """
     from edgeai_repro.measure.latency.interleaved import Plan, ratio, worst_control
 
-    # Networks take from a millisecond to a second: blocks of a tenth of a second, or of one batch that takes longer.
+    # Networks take a millisecond to a second: blocks of a tenth of a second, or of one batch that takes longer.
     plan = Plan(rounds=6, samples=1, untimed=1, seconds=0.1)
     for settings, conditions in claim.variants_for(model):
         run = Run.of(conditions)

@@ -15,6 +15,7 @@ from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.edge.contenders import Contender, needs_timing_of
 from edgeai_repro.edge.deployed_models import DeployedModels
 from edgeai_repro.measure.latency.interleaved import Timing
+from edgeai_repro.plugin.noise import control_info
 
 
 def replay_into(
@@ -29,7 +30,6 @@ def replay_into(
     group = f"{models.model} {contender.technique} {contender.runtime}"
     request.node.add_marker(pytest.mark.benchmark(group=group, timer=replay_timer(seconds)))
     benchmark = request.getfixturevalue("benchmark")
-    control = timing.control
     benchmark.extra_info.update(
         claims=[case.id for case in cases if needs_timing_of(case.claim, contender)],
         model=models.model,
@@ -38,8 +38,8 @@ def replay_into(
         engine=contender.engine,
         threads=models.threads,
         p90=timing.p90 / 1000,
-        control=[control.low, control.high],
         discarded_rounds=timing.discarded,
+        **control_info(timing.control),
     )
     benchmark.pedantic(_no_op, rounds=len(seconds))
 

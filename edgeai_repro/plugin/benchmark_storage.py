@@ -16,12 +16,14 @@ from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, Field
+from pytest_benchmark.utils import get_machine_id
 
 from edgeai_repro.devices.fingerprint import Fingerprint
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Frozen
 from edgeai_repro.files import check_writable, parse_as, read_json
+from edgeai_repro.plugin.noise import noise_in
 
 KEY = "edgeai"  # our key in pytest-benchmark's machine_info
 
@@ -62,6 +64,7 @@ class StoredBenchmark(BaseModel):
 
     fullname: str
     stats: dict[str, Any]
+    extra_info: dict[str, Any] = {}
 
 
 class StoredFile(BaseModel):
@@ -85,6 +88,7 @@ class DeviceBenchmarkStorage:
         self._stored: set[str] = set()
         self._missing: list[str] = []
         self._notices: list[str] = []
+        self.noisy: dict[str, str] = {}  # why stored times can't be relied on, by the ids of their tests
         _require_one_process(config)
         storage: str = config.option.benchmark_storage
         if "://" in storage and not storage.startswith("file://"):
@@ -110,6 +114,12 @@ class DeviceBenchmarkStorage:
     def _prepare_comparison(self, requested: str | Literal[True]) -> None:
         """Check the files to compare with, and name them to pytest-benchmark; on a first run there are none."""
         option, files = self._config.option, self._find(requested)
+        if not files and (history := self._history(requested)):
+            path, content = history
+            self._keep_noisy(content)
+            self._notices.append(f"{path} is compared, which pytest-benchmark stored without naming the device")
+            option.benchmark_compare = str(path)
+            return
         for path, content in files.items():
             machine = content.machine_info.edgeai
             if machine is None:
@@ -122,6 +132,7 @@ class DeviceBenchmarkStorage:
             if changes := machine.stack.differences(SoftwareVersions.current()):
                 self._notices.append(f"other software than in {path.name}: {', '.join(changes)}")
             self._stored |= {benchmark.fullname for benchmark in content.benchmarks}
+            self._keep_noisy(content)
         if len(files) == 1:
             option.benchmark_compare = str(*files)
         elif not files:
@@ -129,6 +140,17 @@ class DeviceBenchmarkStorage:
             option.benchmark_compare = None
             if requested is True:
                 option.benchmark_compare_fail = []  # nothing to be slower than
+
+    def _keep_noisy(self, content: StoredFile) -> None:
+        reasons = {benchmark.fullname: noise_in(benchmark.extra_info) for benchmark in content.benchmarks}
+        self.noisy |= {name: reason for name, reason in reasons.items() if reason}
+
+    def _history(self, requested: str | Literal[True]) -> tuple[Path, StoredFile] | None:
+        """Return the latest file for a value of --benchmark-compare that was stored before there were claims."""
+        folder = self._folder.parent / str(get_machine_id())  # type: ignore[no-untyped-call]
+        number = "[0-9][0-9][0-9][0-9]_" if requested is True else Path(requested).name
+        stored = [(path, read_stored(path)) for path in sorted(folder.glob(f"{number}*.json"))]
+        return max(stored, key=lambda one: one[1].datetime, default=None)
 
     def _find(self, requested: str | Literal[True]) -> dict[Path, StoredFile]:
         """Return the files for a value of --benchmark-compare: a file, a number, or True for the latest.
@@ -217,7 +239,7 @@ class DeviceBenchmarkStorage:
 
 def _require_one_process(config: pytest.Config) -> None:
     """Raise UsageError if times are to be stored or compared, but workers would disturb each other."""
-    options = [f"--benchmark-{name}" for name in ("save", "autosave", "compare")]
+    options = [f"--benchmark-{name}" for name in ("save", "autosave", "compare", "json")]
     given = [option for option in options if config.getoption(option[2:].replace("-", "_"))]
     if given and config.getoption("dist", "no") != "no":
         raise pytest.UsageError(f"{given[0]} must be given without -n: other workers would run; leave -n out")

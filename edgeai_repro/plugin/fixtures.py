@@ -6,6 +6,7 @@ PYTEST_DONT_REWRITE: it has no assertions, and the hooks import it before pytest
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -27,6 +28,10 @@ from edgeai_repro.session import Session
 
 SESSION = pytest.StashKey[Session | None]()
 RESULTS = pytest.StashKey[list[Result]]()  # of a test, until its next report takes them
+NEED_CLAIMS = (
+    *("verdict", "claim", "claim_case", "implication_result", "implication", "implication_case"),
+    *("latency", "contender", "report_outcome"),
+)
 CASE, IMPLICATION = "claim_case", "implication_case"  # the fixtures that are parametrized
 
 
@@ -156,9 +161,15 @@ def _session(request: pytest.FixtureRequest) -> Session:
     session = request.config.stash[SESSION]
     if session is None:
         message = (
-            f"a test takes {request.fixturename!r}, but the claims folder is missing; name one with --claims-dir"
+            f"the test takes {_taken(request)!r}, but the claims folder is missing; name one with "
+            "--claims-dir=DIR, or as claims_dir in pytest's configuration"
         )
-        if hasattr(request.config, "workerinput"):  # pytest-xdist takes a worker that exits for a broken one
-            pytest.fail(message, pytrace=False)
-        pytest.exit(message, pytest.ExitCode.USAGE_ERROR)
+        pytest.fail(message, pytrace=False)
     return session
+
+
+def _taken(request: pytest.FixtureRequest) -> str | None:
+    """Return the fixture that the test names among those that need claims."""
+    function = request.node.function if isinstance(request.node, pytest.Function) else None
+    named = inspect.signature(function).parameters if function else {}
+    return next((name for name in NEED_CLAIMS if name in named), request.fixturename)

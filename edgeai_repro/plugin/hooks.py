@@ -7,6 +7,7 @@ repository. Claims are measured in fixtures, so a failed measurement is pytest's
 from __future__ import annotations
 
 import contextlib
+import shlex
 from importlib import import_module
 from pathlib import Path
 
@@ -101,16 +102,21 @@ def _options(config: pytest.Config) -> Options:
         report_folder=config.option.claims_report,
         bundle=config.option.bundle,
         threads=config.option.edge_threads,
+        command=shlex.join(["pytest", *map(str, config.invocation_params.args)]),
     )
 
 
 def _store_benchmarks(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin("benchmark"):
         from edgeai_repro.plugin.benchmark_storage import DeviceBenchmarkStorage
+        from edgeai_repro.plugin.noise import NoisyBenchmarks
+        from edgeai_repro.plugin.untimed import UntimedRun
 
         threads = config.option.edge_threads or usable_cores()
         storage = DeviceBenchmarkStorage(config, fingerprint(threads))
         config.pluginmanager.register(storage, "edgeai-benchmark-store")
+        config.pluginmanager.register(NoisyBenchmarks(config, storage.noisy), "edgeai-benchmark-noise")
+        config.pluginmanager.register(UntimedRun(config), "edgeai-benchmark-untimed")
 
 
 def _refuse_options_without_claims(config: pytest.Config) -> None:

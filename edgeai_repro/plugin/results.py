@@ -61,8 +61,16 @@ class Collector:
         for text in getattr(report, ATTRIBUTE, []):
             self._results.add(Result.model_validate_json(text))
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files, even if tests failed or the run was interrupted; report mistakes in claims files."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Write the files, even if tests failed or the run was interrupted; report mistakes in claims files.
+
+        They are written before any other plugin ends the run, which may raise.
+        """
+        self._write(session)
+        return (yield)
+
+    def _write(self, session: pytest.Session) -> None:
         claims_session = self._config.stash[SESSION]
         if claims_session is None:
             return
@@ -71,7 +79,7 @@ class Collector:
             if not self._config.option.collectonly:
                 claims_session.write(self._results)
         except UserError as error:
-            problems.append(str(error))
+            problems += str(error).splitlines()
         if problems:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         for problem in problems:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
@@ -29,6 +30,26 @@ def coloured() -> bool:
 def width() -> int | None:
     """Return the terminal's width in columns, or None for a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+@contextmanager
+def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Show a bar with the time left on standard error while the block runs, and yield what counts a step.
+
+    Nothing is shown unless standard error is a terminal, and nothing is left of the bar at the end.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True, no_color=not coloured() or None)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(label, total=steps)
+        yield lambda: bar.advance(task)
 
 
 class _Console(Console):
@@ -55,6 +76,7 @@ def to_text(parts: Iterable[RenderableType], *, colour: bool, width: int | None 
         color_system="standard" if colour else None,  # the caller decides, not TERM
         no_color=not colour,
         width=width or PIPED_WIDTH,
+        height=25,  # or rich takes a dumb terminal for one of 80 columns
         highlight=False,
         markup=False,  # titles and units may contain brackets
         emoji=False,

@@ -42,8 +42,12 @@ def add_result(path: Path, evidence: Path, devices: Mapping[str, Device]) -> Pat
 
 def load_results(evidence: Path, devices: Mapping[str, Device]) -> list[DeviceResult]:
     """Return all results of devices. Raises UserError if a file was altered or doesn't pass the checks."""
-    paths = verified_files(evidence / FOLDER)
-    return [result for path in paths for result in _checked_results(document.read(path), path, devices)]
+    contents = verified_files(evidence / FOLDER)
+    return [
+        result
+        for path, content in contents.items()
+        for result in _checked_results(document.read(path, content), path, devices)
+    ]
 
 
 def with_device_results(run: Document, results: Sequence[DeviceResult]) -> Document:

@@ -22,6 +22,7 @@ from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.report.band_edges import BandEdges
+from edgeai_repro.report.provenance import Provenance
 
 SCHEMA_VERSION: Literal[2] = 2
 LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
@@ -123,12 +124,13 @@ class ClaimsFile(Frozen):
 class Document(Frozen):
     """A run: its environment, the results of each paper, and the seconds that each step took.
 
-    `other_environments` are those of the other runs of a merged document. `claims_files` has the file of each paper
-    by the paper's id, also of papers without results. `shards` are the parts of the claims that were judged, such
-    as "2/5"; none if they were not divided.
+    `run` is where it comes from, None in older files. `other_environments` are those of the other runs of a merged
+    document. `claims_files` has the file of each paper by its id, also of papers without results. `shards` are the
+    parts of the claims that were judged, such as "2/5"; none if they were not divided.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
+    run: Provenance | None = None
     environment: Environment
     other_environments: list[Environment] = Field(default_factory=list)
     papers: list[PaperEntry]
@@ -205,9 +207,9 @@ def write(document: Document, path: Path) -> None:
     write_text(path, document.model_dump_json(indent=1) + "\n")
 
 
-def read(path: Path) -> Document:
-    """Read a document that `write` wrote. Raises UserError for any other file."""
-    data = read_json(path)
+def read(path: Path, content: bytes | None = None) -> Document:
+    """Read a document that `write` wrote, or take its bytes as `content`. Raises UserError for any other file."""
+    data = read_json(path, content)
     if isinstance(data, dict) and data.get("schema_version") == 1:
         raise UserError(f"{path}: has schema_version 1, written by edgeai-repro 0.1; run the claims again")
     return parse_as(Document, data, path)

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeai_repro.errors import UserError
+from edgeai_repro.extras import how_to_install
 from edgeai_repro.files import check_writable, write_text
 from edgeai_repro.report import document
 from edgeai_repro.report.device_results import with_device_results
@@ -42,7 +43,7 @@ def check(folder: Path) -> list[Path]:
     """Return the paths of the report's files. Raises UserError if they could not be written."""
     for package in ("jinja2", "matplotlib"):
         if find_spec(package) is None:
-            raise UserError(f"{package} is missing and a report needs it; pip install 'edgeai-repro[report]'")
+            raise UserError(f"{package} is missing, which a report needs; {how_to_install('report')}")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: must be a folder (got a file); choose another path")
     paths = [folder / HTML, folder / MARKDOWN]

@@ -17,9 +17,11 @@ from importlib.resources.abc import Traversable
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Setting
+from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.specs import NetworkSet, Timm, Torchvision
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
+from edgeai_repro.report.document import Document
 from edgeai_repro.report.literals import literal
 from edgeai_repro.report.plain import printable_line
 from edgeai_repro.report.script_networks import own_build, single_name
@@ -46,9 +48,10 @@ BUNDLE_RESOLUTION, BUNDLE_CLASSES = 32, 10  # of `edgeai-repro bundle`
 WIDTH = 110  # columns; longer comments are wrapped
 
 
-def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
+def script(case: ClaimCase, models: Sequence[str] | None = None, *, run: Document | None = None) -> str:
     """Return a script that shows a claim's number and its explanation, for some of the claim's models (None: all).
 
+    Its heading has the verdict that `run` gave the claim (None: no run is known).
     Raises UserError for a model that the claim doesn't name, and MissingRequirement if no short script can show it.
     """
     claim = case.claim
@@ -87,15 +90,29 @@ def script(case: ClaimCase, models: Sequence[str] | None = None) -> str:
         re.sub(rf"\b({keys})\b", lambda match: literal(values[match[1]]), text) for text in (*wanted, body)
     )
     text = "\n\n".join([*helpers, *([own] if own else []), body])
-    return "\n".join([*_heading(case), "", *_imports(text), "", text])
+    return "\n".join([*_heading(case, run), "", *_imports(text), "", text])
 
 
-def _heading(case: ClaimCase) -> Iterator[str]:
+def verdict_of(case: ClaimCase, run: Document | None) -> str:
+    """Return the verdict that a run gave a claim and why, as a sentence; that it is not tested if it gave none."""
+    expected = case.claim.expect
+    papers = [paper for paper in run.papers if paper.id == case.paper.paper.id] if run else []
+    judged = [claim for paper in papers for claim in paper.claims if claim.verdict in DECIDED]
+    entry = next((claim for claim in judged if claim.id == case.claim.id), None)
+    if run is None or entry is None:
+        return f"Not tested yet; {expected.verdict} is expected: {expected.reason}."
+    date = f" on {run.run.date[:10]}" if run.run else ""
+    if entry.verdict == expected.verdict:
+        return f"{entry.verdict.capitalize()}{date}: {expected.reason}."
+    return f"{entry.verdict.capitalize()}{date}, not {expected.verdict}: {entry.reason}."
+
+
+def _heading(case: ClaimCase, run: Document | None) -> Iterator[str]:
     claim = case.claim
     name = ", ".join(filter(None, [case.id, case.paper.paper.url]))
     for line in [
         f'{name}: "{claim.quote}"',
-        f'Printed: "{claim.printed}". {claim.expect.verdict.capitalize()}: {claim.expect.reason}.',
+        f'Printed: "{claim.printed}". {verdict_of(case, run)}',
     ]:
         # On one line, so that no text can end its comment.
         yield from textwrap.wrap(printable_line(line), WIDTH, initial_indent="# ", subsequent_indent="# ")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from edgeai_repro.report import front_page, text
-from edgeai_repro.report.console import to_text
-from edgeai_repro.report.diff import Difference, format_change
+from edgeai_repro.report.columns import BETWEEN, EDGES, Cell, Column, fitting_table
+from edgeai_repro.report.console import PIPED_WIDTH, to_text
+from edgeai_repro.report.diff import ABSENT, Change, Difference, format_change
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 from edgeai_repro.report.plain import on_one_line
 
@@ -26,10 +25,33 @@ STYLES = {
 }
 
 
+COLUMNS = (
+    Column("claim", 0),
+    Column("paper", 1, "right", wraps=True),
+    Column("reported", 2, "right"),
+    Column("actual", 3, "right"),
+    Column("band", 4, "right"),
+    Column("verdict", 0),
+    Column("machine", 5, "right"),
+    Column("flips if", 6, wraps=True, narrowest=22),
+)
+_SIGNS = {str(name): sign for name, sign in text.SIGNS.items()}
+SIGNS_OF_COLUMNS = {name: _SIGNS.get(name, "–") for name in front_page.HEADINGS}  # if the words don't fit
+DIFF_COLUMNS = (
+    Column("claim", 0),
+    Column("field", 2, wraps=True),
+    Column("before", 1, wraps=True),
+    Column("after", 0, wraps=True),
+    Column("change", 3, "right"),
+)
+
+
 def render(document: Document, *, colour: bool, width: int | None = None) -> str:
     """Return the document as text, with ANSI colours or plain. `width` is in columns."""
     document = front_page.published_papers_first(document)
-    parts = [*_front_page(document), *(_paper(paper, document) for paper in document.papers), *_machines(document)]
+    columns = width or PIPED_WIDTH
+    papers = (_paper(paper, document, columns) for paper in document.papers)
+    parts = [*_front_page(document, columns), *papers, *_machines(document)]
     return to_text(parts, colour=colour, width=width)
 
 
@@ -45,30 +67,32 @@ def render_diff(difference: Difference, *, colour: bool, width: int | None = Non
         if not changes:
             parts.append(Text(f"{title}: none changed"))
             continue
-        table = Table(box=SIMPLE_HEAD, title=f"{title}: {len(changes)} changed", title_justify="left")
-        for heading in ("claim", "field", "before", "after", "change"):
-            table.add_column(heading, overflow="fold")
-        for change in changes:
-            table.add_row(change.claim, change.field, change.before, change.after, format_change(change))
-        parts.append(table)
+        rows = [(one.claim, one.field, one.before, one.after, format_change(one)) for one in changes]
+        parts.append(fitting_table(f"{title}: {_counted(changes)}", DIFF_COLUMNS, rows, width or PIPED_WIDTH))
     return to_text(parts, colour=colour, width=width)
 
 
-def _front_page(document: Document) -> Iterable[RenderableType]:
+def _counted(changes: Sequence[Change]) -> str:
+    """Return how many values moved, and how many only one of the runs has."""
+    absent = sum(ABSENT in (one.before, one.after) for one in changes)
+    parts = {"changed": len(changes) - absent, "in only one of the runs": absent}
+    return ", ".join(f"{count} {kind}" for kind, count in parts.items() if count)
+
+
+def _front_page(document: Document, width: int) -> Iterable[RenderableType]:
     """Yield the verdicts of each paper as a table, and the most surprising ones as sentences."""
     if lines := front_page.lines(document):
-        table = Table(
-            box=SIMPLE_HEAD,
-            title=front_page.headline(front_page.all_claims(document)),
-            title_justify="left",
-            pad_edge=False,
-        )
-        table.add_column("paper", overflow="fold")
-        for heading in front_page.HEADINGS:
-            table.add_column(heading, justify="right", style=STYLES.get(heading))
-        for line in lines:
-            table.add_row(on_one_line(line.label), *(str(count or "") for count in line.counts))
-        yield table
+        natural = [max(len(line.label) for line in lines), *map(len, front_page.HEADINGS)]
+        wide = sum(natural) + BETWEEN * (len(natural) - 1) + EDGES <= width
+        names = {heading: heading if wide else sign for heading, sign in SIGNS_OF_COLUMNS.items()}
+        columns = [Column("paper", 0, wraps=True), *(Column(name, 0, "right") for name in names.values())]
+        rows: list[list[Cell]] = [
+            [on_one_line(line.label), *(_count(*one) for one in zip(names, line.counts, strict=True))]
+            for line in lines
+        ]
+        yield fitting_table(front_page.headline(front_page.all_claims(document)), columns, rows, width)
+        if not wide:
+            yield Text(", ".join(f"{sign} {heading}" for heading, sign in SIGNS_OF_COLUMNS.items()))
     for surprise in front_page.surprises(document):
         claim = surprise.claim
         yield Text.assemble(
@@ -79,19 +103,14 @@ def _front_page(document: Document) -> Iterable[RenderableType]:
         yield Text()
 
 
-def _paper(paper: PaperEntry, document: Document) -> RenderableType:
-    table = Table(
-        box=SIMPLE_HEAD, title=on_one_line(f"{paper.id}: {paper.title}"), title_justify="left", pad_edge=False
-    )
-    table.add_column("claim", no_wrap=True)
-    for heading in ("paper", "reported", "actual", "band"):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict", no_wrap=True)
-    if document.other_environments:
-        table.add_column("machine", justify="right")
-    table.add_column("flips if", overflow="fold")
-    for claim in paper.claims:
-        table.add_row(*_cells(claim, document))
+def _count(heading: str, count: int) -> Text:
+    return Text(str(count or ""), STYLES.get(heading, ""))
+
+
+def _paper(paper: PaperEntry, document: Document, width: int) -> RenderableType:
+    columns = [column for column in COLUMNS if column.heading != "machine" or document.other_environments]
+    rows = [tuple(_cells(claim, document)) for claim in paper.claims]
+    table = fitting_table(on_one_line(f"{paper.id}: {paper.title}"), columns, rows, width)
     return Group(table, *_sentences(paper))
 
 
@@ -103,12 +122,12 @@ def _machines(document: Document) -> Iterable[RenderableType]:
         yield Text(f"on each: {text.software(document.environment)}\n")
 
 
-def _cells(claim: ClaimEntry, document: Document) -> Iterable[str | Text]:
+def _cells(claim: ClaimEntry, document: Document) -> Iterable[Cell]:
     style = STYLES[claim.verdict]
     yield claim.id
     yield on_one_line(claim.printed)
     yield text.reported_value(claim)
-    yield text.actual_value(claim)
+    yield text.actual_value(claim).replace(" (", "\n(")  # what is not counted
     yield text.band_edges(claim)
     yield Text(text.verdict_label(claim), style=f"bold {style}" if text.drifted(claim) else style)
     if document.other_environments:

@@ -10,6 +10,7 @@ from typing import cast
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
+from torch.hub import get_dir
 from torchvision.models import get_model_weights
 
 from edgeai_repro.compress.filter_pruning import Ranking, kept_counts, prune_filters, resized
@@ -67,8 +68,22 @@ def _network(recipe: Recipe, classes: int, seed: int | None) -> nn.Module:
 def _state(recipe: Recipe) -> tuple[dict[str, Tensor], str | None]:
     """Return the `state_dict` of a recipe's `init`, and the sha256 of its file if it is one."""
     if recipe.init == "imagenet":
-        return dict(get_model_weights(recipe.model).DEFAULT.get_state_dict(check_hash=True)), None
+        return _imagenet(recipe.model), None
     return read_weights(Path(recipe.init))
+
+
+def _imagenet(model: str) -> dict[str, Tensor]:
+    """Return torchvision's weights of a model, from torch's cache or the network. Raises UserError offline."""
+    weights = get_model_weights(model).DEFAULT
+    try:
+        return dict(weights.get_state_dict(check_hash=True))
+    except (OSError, RuntimeError) as error:  # offline, or another file's hash
+        file = Path(get_dir()) / "checkpoints" / Path(weights.url).name
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"'init' imagenet must be downloadable (got {reason}); put {weights.url} at {file}, or name a "
+            "safetensors file with --init=FILE"
+        ) from None
 
 
 def _checked(state: dict[str, Tensor], model: nn.Module, recipe: Recipe) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def train_without_record(
     UserError if the loss is not finite, if the checkpoint is damaged or belongs to another run, and if `out` can't
     be written. Raises MissingRequirement if the data are missing.
     """
-    made_by = commit()  # at the start: files may change while training runs
+    made_by = environment.commit(Path(__file__).parent)  # at the start: files may change while training runs
     trainer = Trainer(recipe, folder, out)
     trainer.run(report)
     model = trainer.result().cpu()
@@ -122,15 +121,3 @@ def _filter_forms(
     yield "none", {}, initial.unpruned
     yield FILTER_PRUNING, {**cut, "retraining": "none"}, initial.model
     yield FILTER_PRUNING, {**cut, "retraining": "finetuned"}, model
-
-
-def commit() -> str:
-    """Return the commit of the repository, with `+` if files were changed since; `unknown` without a repository."""
-    result = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--match="],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return result.stdout.strip() or "unknown"

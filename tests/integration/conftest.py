@@ -1,4 +1,4 @@
-"""The fixture of the tests that run the plugin in another repository."""
+"""The fixtures of the tests that run the plugin in another repository."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.measure.compressed_models import COMPRESSED
 from tests.support.repository import CONFTEST, TEST, Repository
+from tests.support.stored_benchmarks import Device
 
 
 @pytest.fixture
@@ -25,3 +26,11 @@ def repository(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> It
     METRICS.clear()
     METRICS.update(metrics)
     COMPRESSED.functions.pop("planted", None)
+
+
+@pytest.fixture
+def device(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """A device without stored results."""
+    for name in [name for name in os.environ if name.startswith("EDGEAI_")]:
+        monkeypatch.delenv(name)
+    return Device(pytester)

@@ -372,14 +372,19 @@ class TestBadInput:
         """The folder comes from the ini option."""
         self._refused(repository, "claims: must be a folder with a claims file, *.yaml with 'paper:' (got no such")
 
-    def test_claim_without_a_claims_folder_ends_the_run(self, repository: Repository) -> None:
-        """A test takes a claim but no option names a claims folder; the message names the option."""
+    @pytest.mark.parametrize("fixture", ["verdict", "claim", "implication_result", "latency", "report_outcome"])
+    def test_fixture_without_a_claims_folder_fails_its_test_only(
+        self, repository: Repository, fixture: str
+    ) -> None:
+        """The message names the fixture that the test takes, not one behind it, and the option."""
         repository.pytester.makeini("[pytest]")
+        repository.pytester.makepyfile(test_paper=f"def test_it({fixture}): pass\ndef test_other(): pass")
 
         result = repository.run()
 
-        assert result.ret == pytest.ExitCode.USAGE_ERROR
-        assert "the claims folder is missing; name one with --claims-dir" in result.stdout.str()
+        result.assert_outcomes(errors=1, passed=1)
+        message = f"the test takes {fixture!r}, but the claims folder is missing; name one with --claims-dir=DIR"
+        assert message in result.stdout.str()
 
     @pytest.mark.parametrize(
         "option", ["--claims-json=out.json", "--claims-models=alexnet", "--claims-require=data"]

@@ -96,13 +96,13 @@ class Run:
 
     @property
     def document(self) -> Document:
-        """The JSON file without times, which are never the same."""
+        """The JSON file without times and the command line, which are never the same."""
         content = document.read(self.folder / "out.json")
         papers = [
             paper.model_copy(update={"claims": [_without_times(claim) for claim in paper.claims]})
             for paper in content.papers
         ]
-        return content.model_copy(update={"seconds": {}, "papers": papers})
+        return content.model_copy(update={"seconds": {}, "papers": papers, "run": None})
 
     @property
     def table(self) -> str:
@@ -317,7 +317,9 @@ def test_way_of_dividing_that_the_user_chose_is_kept(repository: Repository) -> 
     assert [chosen(), chosen("--dist=worksteal")] == ["loadgroup", "worksteal"]
 
 
-@pytest.mark.parametrize("option", ["--benchmark-save=one", "--benchmark-autosave", "--benchmark-compare"])
+@pytest.mark.parametrize(
+    "option", ["--benchmark-save=one", "--benchmark-autosave", "--benchmark-compare", "--benchmark-json=b.json"]
+)
 def test_stored_times_are_refused_with_workers(repository: Repository, option: str) -> None:
     """The error is one line."""
     result = repository.judge(planted(10), arguments=("-n2", option))
@@ -334,4 +336,4 @@ def test_claim_without_a_claims_folder_fails_with_workers(pytester: pytest.Pytes
     result = pytester.runpytest_subprocess(*PLUGINS, "-n1")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*the claims folder is missing; name one with --claims-dir"])
+    result.stdout.fnmatch_lines(["*the claims folder is missing; name one with --claims-dir=DIR*"])

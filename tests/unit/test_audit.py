@@ -192,6 +192,28 @@ def test_model_that_does_not_run_is_still_counted() -> None:
     assert problem.startswith("MACs can't be counted: the network must run on its input float32 (1, 3, 8, 8) (got ")
 
 
+class ReadsItsWeights(nn.Module):
+    """A network that multiplies by the weight of an nn.Linear, which is no tensor once it is quantized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(192, 4)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the products."""
+        return images.flatten(1) @ self.layer.weight.T
+
+
+def test_compressed_model_that_does_not_run_saves_nothing() -> None:
+    """Its int8 file is smaller, but nobody can run it: the row has no number, and says why."""
+    result = audit(ReadsItsWeights(), resolution=8, latency=False)
+
+    row = row_of("dynamic_quantization", result)
+    assert (row.parameters, row.bytes, row.deflated_bytes, row.macs) == (None, None, None, None)
+    assert (row.problem or "").startswith("does not run: ")
+    assert not [warning for warning in result.warnings if warning.startswith("dynamic quantization:")]
+
+
 def test_module_is_not_changed() -> None:
     """The module keeps its mode and its values, and no counter leaves a buffer in it."""
     model = convnext.build("convnext_atto").train()

@@ -172,19 +172,20 @@ def test_classify_prints_all_classes_by_descending_logit(
     image = tmp_path / "image.png"
     Image.new("RGB", (40, 30), "red").save(image)
 
-    status, out, _ = command("classify", str(atto_bundle), str(image), "--threads=1")
+    status, out, err = command("classify", str(atto_bundle), str(image), "--threads=1")
 
     classes = [int(line.split()[1].rstrip(":")) for line in out.splitlines()]
     logits = [float(line.split()[2]) for line in out.splitlines()]
     assert status == 0
     assert sorted(classes) == list(range(10))
     assert logits == sorted(logits, reverse=True)
+    assert err == "edgeai-repro: pruned-int8 has random weights: these classes mean nothing\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("bundle", "convnext_huge", "-o", "out"), "'source' must be the name of a model"),
+        (("bundle", "convnext_huge", "-o", "out"), "MODEL must be a torchvision or timm name"),
         (("classify", "nowhere", "pyproject.toml"), "pyproject.toml: must be an image"),
         (("classify", "nowhere", "image.png"), "nowhere/manifest.json: must be a readable JSON file"),
         (("classify", "nowhere", "image.png", "--model", "int4"), "'model' must be known (got 'int4')"),

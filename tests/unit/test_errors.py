@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -14,7 +15,7 @@ from edgeai_repro.evidence.measurement import Frozen, Interval
 from edgeai_repro.files import parse_as
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
-ALL = "known are convnext_atto, convnext_base, convnext_large, convnext_small, convnext_tiny, convnext_xlarge"
+FIVE = sorted(CONVNEXT_VARIANTS)[:5]
 
 
 class Leaf(Frozen):
@@ -54,14 +55,20 @@ class Forest(Frozen):
         ("tiny", "did you mean 'convnext_tiny'?"),
         ("convnext_tinny", "did you mean 'convnext_tiny'?"),
         ("convnext_lage", "did you mean 'convnext_large'?"),
-        ("vgg", ALL),
-        ("", ALL),
-        ("t", ALL),
+        ("vgg", f"known are {', '.join(FIVE)}"),
+        ("", f"known are {', '.join(FIVE)}"),
     ],
 )
-def test_hint_is_the_closest_name_or_else_all_names(name: str, hint: str) -> None:
+def test_hint_is_the_closest_name_or_else_all_of_five(name: str, hint: str) -> None:
     """The only name that contains the given one is the closest, else the most similar one."""
-    assert did_you_mean(name, CONVNEXT_VARIANTS) == hint
+    assert did_you_mean(name, FIVE) == hint
+
+
+def test_hint_names_the_five_most_similar_of_many() -> None:
+    """All 94 would hide the mistake."""
+    known = [f"other{number:02}" for number in range(94)]
+
+    assert re.fullmatch(r"known are (other\d\d, ){4}other\d\d and 89 more", did_you_mean("unlike", known))
 
 
 def test_hint_without_any_known_name_says_so() -> None:

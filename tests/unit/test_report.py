@@ -167,7 +167,7 @@ class TestTable:
         """The column of the actual value names the operators that are not part of it."""
         verdict = judged(claim(), [row(10.0, 10.0, uncounted=("aten::stft",))])
 
-        assert "10 % (not counted: aten::stft)" in " ".join(_render(verdict).split())
+        assert "(not counted: aten::stft)" in _render(verdict)
 
     def test_drift_names_the_expected_verdict(self) -> None:
         """Only a drifted verdict has the expected one next to it."""

@@ -346,5 +346,5 @@ class TestFiles:
         monkeypatch.delitem(sys.modules, "edgeai_repro.report.html", raising=False)
         monkeypatch.delattr("edgeai_repro.report.html", raising=False)
 
-        with pytest.raises(UserError, match=r"jinja2 is missing .*edgeai-repro\[report\]"):
+        with pytest.raises(UserError, match=r"jinja2 is missing, .*edgeai-repro\[report\]"):
             files.write(run(), tmp_path)

@@ -16,8 +16,12 @@ from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.networks.specs import Alternatives
+from edgeai_repro.report import document
+from edgeai_repro.report.document import Document, PaperEntry
+from edgeai_repro.report.provenance import Provenance
 from edgeai_repro.report.script import script
-from tests.support.factories import case, claim
+from tests.support.factories import case, claim, judged, row
+from tests.support.reports import HERE
 
 CASES = {case.id: case for paper in load_claims(Path(__file__).parents[2] / "claims") for case in paper.cases}
 TINY = "convnext_tiny"
@@ -246,6 +250,31 @@ def test_script_is_short_and_does_not_import_this_package(name: str) -> None:
         "torchvision",
     }
     compile(text, name, "exec")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        ("artefact", "Artefact on 2026-11-21: quantized nn.Linear keeps its weights packed"),
+        ("reproduced", "Reproduced on 2026-11-21, not artefact: it was measured so."),
+        ("not_testable", "Not tested yet; artefact is expected: quantized nn.Linear"),
+        (None, "Not tested yet; artefact is expected: quantized nn.Linear"),
+    ],
+)
+def test_heading_has_the_verdict_of_the_last_run(verdict: str | None, sentence: str) -> None:
+    """The expected verdict stands for none that was not reached."""
+    entry = claim(id="dq-params")
+    found = document.claim_entry(judged(entry, [row(10.0)])).model_copy(
+        update={"verdict": verdict, "reason": "it was measured so"}
+    )
+    paper = PaperEntry(id="francy2024", title="", claims=[found], implications=[])
+    made = Provenance(date="2026-11-21T10:00:00+00:00", commit="unknown", command="pytest", options={})
+    run = Document(environment=HERE, papers=[paper], run=made) if verdict else None
+
+    text = script(CASES["francy2024/dq-params"], [TINY], run=run)
+
+    heading = " ".join(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
+    assert f'Printed: "95%". {sentence}' in heading
 
 
 def test_script_runs_in_an_isolated_interpreter() -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeai_repro.audit.onnx_graph import Array, Graph, Value
 from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.extras import how_to_install
+from edgeai_repro.measure.onnx_graph import Array, Graph, Value
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
 LONGEST_SEQUENCE = 128  # tokens, if a side of an input with fewer than four dimensions is free
@@ -24,7 +25,7 @@ def read(path: Path) -> Any:
         import onnx
         import onnx.inliner
     except ModuleNotFoundError:
-        raise UserError(f"{path}: the package onnx, which reads it, is missing; pip install onnx") from None
+        raise UserError(f"{path}: the package onnx, which reads it, is missing; {how_to_install('onnx')}") from None
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model, full_check=False)

@@ -1,0 +1,117 @@
+"""`edgeai-repro claims metrics` and `claims techniques`: what a claim can name. Runs without torch."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgeai_repro.errors import require_known
+
+if TYPE_CHECKING:
+    from edgeai_repro.claims.registry import Metric, Technique
+
+WIDTH = 78
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Show only these (default: all).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def metrics(names: Names = None, as_json: AsJson = False) -> None:
+    """List what a claim can measure, with its conditions.
+
+    Each metric has its unit, what it needs, the conditions that a claim must or may give it, and their values.
+
+    Example: edgeai-repro claims metrics params_reduction
+    """
+    import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+    from edgeai_repro.claims.registry import METRICS
+
+    chosen = [METRICS[name] for name in _chosen("metric", names, METRICS)]
+    if as_json:
+        typer.echo(json.dumps([_as_data(entry, entry.conditions, entry.optional) for entry in chosen], indent=1))
+        return
+    for metric in chosen:
+        unit = f" [{metric.unit}]" if metric.unit else ""
+        needs = f", needs {' and '.join(metric.needs)}" if metric.needs else ""
+        _print_entry(f"{metric.name}{unit}, {metric.source}{needs}", _about_metric(metric))
+    given = dict.fromkeys(name for metric in chosen for name in (*metric.conditions, *metric.optional))
+    _print_entry("Values of conditions", (f"{name}: {_allowed(name)}" for name in given if _allowed(name)))
+
+
+def techniques(names: Names = None, as_json: AsJson = False) -> None:
+    """List how a claim can compress, with the settings.
+
+    Each technique has the settings that a claim must or may give it, and their range.
+
+    Example: edgeai-repro claims techniques structured_pruning
+    """
+    import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+    from edgeai_repro.claims.registry import TECHNIQUES
+
+    chosen = [TECHNIQUES[name] for name in _chosen("technique", names, TECHNIQUES)]
+    if as_json:
+        typer.echo(json.dumps([_as_data(entry, entry.settings, entry.optional) for entry in chosen], indent=1))
+        return
+    for technique in chosen:
+        package = f", needs the package {technique.package}" if technique.package else ""
+        _print_entry(f"{technique.name}{package}", _about_technique(technique))
+    typer.echo("none\n    the network is not compressed" if not names else "", nl=not names)
+
+
+def _chosen(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> list[str]:
+    """Return the names to show. Raises UserError for an unknown one."""
+    known = list(known)
+    for name in names or ():
+        require_known(kind, name, known)
+    return list(names or known)
+
+
+def _about_metric(metric: Metric) -> Iterator[str]:
+    yield metric.description
+    if metric.techniques:
+        yield f"techniques: {', '.join(metric.techniques)}"
+    if metric.compares != "never":
+        yield f"compares with 'against': {metric.compares}"
+    if metric.over:
+        yield f"a trend over the setting {metric.over}"
+    if metric.conditions:
+        yield f"conditions, all needed: {', '.join(metric.conditions)}"
+    if metric.optional:
+        yield f"conditions, optional: {', '.join(metric.optional)}"
+    for name, values in metric.values.items():
+        yield f"{name}: {', '.join(map(str, values))}"
+
+
+def _about_technique(technique: Technique) -> Iterator[str]:
+    yield technique.description
+    for kind, names in (("needed", technique.settings), ("optional", technique.optional)):
+        for name in names:
+            yield f"setting {name}, {kind}{f': {_allowed(name)}' if _allowed(name) else ''}"
+
+
+def _allowed(name: str) -> str:
+    """Return the values that a setting or condition may have in words; empty if any."""
+    from edgeai_repro.claims.values import RANGES, VALUES
+
+    return RANGES[name].text if name in RANGES else ", ".join(map(str, VALUES.get(name, ())))
+
+
+def _as_data(entry: Metric | Technique, needed: Sequence[str], optional: Sequence[str]) -> dict[str, object]:
+    values = {name: _allowed(name) for name in (*needed, *optional)}
+    return {
+        "name": entry.name,
+        "description": entry.description,
+        "unit": getattr(entry, "unit", ""),
+        "needed": list(needed),
+        "optional": list(optional),
+        "values": {name: text for name, text in values.items() if text},
+    }
+
+
+def _print_entry(title: str, lines: Iterable[str]) -> None:
+    typer.echo(title)
+    for line in lines:
+        typer.echo(textwrap.fill(line, WIDTH, initial_indent=4 * " ", subsequent_indent=8 * " "))
