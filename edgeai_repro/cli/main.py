@@ -15,6 +15,7 @@ from edgeai_repro.cli import (
     audit,
     bundle,
     claims,
+    crate,
     data,
     diff,
     evidence,
@@ -60,6 +61,7 @@ app.command("networks")(networks.networks)
 app.command("reproduce")(reproduce.reproduce)
 app.command("diff")(diff.diff)
 app.command("merge")(merge.merge)
+app.command("crate")(crate.crate)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_repro import limits
 from edgeai_repro.edge.manifest import (
     MANIFEST,
     PROBES,
@@ -25,7 +26,7 @@ from edgeai_repro.edge.manifest import (
     ModelEntry,
 )
 from edgeai_repro.errors import MissingRequirement, UserError, require_known
-from edgeai_repro.files import atomic_folder, parse_as, read_json, sha256, verify_sha256
+from edgeai_repro.files import atomic_folder, parse_as, read_bytes, read_json, sha256, verify_sha256
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 TEST_IMAGES, TEST_LABELS = "test.webp", "test_labels.npy"
@@ -70,8 +71,12 @@ class Bundle:
             _check(self.folder / name, self.manifest.files[name])
 
     def probes(self) -> NDArray[np.uint8]:
-        """Return the images of the expected outputs, uint8 (n, 3, h, w)."""
-        return self._array(PROBES)
+        """Return the images of the expected outputs, uint8 (n, 3, h, w). Raises UserError for any other array."""
+        probes = self._array(PROBES)
+        if probes.ndim != 4 or probes.shape[1] != 3 or not probes.size:
+            path = self.folder / PROBES
+            raise UserError(f"{path}: must have the shape (n, 3, h, w) (got {probes.shape}); {REBUILD_HINT}")
+        return probes
 
     def test_split(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Return the test images, uint8 (n, 3, h, w), and the class of each, integers (n,).
@@ -98,7 +103,7 @@ class Bundle:
                 raise MissingRequirement("data", remedy) from None
         labels = self._array(TEST_LABELS)
         path = self.folder / TEST_IMAGES
-        images = cifar.unpack_mosaic(path.read_bytes(), path)
+        images = cifar.unpack_mosaic(read_bytes(path, limits.IMAGE_BYTES, REBUILD_HINT), path)
         cifar.check_labels(labels, len(images), cifar.CIFAR10, path)
         if (digest := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
             raise UserError(
@@ -107,16 +112,12 @@ class Bundle:
         return images, labels
 
     def _array(self, name: str, dtype: type[np.generic] = np.uint8) -> NDArray[Any]:
+        from edgeai_repro.data.decoding import numpy_array  # not at the top: it imports Pillow
+
         path = self.folder / name
         if name not in self.manifest.files:
             raise UserError(f"{path}: is missing in the manifest; {REBUILD_HINT}")
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: must be a NumPy array (got {error}); {REBUILD_HINT}") from None
-        if array.dtype != dtype:
-            raise UserError(f"{path}: must hold {np.dtype(dtype)} (got {array.dtype}); {REBUILD_HINT}")
-        return np.asarray(array)
+        return numpy_array(read_bytes(path, limits.IMAGE_BYTES, REBUILD_HINT), path, REBUILD_HINT, np.dtype(dtype))
 
 
 def parse_variant(name: str) -> BundledModel:

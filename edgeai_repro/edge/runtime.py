@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_repro import limits
 from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle
 from edgeai_repro.edge.manifest import BundledModel, InputSpec
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import int8_instructions
 from edgeai_repro.extras import how_to_install
+from edgeai_repro.files import read_bytes
 from edgeai_repro.measure.latency.threads import usable_cores
 
 Floats = NDArray[np.float32]
 SIDE = 32  # of CIFAR-10's images
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow reads others only in part, or by other programs
 # Largest difference of a logit, relative to the largest logit, that rounding in another processor's kernels
 # explains.
 TOLERANCE = 1e-3
@@ -114,12 +117,14 @@ def prepare(images: NDArray[np.uint8], spec: InputSpec) -> Floats:
 
 def read_image(path: Path, side: int = SIDE) -> NDArray[np.uint8]:
     """Return an image file, resized to a square, as uint8 (1, 3, side, side). Raises UserError if it isn't one."""
-    from PIL import Image
+    from PIL.Image import Resampling
 
+    from edgeai_repro.data.decoding import rgb_image
+
+    content = read_bytes(path, limits.IMAGE_BYTES, "name a PNG or JPEG")
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        pixels = np.asarray(rgb_image(content, FORMATS).resize((side, side), Resampling.BILINEAR))
+    except ValueError as error:
         raise UserError(f"{path}: must be an image (got {_brief(error)}); name a PNG or JPEG") from None
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 

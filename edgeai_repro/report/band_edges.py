@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Self
 
+from pydantic import FiniteFloat
+
 from edgeai_repro.claims.band import Side
 from edgeai_repro.evidence.measurement import Frozen
 
@@ -12,8 +14,8 @@ from edgeai_repro.evidence.measurement import Frozen
 class BandEdges(Frozen):
     """The band in the metric's unit; None for the open end of a one-sided band."""
 
-    low: float | None
-    high: float | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
     side: Side
 
     @classmethod
