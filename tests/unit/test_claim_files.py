@@ -124,7 +124,8 @@ def test_function_that_ignores_the_classes_is_refused(tmp_path: Path) -> None:
 
     output = _run("claims", "check", str(tmp_path / "a.yaml"), status=2)
 
-    assert "own.py:ten must return a network of 100 classes (got 10 outputs); give the function" in output
+    assert "own.py:ten must return a network of 100 class" in output
+    assert "the network its own 'classes' under 'networks'" in output
     assert "own.py:maps, resolution 8, classes 100: reported" in output
 
 
