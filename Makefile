@@ -45,6 +45,7 @@ bench: $(READY) ## time claims, command line, grids and edge models, and trainin
 	$(BIN)/python -m tests.benchmarks.grid_overhead
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.edge_speed
+	$(BIN)/python -m tests.benchmarks.runtime_speed
 ifneq ($(EDGEAI_DATA),)
 	$(BIN)/python -m tests.benchmarks.training_speed
 	$(BIN)/python -m tests.benchmarks.cifar_training_speed
