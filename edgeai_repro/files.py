@@ -63,10 +63,10 @@ def read_bytes(path: Path, limit: int, hint: str, form: str = "", *, follow: boo
     A pipe of the shell, which lies under /dev, is read up to the limit. Without `follow`, a link is refused.
     """
     try:
-        size = _size(path)
+        size = file_size(path)
         if size <= limit:
             with open(path, "rb", opener=None if follow else _open_no_link) as stream:
-                content = stream.read() if size >= 0 else stream.read(limit + 1)
+                content = stream.read() if size >= 0 else _first_bytes(stream, limit + 1)
             size = len(content)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise _unreadable(path, error, hint, form) from None
@@ -82,7 +82,7 @@ def _open_no_link(path: str, flags: int) -> int:
         raise OSError(error.errno, "a link") if error.errno == errno.ELOOP else error from None
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
     """Return the size of a file, −1 for a pipe of the shell. Raises OSError for what isn't a file."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
@@ -92,6 +92,14 @@ def _size(path: Path) -> int:
     if path.is_relative_to("/dev"):
         return -1
     raise OSError(errno.EINVAL, "a pipe or a device")  # reading it might never end
+
+
+def _first_bytes(stream: IO[bytes], count: int) -> bytes:
+    """Return at most `count` bytes of a stream, without memory for more than it has."""
+    content = bytearray()
+    while len(content) < count and (part := stream.read(min(2**20, count - len(content)))):
+        content += part
+    return bytes(content)
 
 
 def is_file(path: Path) -> bool:
@@ -131,20 +139,20 @@ def parse_as(schema: type[Schema], document: Any, path: Path) -> Schema:
         raise UserError(*(f"{path}: {line}" for line in complaints(error, schema, document))) from None
 
 
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal. Raises OSError if it isn't one."""
-    _size(path)
-    with path.open("rb") as stream:
+def sha256(path: Path, *, follow: bool = True) -> str:
+    """Return the sha256 of a file, in hexadecimal. Raises OSError if it isn't one, or a link without `follow`."""
+    file_size(path)
+    with open(path, "rb", opener=None if follow else _open_no_link) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = None) -> None:
+def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = None, follow: bool = True) -> None:
     """Raise UserError unless a file has the sha256 `expected`, and `size` bytes if given.
 
-    `hint` is the next step for the user.
+    `hint` is the next step for the user. Without `follow`, a link is refused.
     """
     try:
-        _compare(path, path.stat().st_size, sha256(path), expected, hint, size)
+        _compare(path, path.stat().st_size, sha256(path, follow=follow), expected, hint, size)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, hint) from None
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.audit.answers import answer_all
+from edgeai_repro.audit.ranking import with_ranking
 from edgeai_repro.audit.schema import Audit, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES
+from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Interrupted, UserError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
@@ -44,6 +46,10 @@ def audit(
     latency: bool = True,
     threads: int | None = None,
     counters: bool = False,
+    onnxruntime: bool = False,
+    calibrate: Path | None = None,
+    device: Device | None = None,
+    target_ms: float | None = None,
     on_progress: Callable[[str], object] | None = None,
 ) -> Audit:
     """Return the effect of every known technique on a model, and warnings where common counters mislead.
@@ -55,6 +61,10 @@ def audit(
     `settings` replaces `SETTINGS` by technique; an empty list leaves a technique out. Without `latency` nothing is
     timed. `threads` is the number of threads per image (None: one per usable core). With `counters` other counters
     count the uncompressed and the quantized model, too, and it is found out what each of them misses.
+    With `onnxruntime` there are rows for the network in ONNX Runtime, dense and pruned: fp32, int8, and static int8
+    from the ranges on the images in the folder `calibrate` (None: random images).
+    `device` and `target_ms` are those that the variants are ranked for, in milliseconds per image (None: this
+    machine, and no target).
     `on_progress` is called after each step with its name: a technique, or "latency" once all are timed. All
     compressed models stay in memory until then. A model that can't be compressed, counted or timed has a row with
     the reason. Raises UserError if there is no such model. After an interruption the rows so far are returned.
@@ -64,7 +74,8 @@ def audit(
             raise UserError(f"'counters' need a network of torch (got {model}); leave out --counters")
         from edgeai_repro.audit.onnx_file import audit_file
 
-        return audit_file(Path(model), latency=latency, threads=threads)
+        audited = audit_file(Path(model), latency=latency, threads=threads)
+        return with_ranking(audited, device, target_ms)
     from edgeai_repro.audit.counters import counted_by_others
     from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
     from edgeai_repro.audit.operators import measure_seconds_per_operator
@@ -87,6 +98,16 @@ def audit(
                 rows.append(row)
                 models.append(compressed)
                 report(row.technique)
+            if onnxruntime:
+                from edgeai_repro.audit.deployed_rows import deployed_rows
+
+                by_technique = dict(zip((row.technique for row in rows), models, strict=True))
+                pruned = by_technique.get("structured_pruning")
+                for row, deployed in deployed_rows(
+                    source.name, source.model, pruned, side, calibrate=calibrate, threads=threads or usable_cores()
+                ):
+                    rows.append(row)
+                    models.append(deployed)
             if latency:
                 rows = with_latency(rows, models, inputs)
                 rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
@@ -99,7 +120,7 @@ def audit(
         if counters:
             counted = list(counted_by_others(rows, models, inputs, report))
             audited = audited.model_copy(update={"counters": counted})
-        return audited
+        return with_ranking(audited, device, target_ms)
 
 
 def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
@@ -107,8 +128,11 @@ def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
     import torch
 
     from edgeai_repro.audit.facts import describe_conventions, describe_weights, parameter_shares
+    from edgeai_repro.audit.subclasses import find_skipped
 
     shares, weights = parameter_shares(source.model), describe_weights(source.model)
+    quantized = next((row.bytes for row in rows if row.technique == "dynamic_quantization"), None)
+    skipped = find_skipped(source.model, quantized)
     conventions, instructions = describe_conventions(source.model), environment.int8_instructions()
     return Audit(
         model=source.name,
@@ -117,11 +141,12 @@ def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
         own_inputs=source.inputs is not None,
         shares=shares,
         rows=list(rows),
-        warnings=find_warnings(rows, shares, weights),
+        warnings=find_warnings(rows, shares, weights, skipped),
         answers=answer_all(rows, weights, conventions, instructions, torch.get_num_threads()),
         weights=weights,
         conventions=conventions,
         int8_instructions=instructions,
+        skipped=skipped,
         environment=environment.describe(),
     )
 

@@ -12,6 +12,7 @@ import typer
 from edgeai_repro.cli import DRIFT, USAGE, echo
 from edgeai_repro.cli.claims import Folder
 from edgeai_repro.errors import UserError
+from edgeai_repro.files import is_folder
 from edgeai_repro.shipped import CLAIMS, claims_folder
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def add(
     from edgeai_repro.evidence.training_record import RESULT, load_record
     from edgeai_repro.files import read_json
 
-    path = run / RESULT if run.is_dir() else run
+    path = run / RESULT if is_folder(run) else run
     content = read_json(path)
     if isinstance(content, dict) and "papers" in content:
         from edgeai_repro.devices.spec import load_devices
@@ -202,7 +203,7 @@ def report(
     from edgeai_repro.report import files
     from edgeai_repro.report.device_results import load_results
 
-    if evidence is not None and not evidence.is_dir():
+    if evidence is not None and not is_folder(evidence):
         raise UserError(f"{evidence}: must be the evidence folder (got no folder); check --evidence")
     claims = claims_folder(claims)
     devices = load_devices(claims, missing_ok=True)

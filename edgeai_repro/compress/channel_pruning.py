@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -36,7 +35,7 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 MIXING = ("bmm", "softmax", "scaleddotproduct", "layernorm", "groupnorm", "rmsnorm", "linalgvectornorm")
 PROBE = 0.5  # the share that is tried first if the goal is no share
 MOST_TRIALS = 40  # that fail; each takes about as long as four runs of the network
-TOO_FEW = "it has too few channels for the share"
+NONE_REMOVED = "torch-pruning removes none of its channels at this share"
 STEPS = 64  # of the share that is searched for a target of parameters or MACs
 
 
@@ -120,7 +119,7 @@ class _Search:
     def _notes(self, share: float, cut: Cut) -> Settings:
         notes = {"channels_removed_per_group": f"{100 * share:.3g} %"}
         if whole := self._number - cut.groups:
-            first, reason = next(iter(self._whole.items()), ("those left", TOO_FEW))
+            first, reason = next(iter(self._whole.items()), ("those left", NONE_REMOVED))
             notes["groups_left_whole"] = f"{whole} of {self._number}, for example {first}: {reason}"
         return notes
 
@@ -180,7 +179,7 @@ class _Search:
             cut = self._cut(history) if history else None
         except Exception as error:  # the library may raise anything for groups that it got wrong
             return None, f"torch-pruning can't remove its channels ({one_line(error)[:100]})"
-        return cut, TOO_FEW if cut is None else why_inexact(self._model, cut, self._inputs)
+        return cut, NONE_REMOVED if cut is None else why_inexact(self._model, cut, self._inputs)
 
     def _cut(self, history: History) -> Cut:
         structure = copy.deepcopy(self._model)
@@ -200,7 +199,7 @@ class _Search:
         """Return the library's pruner of a network, which it may change, and the names of its layers."""
         norm = torch_pruning.importance.GroupMagnitudeImportance
         importance = norm(p=1, group_reduction="first", normalizer=None) if self._importance == "l1" else norm(p=2)
-        with torch.enable_grad(), quiet():
+        with torch.enable_grad(), warnings.catch_warnings(action="ignore"):  # the library and the network warn
             pruner = torch_pruning.pruner.BasePruner(
                 traceable(model),
                 self._inputs,
@@ -244,11 +243,3 @@ def traceable(model: nn.Module) -> nn.Module:
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     return model
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what the library says of parameters that belong to no layer it knows, and the network's warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -17,6 +17,7 @@ from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import RESULT, load_record
+from edgeai_repro.files import is_file, is_folder
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
@@ -78,9 +79,9 @@ def read_source(given: str, *, classes: int | None = None, resolution: int | Non
     and for a model that is quantized or has zeroed weights.
     """
     folder = Path(given)
-    if (folder / RESULT).is_file():
+    if is_file(folder / RESULT):
         return _trained(folder)
-    if folder.is_dir():
+    if is_folder(folder):
         return _saved(folder)
     if given not in CONVNEXT_VARIANTS:
         raise UserError(

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeai_repro import limits
 from edgeai_repro.edge.runtime import read_image
 from edgeai_repro.edge.static_int8 import Calibration
 from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.files import is_file, read_text
 
 log = logging.getLogger(__name__)
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -32,10 +34,7 @@ class TestImages:
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """Return the names of the classes from a text file, one per line. Raises UserError if it can't be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: must be a text file (got {error}); write one label per line") from None
+    lines = read_text(path, limits.SUMS_BYTES, "text", "write one label per line").splitlines()
     labels = tuple(line.strip() for line in lines if line.strip())
     if len(set(labels)) != len(labels) or not labels:
         raise UserError(f"{path}: must have one label per line, each once (got {len(labels)} lines); correct it")
@@ -98,7 +97,7 @@ def _class_of(folder: Path, classes: int, labels: Sequence[str] | None) -> int:
 
 def _read_all(folder: Path, side: int, most: int | None = None) -> list[NDArray[np.uint8]]:
     _entries(folder)  # a missing folder isn't an empty one
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and is_file(path))
     if most is not None and len(paths) > most:
         paths = [paths[index * len(paths) // most] for index in range(most)]
     images = []

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
 from edgeai_repro.claims.band import Side
 from edgeai_repro.claims.paper_info import Unstated
-from edgeai_repro.claims.registry import METRICS, TECHNIQUES
-from edgeai_repro.claims.schema import Claim, Need, Paper
+from edgeai_repro.claims.schema import Need, Paper
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Requirement, UserError
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
 from edgeai_repro.files import parse_as, read_json, write_text
 from edgeai_repro.judge.choices import Choices
+from edgeai_repro.judge.formatting import describe_method, unit_of
 from edgeai_repro.judge.margins import FlipMargin
 from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.judge.verdict import Verdict
@@ -32,8 +32,8 @@ LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
 class BandEdges(Frozen):
     """The band in the metric's unit; None for the open end of a one-sided band."""
 
-    low: float | None
-    high: float | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
     side: Side
 
 
@@ -53,7 +53,7 @@ class ClaimEntry(Frozen):
     technique: str
     source: str
     printed: str
-    paper_value: float
+    paper_value: FiniteFloat
     band: BandEdges
     verdict: VerdictName
     expected: VerdictName
@@ -73,6 +73,14 @@ class ClaimEntry(Frozen):
     models: list[str] = Field(default_factory=list)
     needs: list[Need] = Field(default_factory=list)
     environment: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _row_exists(self) -> ClaimEntry:
+        if self.row is not None and not 0 <= self.row < len(self.rows):
+            raise ValueError(
+                f"'row' must be the index of one of {len(self.rows)} rows (got {self.row}); correct it"
+            )
+        return self
 
 
 class ImplicationEntry(Frozen):
@@ -135,13 +143,14 @@ class Document(Frozen):
 
     `run` is where it comes from, None in older files. `other_environments` are those of the other runs of a merged
     document. `claims_files` has the file of each paper by its id, also of papers without results. `shards` are the
-    parts of the claims that were judged, such as "2/5"; none if they were not divided.
+    parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was interrupted.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
     run: Provenance | None = None
     environment: Environment
     other_environments: list[Environment] = Field(default_factory=list)
+    partial: bool = False
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)
     claims_files: dict[str, ClaimsFile] = Field(default_factory=dict)
@@ -186,7 +195,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         id=claim.id,
         quote=claim.quote,
         metric=claim.metric,
-        unit=METRICS[claim.metric].unit,
+        unit=unit_of(claim),
         technique=claim.technique,
         source=claim.source,
         printed=claim.printed,
@@ -205,7 +214,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         accuracy_rows=list(verdict.accuracy_rows),
         locator=claim.locator,
         derivation=claim.band.derivation,
-        method=_method(claim),
+        method=describe_method(claim),  # a report may not have the registry
         quantifier=claim.quantifier,
         models=claim.models,
         needs=claim.needs,
@@ -214,7 +223,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
 
 def write(document: Document, path: Path) -> None:
     """Write the document as JSON, whole or not at all. Raises UserError if it can't be written."""
-    write_text(path, document.model_dump_json(indent=1) + "\n")
+    write_text(path, document.model_dump_json(indent=1, exclude=None if document.partial else {"partial"}) + "\n")
 
 
 def read(path: Path, content: bytes | None = None) -> Document:
@@ -230,22 +239,11 @@ def of_claim(results: Sequence[DeviceResult], paper: str, claim: str) -> list[De
     return [result for result in results if (result.paper, result.claim) == (paper, claim)]
 
 
-def _method(claim: Claim) -> str:
-    """Describe the metric and the technique. The document keeps this text: a report may not have the registry."""
-    metric = METRICS[claim.metric].description
-    technique = TECHNIQUES.get(claim.technique)
-    return f"{metric}. {technique.description if technique else 'The model is not compressed'}."
-
-
 def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[DeviceResult]) -> Iterator[Roofline]:
     for spec in paper.implications:
         if spec.rule == LATENCY_RULE:
             model, target = str(spec.given["model"]), float(spec.given["target"])
-            yield Roofline(
-                claim=spec.claims["latency"],
-                model=model,
-                target=target,
-                devices={device.key: device.name for device in devices},
-                rows=list(estimates(devices, CONVNEXT_VARIANTS[model], target=target)),
-                measured=of_claim(results, paper.paper.id, spec.claims["latency"]),
-            )
+            names = {device.key: device.name for device in devices}
+            rows = list(estimates(devices, CONVNEXT_VARIANTS[model], target=target))
+            claim, measured = spec.claims["latency"], of_claim(results, paper.paper.id, spec.claims["latency"])
+            yield Roofline(claim=claim, model=model, target=target, devices=names, rows=rows, measured=measured)

@@ -26,7 +26,7 @@ from edgeai_repro.interruption import step_to_its_end
 from edgeai_repro.measure.accuracy import bf16_is_faster, evaluate
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
-from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, restoring, save_checkpoint
 from edgeai_repro.training.initial_weights import start
 from edgeai_repro.training.progress import Progress, Report
 from edgeai_repro.training.recipe import Recipe, derived_seed, learning_rate, pruning_schedule
@@ -117,8 +117,9 @@ class Trainer:
 
     def _resume(self) -> None:
         stored = load_checkpoint(self.checkpoint, self.identity)
-        self.model.load_state_dict(stored["model"])
-        self.optimizer.load_state_dict(stored["optimizer"])
+        with restoring(self.checkpoint):
+            self.model.load_state_dict(stored["model"])
+            self.optimizer.load_state_dict(stored["optimizer"])
         self.done, self.curve, self.seconds = stored["done"], stored["curve"], stored["seconds"]
         self._loss, self._correct = stored["loss"], stored["correct"]
         log.info("resumed at step %d of %d", self.done, self.steps)
