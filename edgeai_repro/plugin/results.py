@@ -61,6 +61,10 @@ class Collector:
         for text in getattr(report, ATTRIBUTE, []):
             self._results.add(Result.model_validate_json(text))
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """Mark the results as partial: Ctrl-C ends the run before all claims are judged."""
+        self._results.partial = True
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Write the files, even if tests failed or the run was interrupted; report mistakes in claims files.
