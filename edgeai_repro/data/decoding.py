@@ -34,7 +34,8 @@ def numpy_array(content: bytes, path: Path, hint: str, dtype: np.dtype[Any] = UI
     if stored != dtype:
         raise UserError(f"{path}: must hold {dtype} (got {stored}); {hint}")
     values = content[stream.tell() :]
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(values):
+    too_long = max(shape, default=0) > limits.ARRAY_BYTES  # next to a side of 0, which leaves no values
+    if too_long or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(values):
         raise UserError(f"{path}: must hold as many values as {shape} has (got {len(values)} bytes); {hint}")
     return np.frombuffer(values, dtype).reshape(shape, order="F" if is_fortran else "C").copy()
 
