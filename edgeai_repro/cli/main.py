@@ -12,6 +12,7 @@ from edgeai_repro.cli import (
     MISSING,
     USAGE,
     audit,
+    badge,
     bundle,
     claims,
     data,
@@ -57,6 +58,7 @@ app.command("audit")(audit.audit)
 app.command("networks")(networks.networks)
 app.command("reproduce")(reproduce.reproduce)
 app.command("diff")(diff.diff)
+app.command("badge")(badge.badge)
 app.command("merge")(merge.merge)
 
 

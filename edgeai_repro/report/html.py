@@ -59,6 +59,7 @@ def render(document: Document) -> str:
         document=document,
         environment=document.environment,
         title=_title(document),
+        lead=front_page.lead(document),
         drifted=[(p, claim) for p in document.papers for claim in p.claims if text.drifted(claim)],
         figures={paper.id: _Figures.of(paper) for paper in document.papers},
         script=Markup(script),
