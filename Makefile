@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help claims quick lint test bundle bench nightly sweep pruning-survey
+.PHONY: help claims quick lint test bundle bench nightly sweep pruning-survey fuzz
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -42,9 +42,10 @@ lint: $(READY) ## only linters, types and import rules
 bundle: $(READY) ## write what an edge device runs: make bundle ARGS='convnext_small --output=bundle'
 	$(BIN)/edgeai-repro bundle $(ARGS)
 
-bench: $(READY) ## time claims, command line and edge models, and training if EDGEAI_DATA is set
+bench: $(READY) ## time claims, command line, grids and edge models, and training if EDGEAI_DATA is set
 	$(BIN)/python -m tests.benchmarks.claims_speed
 	$(BIN)/python -m tests.benchmarks.cli_speed
+	$(BIN)/python -m tests.benchmarks.grid_overhead
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.edge_speed
 ifneq ($(EDGEAI_DATA),)
@@ -56,12 +57,23 @@ sweep: export OMP_WAIT_POLICY ?= passive
 sweep: $(READY) ## count every network of torchvision and timm, compare with torch's counter, write docs/counters.md
 	$(BIN)/python -m tests.benchmarks.count_sweep $(ARGS)
 
+fuzz: export OMP_NUM_THREADS ?= 1
+fuzz: SECONDS ?= 600
+fuzz: SEED ?= 1
+fuzz: $(READY) ## show all readers odd inputs, random ones and ones guided by coverage: make fuzz SECONDS=3600
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz.run --seconds=$(SECONDS) --seed=$(SEED) $(ARGS)
+
 pruning-survey: export OMP_NUM_THREADS ?= 1
 pruning-survey: $(READY) ## prune a network of each of 40 families by two libraries, write docs/pruning.md
 	$(BIN)/python -m tests.benchmarks.pruning_survey $(ARGS)
 
+# roc-validator needs rich before version 14, import-linter a later one, so it has an environment of its own. Without it
+# the tests of crates are skipped: CI must have it.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(PYTHON) -m venv $(VENV)/roc-validator
+	$(VENV)/roc-validator/bin/python -m pip install --quiet --disable-pip-version-check 'roc-validator==0.13.*'
 	@touch $@

@@ -22,7 +22,7 @@ with suppress(ImportError):  # an edge device has no hypothesis
     settings.load_profile("untimed")
 
 # The folders of tests/ without a test for these marks.
-CODE_TESTS = ("unit", "properties", "planted", "integration")
+CODE_TESTS = ("unit", "properties", "planted", "integration", "fuzz")
 FOLDERS_WITHOUT = {
     "edge": CODE_TESTS,
     "claims": (*CODE_TESTS, "benchmarks"),

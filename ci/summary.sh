@@ -14,7 +14,7 @@ results=${1:?"RESULTS is missing: ci/summary.sh RESULTS"}
     fi
     if [ -e "$results/benchmarks.txt" ]; then
         printf '\n## Benchmarks\n\n```text\n'
-        cat "$results/benchmarks.txt"
+        tr '`' "'" <"$results/benchmarks.txt" # nothing in it ends the block
         printf '```\n'
     fi
 } >>"${GITHUB_STEP_SUMMARY:-/dev/stdout}"

@@ -19,15 +19,19 @@ MOST_MISTAKES = 100  # that are reported of one file
 LONGEST_NAME = 100  # characters of a name that is compared with known names, which takes quadratic time
 
 
-def as_line(text: str) -> str:
-    """Return a text as one line that a terminal shows as it is, of at most 300 characters.
+def escaped(text: str) -> str:
+    """Return a text with line breaks and all characters that can't be seen escaped, as Python does it."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
-    Control characters, line breaks and characters that can't be seen or written are escaped, as Python does it. Of
-    a longer text the middle is left out: it begins with the place and ends with the next step.
+
+def as_line(text: str) -> str:
+    """Return a text, escaped, as one line of at most 300 characters.
+
+    Of a longer text the middle is left out: it begins with the place and ends with the next step.
     """
-    line = text
-    if not text.isprintable():
-        line = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    line = escaped(text)
     if len(line) <= LONGEST_LINE:
         return line
     end = LONGEST_LINE // 3
@@ -55,9 +59,13 @@ class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for
     """
 
     def __init__(self, requirement: Requirement, remedy: str) -> None:
-        super().__init__(remedy)
         self.requirement = requirement
-        self.remedy = remedy
+        self.remedy = escaped(remedy)
+        super().__init__(self.remedy)
+
+
+class Interrupted(BaseException):
+    """The user pressed Ctrl-C. It isn't a KeyboardInterrupt, for which libraries have messages of their own."""
 
 
 class TooNoisyError(Exception):

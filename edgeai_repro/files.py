@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from edgeai_repro import limits
 from edgeai_repro.errors import UserError, complaints, one_line
 from edgeai_repro.parsing import compose_yaml, parse_json, parse_yaml
+from edgeai_repro.temporary import differing_file, temporary_file, temporary_folder
 
 Schema = TypeVar("Schema", bound=BaseModel)
 Content = TypeVar("Content")
@@ -45,25 +45,28 @@ def _read_yaml(path: Path, parse: Callable[[str], Content]) -> Content:
         raise UserError(f"{path}: must be valid YAML ({error}); fix the file") from None
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises UserError if it can't be read or parsed, or exceeds a limit."""
+def read_json(path: Path, content: bytes | None = None) -> Any:
+    """Return the content of a JSON file. Raises UserError if it can't be read or parsed, or exceeds a limit.
+
+    `content` are the bytes of the file, if they were read before.
+    """
     try:
-        return parse_json(read_text(path, limits.JSON_BYTES, "JSON"))
+        return parse_json(read_text(path, limits.JSON_BYTES, "JSON", content=content))
     except ValueError as error:
         raise UserError(f"{path}: must be valid JSON ({error}); fix the file") from None
 
 
-def read_bytes(path: Path, limit: int, hint: str, form: str = "") -> bytes:
+def read_bytes(path: Path, limit: int, hint: str, form: str = "", *, follow: bool = True) -> bytes:
     """Return the bytes of a file of at most `limit` bytes; `form` says in the message what the file must be.
 
     Raises UserError, with `hint` as the next step, for a larger file, a folder, and anything else that is no file.
-    A pipe of the shell, which lies under /dev, is read up to the limit.
+    A pipe of the shell, which lies under /dev, is read up to the limit. Without `follow`, a link is refused.
     """
     try:
-        size = _size(path)
+        size = file_size(path)
         if size <= limit:
-            with path.open("rb") as stream:
-                content = stream.read() if size >= 0 else stream.read(limit + 1)
+            with open(path, "rb", opener=None if follow else _open_no_link) as stream:
+                content = stream.read() if size >= 0 else _first_bytes(stream, limit + 1)
             size = len(content)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise _unreadable(path, error, hint, form) from None
@@ -72,7 +75,14 @@ def read_bytes(path: Path, limit: int, hint: str, form: str = "") -> bytes:
     return content
 
 
-def _size(path: Path) -> int:
+def _open_no_link(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        raise OSError(error.errno, "a link") if error.errno == errno.ELOOP else error from None
+
+
+def file_size(path: Path) -> int:
     """Return the size of a file, −1 for a pipe of the shell. Raises OSError for what isn't a file."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
@@ -82,6 +92,14 @@ def _size(path: Path) -> int:
     if path.is_relative_to("/dev"):
         return -1
     raise OSError(errno.EINVAL, "a pipe or a device")  # reading it might never end
+
+
+def _first_bytes(stream: IO[bytes], count: int) -> bytes:
+    """Return at most `count` bytes of a stream, without memory for more than it has."""
+    content = bytearray()
+    while len(content) < count and (part := stream.read(min(2**20, count - len(content)))):
+        content += part
+    return bytes(content)
 
 
 def is_file(path: Path) -> bool:
@@ -98,10 +116,12 @@ def is_folder(path: Path) -> bool:
     return False
 
 
-def read_text(path: Path, limit: int, form: str, hint: str = "check the path") -> str:
+def read_text(
+    path: Path, limit: int, form: str, hint: str = "check the path", *, content: bytes | None = None
+) -> str:
     """Return the text of a file of at most `limit` bytes of UTF-8. Raises UserError as `read_bytes` does."""
     try:
-        return read_bytes(path, limit, hint, form).decode("utf-8")
+        return (read_bytes(path, limit, hint, form) if content is None else content).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: must be UTF-8 text (got {error}); save it as UTF-8") from None
 
@@ -121,7 +141,7 @@ def parse_as(schema: type[Schema], document: Any, path: Path) -> Schema:
 
 def sha256(path: Path) -> str:
     """Return the sha256 of a file, in hexadecimal. Raises OSError if it isn't one."""
-    _size(path)
+    file_size(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -137,9 +157,11 @@ def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = No
         raise _unreadable(path, error, hint) from None
 
 
-def read_verified(path: Path, expected: str | None, hint: str, *, size: int | None = None) -> bytes:
+def read_verified(
+    path: Path, expected: str | None, hint: str, *, size: int | None = None, follow: bool = True
+) -> bytes:
     """Return the bytes of a file, read once and then checked as `verify_sha256` does; unchecked with None."""
-    content = read_bytes(path, limits.WEIGHT_BYTES if size is None else size, hint)
+    content = read_bytes(path, limits.WEIGHT_BYTES if size is None else size, hint, follow=follow)
     _compare(path, len(content), hashlib.sha256(content).hexdigest(), expected, hint, size)
     return content
 
@@ -172,7 +194,7 @@ def check_writable(path: Path) -> None:
         raise UserError(f"{path}: must be a file's path (got a folder); add a file name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=path.parent):  # without a name, so that nothing can be left of it
             pass
     except OSError as error:
         raise _not_writable(path, error) from None
@@ -183,66 +205,44 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file next to `path`, and move it to `path` if the block ends without an exception.
 
     Raises UserError if the folder can't be written or the disk is full; an old file at `path` is then unchanged.
+    What killed processes left of the same file is removed.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as stream:
+        with temporary_file(path) as (temporary, stream):
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     except OSError as error:
         raise _not_writable(path, error) from None
-    finally:
-        with suppress(OSError):  # if the parent is a file, there is nothing to remove
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, finished: str = "") -> Iterator[Path]:
     """Yield an empty folder next to `path`, and move it to `path` if the block ends without an exception.
 
-    Raises UserError if `path` exists or can't be written. Nothing is left of an interrupted block.
+    Raises UserError if `path` exists or can't be written. A folder that has the file `finished` may exist: it stays
+    if the block has written the same files, and is refused if not. Nothing is left of an interrupted block, and
+    what killed processes left of the same folder is removed.
     """
-    if path.exists():
+    if path.exists() and not (finished and (path / finished).is_file()):
         raise UserError(f"{path}: must not exist yet (got a file or folder); remove it, or choose another path")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
-            folder = Path(temporary) / path.name
+        with temporary_folder(path) as temporary:
+            folder = temporary / path.name
             folder.mkdir()
             yield folder
-            folder.rename(path)
+            if not (finished and path.exists()):
+                folder.rename(path)
+            elif name := differing_file(path, folder):  # of a folder that was there, or of a faster process
+                raise UserError(
+                    f"{path}: must not exist yet, or have the same content (got another {name}); remove it, or "
+                    "choose another path"
+                )
     except OSError as error:
         raise _not_writable(path, error) from None
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`, which is created if it is missing; another process waits until the block ends.
-
-    The lock also ends with the process, however it ends.
-    """
-    import fcntl  # not at the top, because Windows has none
-
-    with path.open("ab") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Return whether some process holds the lock file `path`."""
-    import fcntl
-
-    if not path.exists():
-        return False
-    with path.open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _not_writable(path: Path, error: OSError) -> UserError:

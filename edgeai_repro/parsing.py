@@ -65,8 +65,8 @@ def _integer(text: str) -> int:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text:.20} is not a finite number")
+    if not abs(number) <= limits.LARGEST:
+        raise ValueError(f"{text:.20} is not a finite number of at most {limits.LARGEST:g}")
     return number
 
 
@@ -96,6 +96,10 @@ class Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  #
         """Return an int of 64 bits or a float. Raises ConstructorError for any other number."""
         construct = self.construct_yaml_int if node.tag == INT else self.construct_yaml_float
         number: int | float = construct(node) if len(node.value) <= limits.DIGITS else limits.INTEGER + 1
+        if isinstance(number, float) and math.isfinite(number) and abs(number) > limits.LARGEST:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"a number over {limits.LARGEST:g}", node.start_mark
+            )
         if isinstance(number, int) and abs(number) > limits.INTEGER:
             raise yaml.constructor.ConstructorError(None, None, "a number of over 64 bits", node.start_mark)
         return number

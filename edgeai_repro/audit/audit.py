@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeai_repro.audit.answers import answer_all
+from edgeai_repro.audit.ranking import with_ranking
 from edgeai_repro.audit.schema import Audit, Row
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES
-from edgeai_repro.errors import UserError
+from edgeai_repro.devices.spec import Device
+from edgeai_repro.errors import Interrupted, UserError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.networks.variants import IMAGENET_CLASSES, IMAGENET_RESOLUTION
@@ -44,6 +46,8 @@ def audit(
     latency: bool = True,
     threads: int | None = None,
     counters: bool = False,
+    device: Device | None = None,
+    target_ms: float | None = None,
     on_progress: Callable[[str], object] | None = None,
 ) -> Audit:
     """Return the effect of every known technique on a model, and warnings where common counters mislead.
@@ -55,16 +59,19 @@ def audit(
     `settings` replaces `SETTINGS` by technique; an empty list leaves a technique out. Without `latency` nothing is
     timed. `threads` is the number of threads per image (None: one per usable core). With `counters` other counters
     count the uncompressed and the quantized model, too, and it is found out what each of them misses.
+    `device` and `target_ms` are those that the variants are ranked for, in milliseconds per image (None: this
+    machine, and no target).
     `on_progress` is called after each step with its name: a technique, or "latency" once all are timed. All
     compressed models stay in memory until then. A model that can't be compressed, counted or timed has a row with
-    the reason. Raises UserError if there is no such model.
+    the reason. Raises UserError if there is no such model. After an interruption the rows so far are returned.
     """
     if isinstance(model, str) and Path(model).suffix == ".onnx":
         if counters:
             raise UserError(f"'counters' need a network of torch (got {model}); leave out --counters")
         from edgeai_repro.audit.onnx_file import audit_file
 
-        return audit_file(Path(model), latency=latency, threads=threads)
+        audited = audit_file(Path(model), latency=latency, threads=threads)
+        return with_ranking(audited, device, target_ms)
     from edgeai_repro.audit.counters import counted_by_others
     from edgeai_repro.audit.model_source import ResolvedModel, resolve_model
     from edgeai_repro.audit.operators import measure_seconds_per_operator
@@ -82,19 +89,24 @@ def audit(
     with torch_threads(threads or usable_cores()):
         rows: list[Row] = []
         models: list[nn.Module | None] = []
-        for row, compressed in counted_rows(source.model, inputs, grid, techniques_of(grid)):
-            rows.append(row)
-            models.append(compressed)
-            report(row.technique)
-        if latency:
-            rows = with_latency(rows, models, inputs)
-            rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
-            report("latency")
+        try:
+            for row, compressed in counted_rows(source.model, inputs, grid, techniques_of(grid)):
+                rows.append(row)
+                models.append(compressed)
+                report(row.technique)
+            if latency:
+                rows = with_latency(rows, models, inputs)
+                rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]
+                report("latency")
+        except Interrupted:
+            if not rows:
+                raise
+            return _assess(source, side, rows).model_copy(update={"partial": True})
         audited = _assess(source, side, rows)
         if counters:
             counted = list(counted_by_others(rows, models, inputs, report))
             audited = audited.model_copy(update={"counters": counted})
-        return audited
+        return with_ranking(audited, device, target_ms)
 
 
 def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
@@ -102,8 +114,11 @@ def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
     import torch
 
     from edgeai_repro.audit.facts import describe_conventions, describe_weights, parameter_shares
+    from edgeai_repro.audit.subclasses import find_skipped
 
     shares, weights = parameter_shares(source.model), describe_weights(source.model)
+    quantized = next((row.bytes for row in rows if row.technique == "dynamic_quantization"), None)
+    skipped = find_skipped(source.model, quantized)
     conventions, instructions = describe_conventions(source.model), environment.int8_instructions()
     return Audit(
         model=source.name,
@@ -112,11 +127,12 @@ def _assess(source: ResolvedModel, side: int, rows: Sequence[Row]) -> Audit:
         own_inputs=source.inputs is not None,
         shares=shares,
         rows=list(rows),
-        warnings=find_warnings(rows, shares, weights),
+        warnings=find_warnings(rows, shares, weights, skipped),
         answers=answer_all(rows, weights, conventions, instructions, torch.get_num_threads()),
         weights=weights,
         conventions=conventions,
         int8_instructions=instructions,
+        skipped=skipped,
         environment=environment.describe(),
     )
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from edgeai_repro.compress import saved_models
 from edgeai_repro.errors import UserError
+from edgeai_repro.files import is_folder
 from edgeai_repro.networks.references import reference, unknown
 from edgeai_repro.networks.resolve import build
 from edgeai_repro.networks.specs import Function, Timm, Torchvision
@@ -39,7 +40,7 @@ def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedMode
     torchvision's model is taken if both libraries have the name; `timm:NAME` takes timm's. Raises UserError for an
     unknown name, a broken saved model, and a function that is missing, fails, or doesn't return an nn.Module.
     """
-    if Path(text).is_dir():
+    if is_folder(Path(text)):
         folder = Path(text).resolve()
         model, resolution = saved_models.load(folder), saved_models.read(folder).resolution
         return ResolvedModel(folder.name, "a saved model", model, resolution)

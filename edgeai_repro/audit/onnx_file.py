@@ -10,9 +10,6 @@ from typing import Any
 from edgeai_repro.audit.answers import answer_all
 from edgeai_repro.audit.latency import Call, time_models
 from edgeai_repro.audit.levels import find_levels
-from edgeai_repro.audit.onnx_graph import FP32_BITS, Graph, bits_of
-from edgeai_repro.audit.onnx_reader import fix_input_shapes, random_feed, read, to_graph
-from edgeai_repro.audit.onnx_work import Work, count_work, names
 from edgeai_repro.audit.schema import Audit, Operators, ReportedAndActual, Row, Weights
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import UNCOMPRESSED
@@ -20,6 +17,9 @@ from edgeai_repro.edge.runtime import open_session
 from edgeai_repro.errors import one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.measure.latency.threads import usable_cores
+from edgeai_repro.measure.onnx_graph import FP32_BITS, Graph, bits_of
+from edgeai_repro.measure.onnx_reader import fix_input_shapes, random_feed, read, refusing, to_graph
+from edgeai_repro.measure.onnx_work import Work, count_work, names
 
 
 def audit_file(path: Path, *, latency: bool = True, threads: int | None = None) -> Audit:
@@ -31,9 +31,11 @@ def audit_file(path: Path, *, latency: bool = True, threads: int | None = None) 
     is not an ONNX model, and if the package `onnx` isn't installed.
     """
     model = read(path)
-    resolution = fix_input_shapes(model.graph)
-    graph = to_graph(model)
-    weights, work = graph.weights(), count_work(graph)
+    with refusing(path):
+        resolution = fix_input_shapes(model.graph)
+        graph = to_graph(model)
+        weights, work = graph.weights(), count_work(graph)
+        size = _total_bytes(path, model.graph)
     threads = threads or usable_cores()
     problems, measured = list(_left_out(work)), None
     if latency:
@@ -54,7 +56,7 @@ def audit_file(path: Path, *, latency: bool = True, threads: int | None = None) 
         bit_operations=work.bit_operations,
         fp32_macs=work.fp32_macs,
         operators=Operators(count=work.operators),
-        bytes=_total_bytes(path, model.graph),
+        bytes=size,
         latency=measured,
         problem="; ".join(problems) or None,
     )

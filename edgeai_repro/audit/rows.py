@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgeai_repro.audit.latency import Call, time_models
 from edgeai_repro.audit.operators import describe_operators
 from edgeai_repro.audit.schema import ReportedAndActual, Row
 from edgeai_repro.claims.registry import UNCOMPRESSED
+from edgeai_repro.compress.pruning_exactness import distance, flatten_tensors
 from edgeai_repro.compress.techniques import Variant, apply, notes_on
 from edgeai_repro.errors import one_line
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
+from edgeai_repro.measure.counting.run import ready_to_run, runnable_clone
 from edgeai_repro.measure.latency.threads import why_eager_is_not_timed
 from edgeai_repro.networks.convnext import clone_sharing_tensors
 
@@ -29,7 +32,9 @@ def counted_rows(
     model: nn.Module, inputs: Inputs, settings: Mapping[str, Sequence[Settings]], techniques: Sequence[str]
 ) -> Iterator[tuple[Row, nn.Module | None]]:
     """Yield a row for the model and for each technique, with the compressed model (None if that failed)."""
-    yield count_row(model, inputs, UNCOMPRESSED, {}, time.perf_counter()), model
+    dense = count_row(model, inputs, UNCOMPRESSED, {}, time.perf_counter())
+    expected = _outputs(model, inputs)
+    yield (dense if expected is None else dense.model_copy(update={"output_error": 0.0})), model
     cache: dict[Variant, nn.Module] = {}
     for name in techniques:
         for setting in settings.get(name, [{}]):
@@ -39,7 +44,25 @@ def counted_rows(
             except Exception as error:  # the user's model may raise anything; the other rows are still useful
                 yield Row(technique=name, settings=dict(setting), problem=one_line(error)), None
             else:
-                yield count_row(compressed, inputs, name, setting, start), compressed
+                row = count_row(compressed, inputs, name, setting, start)
+                actual = None if expected is None else _outputs(compressed, inputs)
+                yield row.model_copy(update={"output_error": _error(actual, expected)}), compressed
+
+
+def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor] | None:
+    """Return the tensors that a model returns, None if it doesn't run."""
+    clone = runnable_clone(model)
+    try:
+        with ready_to_run(clone):
+            return [tensor.float() for tensor in flatten_tensors(clone(*inputs))]
+    except Exception:  # the row says why it does not run
+        return None
+
+
+def _error(actual: list[Tensor] | None, expected: list[Tensor] | None) -> float | None:
+    """Return the largest difference over the largest output, None if there is none that can be told."""
+    error = math.nan if actual is None or not expected else distance(actual, expected)
+    return error if math.isfinite(error) else None
 
 
 def count_row(model: nn.Module, inputs: Inputs, technique: str, setting: Settings, start: float) -> Row:

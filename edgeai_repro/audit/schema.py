@@ -9,6 +9,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Environment, Frozen, Interval, Setting, percent_saved
 
+RankedBy = Literal["expected", "bound", "measured", "bytes"]
+
 
 class ReportedAndActual(Frozen):
     """A quantity as common counters report it, and the actual one; None if it couldn't be counted."""
@@ -63,6 +65,21 @@ class Weights(Frozen):
     quantized_later: NonNegativeInt = 0
 
 
+class SkippedLinear(Frozen):
+    """The layers of subclasses of nn.Linear, which torch's dynamic quantization leaves in fp32 in silence.
+
+    `parameters` are theirs, `share` the fraction of all, 0 to 1. `bytes_saved` is what a mapping of their `types`
+    to torch's dynamic Linear would save in the quantized file, without the layers that compute something else.
+    """
+
+    layers: list[str]
+    types: list[str]
+    parameters: NonNegativeInt
+    share: NonNegativeFloat
+    bytes_saved: int | None = None
+    computing_something_else: list[str] = Field(default_factory=list)
+
+
 class Conventions(Frozen):
     """Numbers by which counts of the same model differ, because papers and tools draw the line elsewhere.
 
@@ -92,7 +109,9 @@ class Row(Frozen):
     `activation_macs` are products of two activations. `bit_operations` are MACs × bits of a weight × bits of an
     activation; `fp32_macs` are those of 32 × 32 bits. `bytes` are the size of the saved state_dict or of the file,
     `deflated_bytes` of its tensors after deflate. `seconds` is the time that compressing and counting took.
-    `notes` are the technique's about its result. `problem` says what couldn't be compressed, counted or timed.
+    `output_error` is the largest difference of the outputs from the uncompressed model's, as a share of its largest
+    output. `notes` are the technique's about its result. `problem` says what couldn't be compressed, counted or
+    timed.
     """
 
     technique: str
@@ -105,6 +124,7 @@ class Row(Frozen):
     activation_macs: NonNegativeInt | None = None
     bit_operations: NonNegativeInt | None = None
     fp32_macs: NonNegativeInt | None = None
+    output_error: NonNegativeFloat | None = None
     operators: Operators | None = None
     bytes: NonNegativeInt | None = None
     deflated_bytes: NonNegativeInt | None = None
@@ -131,6 +151,40 @@ class CounterRow(Frozen):
     problem: str | None = None
 
 
+class Ranked(Frozen):
+    """A variant of the model: its place, 1 the fastest, and what it costs. None is unknown.
+
+    `milliseconds` is the median time here, if it is reliable; `bound_ms` and `expected_ms` are the roofline's for
+    the device. `on_front` is whether no other variant is better in time, bytes and error. `reason` says why it has
+    no rank.
+    """
+
+    name: str
+    bytes: NonNegativeInt
+    milliseconds: NonNegativeFloat | None = None
+    bound_ms: NonNegativeFloat | None = None
+    expected_ms: NonNegativeFloat | None = None
+    error: NonNegativeFloat | None = None
+    rank: PositiveInt | None = None
+    on_front: bool = False
+    meets_target: bool | None = None
+    reason: str = ""
+
+
+class Ranking(Frozen):
+    """The variants, the fastest first, on a device or on this machine, by the time that `ranked_by` names.
+
+    `advice` is one sentence, and `unknown` what it does not know.
+    """
+
+    device: str
+    target_ms: NonNegativeFloat | None = None
+    ranked_by: RankedBy
+    variants: list[Ranked]
+    advice: str
+    unknown: str
+
+
 class Audit(Frozen):
     """An audited model: its source in words, its image's height in pixels, one row per technique, and warnings.
 
@@ -138,7 +192,9 @@ class Audit(Frozen):
     `shares` are the fractions (0 to 1) of the parameters in each kind of layer: nn.Linear, which dynamic
     quantization replaces, 1 × 1 convolutions, other convolutions, and the rest. `int8_instructions` are those of
     this processor that add up int8 products, None if unknown. `counters` are the rows of other counters, if they
-    were asked for.
+    were asked for. `skipped` are the layers that dynamic quantization leaves out because of their type, if any;
+    `ranking` are the variants in order. A `partial` audit was interrupted: it has the rows of the techniques that
+    it reached, and no ranking.
     """
 
     schema_version: Literal[2] = 2
@@ -154,6 +210,9 @@ class Audit(Frozen):
     conventions: Conventions | None = None
     int8_instructions: list[str] | None = None
     counters: list[CounterRow] = Field(default_factory=list)
+    skipped: SkippedLinear | None = None
+    ranking: Ranking | None = None
+    partial: bool = False
     environment: Environment
 
     @property

@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edgeai_repro.audit import ranking_table
 from edgeai_repro.audit.answers import UNITS
 from edgeai_repro.audit.schema import Audit, Latency, ReportedAndActual, Row, saving
 from edgeai_repro.claims.registry import UNCOMPRESSED
@@ -31,6 +32,8 @@ def render(audit: Audit, *, colour: bool, width: int | None = None) -> str:
 def _parts(audit: Audit) -> Iterator[RenderableType]:
     given = "its own inputs" if audit.own_inputs else f"one image of {audit.resolution} × {audit.resolution}"
     yield Text(f"{audit.model} ({audit.source}), {given}", "bold")
+    if audit.partial:
+        yield Text("partial: the audit was interrupted", "yellow")
     yield _table(audit, "stored", _stored)
     yield _table(audit, "computed", _computed)
     latencies = [row.latency for row in audit.rows if row.latency]
@@ -44,14 +47,23 @@ def _parts(audit: Audit) -> Iterator[RenderableType]:
     if audit.shares:
         shares = ", ".join(f"{kind} {share:.1%}" for kind, share in audit.shares.items())
         yield Text(f"parameters by layer: {shares}")
-    for row in audit.rows:
-        for problem in filter(None, [row.problem, row.latency and row.latency.problem]):
-            yield Text.assemble((_name(row).replace("\n", ", "), "magenta"), f"  {problem}")
+    for name, problem in problems(audit):
+        yield Text.assemble((name, "magenta"), f"  {problem}")
     for warning in audit.warnings:
         yield Text.assemble(("! ", "yellow"), warning)
     for answer in audit.answers:
         yield Text(answer.question, "bold")
         yield from (Text(f"  {sentence}") for sentence in answer.sentences)
+    if audit.ranking is not None:
+        yield from ranking_table.parts(audit.ranking)
+
+
+def problems(audit: Audit) -> Iterator[tuple[str, str]]:
+    """Yield each row's name in one line, with what could not be compressed, counted or timed."""
+    for row in audit.rows:
+        for problem in (row.problem, row.latency.problem if row.latency else None):
+            if problem:
+                yield _name(row).replace("\n", ", "), problem
 
 
 def _table(audit: Audit, heading: str, cells: Callable[[Row, Row], Mapping[str, Cell]]) -> Table:

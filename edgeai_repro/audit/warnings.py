@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from edgeai_repro.audit.schema import ReportedAndActual, Row, Weights, saving
+from edgeai_repro.audit.schema import ReportedAndActual, Row, SkippedLinear, Weights, saving
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Interval
@@ -14,10 +14,16 @@ VISIBLE = 1.0  # points; a smaller difference is hard to see in a table
 LITTLE_LINEAR = 50.0  # percent of the parameters in nn.Linear; below, quantizing nn.Linear saves less than half
 FALLS_SHORT = 1.5  # factor between promised and measured speed; caches and overheads explain less than that
 MANY_FEW_LEVELS = 10.0  # percent; less would save under 8 % of the bytes
+MOST_NAMES = 3  # of layers in a sentence
 MANY_ZEROS = 10.0  # points; int8 alone rounds a few percent of the weights to 0
 
 
-def find_warnings(rows: Sequence[Row], shares: Mapping[str, float], weights: Weights | None = None) -> list[str]:
+def find_warnings(
+    rows: Sequence[Row],
+    shares: Mapping[str, float],
+    weights: Weights | None = None,
+    skipped: SkippedLinear | None = None,
+) -> list[str]:
     """Return a sentence for each wrong conclusion that common counters, or the word "quantized", suggest."""
     uncompressed = next(row for row in rows if row.technique == UNCOMPRESSED)
     warnings = list(_about_uncompressed(uncompressed))
@@ -33,6 +39,7 @@ def find_warnings(rows: Sequence[Row], shares: Mapping[str, float], weights: Wei
             warnings += _about_compressed(uncompressed, row)
     if any(row.technique == "dynamic_quantization" and row.problem is None for row in rows):
         warnings += _about_linear_share(shares)
+        warnings += [] if skipped is None else _about_skipped(skipped)
     return list(dict.fromkeys(warnings))
 
 
@@ -131,6 +138,24 @@ def _about_linear_share(shares: Mapping[str, float]) -> Iterator[str]:
         )
 
 
+def _about_skipped(skipped: SkippedLinear) -> Iterator[str]:
+    named, others = skipped.layers[:MOST_NAMES], len(skipped.layers) - MOST_NAMES
+    layers = ", ".join(named) + (f" and {others} more" if others > 0 else "")
+    gain = ""
+    if skipped.bytes_saved is not None:
+        types = " and ".join(skipped.types)
+        gain = f"; a mapping of {types} to torch's dynamic Linear would save {_megabytes(skipped.bytes_saved)} more"
+    yield (
+        f"dynamic quantization matches exact types and leaves {_percent(100 * skipped.share)} of the parameters in "
+        f"fp32 in silence, in subclasses of nn.Linear: {layers}{gain}"
+    )
+    if skipped.computing_something_else:
+        yield (
+            f"a mapping of types would change what {', '.join(skipped.computing_something_else[:MOST_NAMES])} "
+            "compute: their subclass does more than nn.Linear"
+        )
+
+
 def _savings(before: ReportedAndActual | None, after: ReportedAndActual | None) -> tuple[float, float] | None:
     """Return the reported and the actual saving in percent; None if either is unknown."""
     if before is None or after is None:
@@ -154,6 +179,10 @@ def _reliable_speedup(row: Row) -> Interval | None:
 
 def _percent(value: float | None) -> str:
     return "an unknown share" if value is None else format_number(round(value, 1), "%")
+
+
+def _megabytes(value: int) -> str:
+    return format_number(value / 1e6, "MB")
 
 
 def _billions(value: int) -> str:

@@ -16,7 +16,7 @@ from edgeai_repro.claims.schema import SCHEMA_VERSION, Paper
 from edgeai_repro.claims.user_code import register_conftests
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import LONGEST, UserError, complaints
-from edgeai_repro.files import parse_as, read_yaml
+from edgeai_repro.files import is_folder, parse_as, read_yaml
 
 UPGRADE = "CHANGELOG.md lists the keys that were renamed"
 
@@ -45,7 +45,7 @@ def read_claims(folder: Path) -> ClaimsFolder:
 
     If a file names unknown metrics or techniques, the conftest.py next to the folder is imported first.
     """
-    files = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    files = sorted(folder.glob("*.yaml")) if is_folder(folder) else []
     papers: list[Paper] = []
     problems: list[str] = []
     for file in files:
@@ -57,7 +57,7 @@ def read_claims(folder: Path) -> ClaimsFolder:
         problems += mistakes
         papers += [loaded] if isinstance(loaded, Paper) else []
     if not papers and not problems:
-        got = "no such folder" if not folder.is_dir() else f"{len(files)} YAML files, none of a paper"
+        got = "no such folder" if not is_folder(folder) else f"{len(files)} YAML files, none of a paper"
         problems.append(
             f"{folder}: must be a folder with a claims file, *.yaml with 'paper:' (got {got}); "
             "name another with --claims-dir"
@@ -118,7 +118,10 @@ def _parse(document: dict[str, Any]) -> tuple[Paper | None, list[str]]:
     if any(place[0] != "claims" or len(place) < 2 or not isinstance(place[1], int) for place in places):
         return None, lines
     wrong = {place[1] for place in places}
-    names = {claim.get("id") for index, claim in enumerate(document["claims"]) if index in wrong}
+    entries = [
+        claim for index, claim in enumerate(document["claims"]) if index in wrong and isinstance(claim, dict)
+    ]
+    names = {claim["id"] for claim in entries if isinstance(claim.get("id"), str)}
     left = [claim for index, claim in enumerate(document["claims"]) if index not in wrong]
     kept = [spec for spec in document.get("implications", ()) if not names & set(spec["claims"].values())]
     return (Paper.model_validate({**document, "claims": left, "implications": kept}) if left else None), lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Frozen
@@ -15,6 +15,7 @@ from edgeai_repro.shipped import claims_folder
 
 TRAINING = "training"  # the folder of these files in a claims folder
 Share = Annotated[float, Field(ge=0, lt=1)]
+Layer = Annotated[int, Field(gt=0, le=10_000)]  # the number of a layer
 
 
 class RecipeEntry(Frozen):
@@ -23,12 +24,12 @@ class RecipeEntry(Frozen):
     epochs: PositiveInt
     batch_size: PositiveInt
     optimizer: str
-    momentum: float
-    weight_decay: float
-    lr: float
+    momentum: FiniteFloat
+    weight_decay: FiniteFloat
+    lr: FiniteFloat
     schedule: str
     milestones: tuple[Share, ...] = ()
-    decay: float
+    decay: FiniteFloat
     warmup: Share
     label_smoothing: Share
 
@@ -40,8 +41,8 @@ class RecipeEntry(Frozen):
 class RateEntry(Frozen):
     """The rate of the layers from `first` to `last`."""
 
-    first: PositiveInt
-    last: PositiveInt
+    first: Layer
+    last: Layer
     rate: Share
 
 
@@ -50,7 +51,7 @@ class Plan(Frozen):
 
     network: str
     rates: list[RateEntry] = Field(min_length=1)
-    skip: tuple[PositiveInt, ...] = ()
+    skip: tuple[Layer, ...] = ()
 
     @model_validator(mode="after")
     def _known(self) -> Plan:

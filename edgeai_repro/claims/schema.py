@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -94,7 +95,7 @@ class Claim(Frozen):
         if self.source != "ours" and self.printed not in self.quote:
             yield f"'printed' must occur in 'quote' (got {self.printed!r}); copy it from the quote"
         named = [*self.models, *self.also_shown]
-        for repeated in sorted({model for model in named if named.count(model) > 1}):
+        for repeated in sorted(model for model, count in Counter(named).items() if count > 1):
             yield f"'models' and 'also_shown' must name each model once (got {repeated!r} twice); remove one"
         if self.without is not None and self.against is None:
             yield "'against' is missing: 'without' is a step between it and the model; add it"

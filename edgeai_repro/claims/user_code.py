@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from pathlib import Path
 
+from edgeai_repro.files import is_file
 from edgeai_repro.networks.user_code import import_file
 
 CONFTEST = "conftest.py"
@@ -17,5 +18,5 @@ def register_conftests(file: Path, unknown: Set[str]) -> None:
     """
     if unknown:
         for folder in (file.absolute().parent, file.absolute().parent.parent):
-            if (folder / CONFTEST).is_file():
+            if is_file(folder / CONFTEST):
                 import_file(folder / CONFTEST)

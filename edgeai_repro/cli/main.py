@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -15,6 +16,7 @@ from edgeai_repro.cli import (
     badge,
     bundle,
     claims,
+    crate,
     data,
     diff,
     evidence,
@@ -24,8 +26,9 @@ from edgeai_repro.cli import (
     reproduce,
 )
 from edgeai_repro.cli import train as training
-from edgeai_repro.errors import MissingRequirement, UserError, as_line
+from edgeai_repro.errors import Interrupted, MissingRequirement, UserError, as_line
 from edgeai_repro.extras import missing_package
+from edgeai_repro.interruption import EXIT, LINE, interruptible
 
 # A line with only \b keeps click from rewrapping the paragraph.
 EPILOG = """\b
@@ -60,12 +63,18 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("diff")(diff.diff)
 app.command("badge")(badge.badge)
 app.command("merge")(merge.merge)
+app.command("crate")(crate.crate)
 
 
 def main() -> None:
     """Run the command line. Each mistake of the user is one line on standard error, without a traceback."""
     try:
-        app()
+        with interruptible():
+            app()
+    except Interrupted as interrupted:
+        print(f"{LINE}{'; ' if interrupted.args else ''}{as_line(str(interrupted))}", file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(EXIT)  # at once: unloading the libraries takes up to a second
     except UserError as error:
         for line in error.args:
             print(f"edgeai-repro: {line}", file=sys.stderr)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -200,7 +199,7 @@ class _Search:
         """Return the library's pruner of a network, which it may change, and the names of its layers."""
         norm = torch_pruning.importance.GroupMagnitudeImportance
         importance = norm(p=1, group_reduction="first", normalizer=None) if self._importance == "l1" else norm(p=2)
-        with torch.enable_grad(), quiet():
+        with torch.enable_grad(), warnings.catch_warnings(action="ignore"):  # the library and the network warn
             pruner = torch_pruning.pruner.BasePruner(
                 traceable(model),
                 self._inputs,
@@ -244,11 +243,3 @@ def traceable(model: nn.Module) -> nn.Module:
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     return model
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence what the library says of parameters that belong to no layer it knows, and the network's warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -13,25 +13,30 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt
-from safetensors.torch import load as from_bytes
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from edgeai_repro.compress.quantization import engine, from_tensors, is_quantized, to_tensors
 from edgeai_repro.errors import UserError, require_known
-from edgeai_repro.files import atomic_folder, parse_as, read_json, read_verified, verify_sha256
+from edgeai_repro.files import atomic_folder, is_file, parse_as, read_json, read_verified, verify_sha256
 from edgeai_repro.networks import convnext
+from edgeai_repro.networks.tensor_files import difference, tensors_of
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 log = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"
+SCALE, ZERO_POINT = ".scale", ".zero_point"
+SAVE_AGAIN = "save it again"
+# No network is larger; on the meta device, larger numbers would overflow.
+Width = Annotated[int, Field(gt=0, le=2**20)]
+Side = Annotated[int, Field(gt=0, le=2**13)]
 DESCRIPTION = "model.json"
 VARIABLE = "EDGEAI_MODELS"
 SettingOrNone = str | int | float | bool | None
@@ -53,10 +58,10 @@ class SavedModel(BaseModel):
     model: str
     technique: str
     settings: dict[str, SettingOrNone]
-    resolution: PositiveInt
-    num_classes: PositiveInt
-    stem_stride: PositiveInt
-    hidden_widths: tuple[PositiveInt, ...]
+    resolution: Side
+    num_classes: Width
+    stem_stride: Side
+    hidden_widths: tuple[Width, ...]
     engine: str | None
     weights_sha256: str
     versions: dict[str, str]
@@ -127,18 +132,16 @@ def save(
 def read(folder: Path) -> SavedModel:
     """Return the description of a saved model. Raises UserError if the folder has none, or a broken one."""
     path = folder / DESCRIPTION
-    if not path.is_file() and (folder / OLD_DESCRIPTION).is_file():
+    if not is_file(path) and is_file(folder / OLD_DESCRIPTION):
         path = folder / OLD_DESCRIPTION
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{folder}: must be the folder of a saved model ({DESCRIPTION} is missing); save it again")
     saved = parse_as(SavedModel, _converted(read_json(path)), path)
     require_known(f"{path}: 'model'", saved.model, CONVNEXT_VARIANTS)
     blocks = len(CONVNEXT_VARIANTS[saved.model].hidden_widths)
     if len(saved.hidden_widths) != blocks:
-        raise UserError(
-            f"{path}: 'hidden_widths' must be one per block, {blocks} (got {len(saved.hidden_widths)}); "
-            "save it again"
-        )
+        got = len(saved.hidden_widths)
+        raise UserError(f"{path}: 'hidden_widths' must be one per block, {blocks} (got {got}); {SAVE_AGAIN}")
     return saved
 
 
@@ -149,15 +152,16 @@ def load(folder: Path) -> nn.Module:
     """
     saved = read(folder)
     path = folder / WEIGHTS
-    tensors = from_bytes(read_verified(path, saved.weights_sha256, "save it again"))
-    model: nn.Module = convnext.build(
-        saved.model,
-        num_classes=saved.num_classes,
-        stem_stride=saved.stem_stride,
-        hidden_widths=saved.hidden_widths,
-        seed=None,
-    )
-    _fill(model, tensors, path)
+    tensors = tensors_of(read_verified(path, saved.weights_sha256, SAVE_AGAIN), path, SAVE_AGAIN)
+    sizes: dict[str, Any] = {
+        "num_classes": saved.num_classes,
+        "stem_stride": saved.stem_stride,
+        "hidden_widths": saved.hidden_widths,
+    }
+    layers = _int8_layers(tensors)
+    _check(tensors, layers, convnext.build_on_meta(saved.model, **sizes), path)  # before it takes memory
+    model: nn.Module = convnext.build(saved.model, **sizes, seed=None)
+    _fill(model, tensors, layers)
     return model
 
 
@@ -169,18 +173,37 @@ def _converted(document: Any) -> Any:
     return {**renamed, "schema_version": 2}
 
 
-def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Give an uninitialized model its weights, and replace the layers whose weights are int8."""
-    factors = {name: tensors.pop(name) for name in list(tensors) if name.endswith((".scale", ".zero_point"))}
-    parameters = dict(model.named_parameters())
-    expected = {name: parameter.shape for name, parameter in parameters.items()}
-    if {name: tensor.shape for name, tensor in tensors.items()} != expected:
-        raise UserError(f"{path}: must hold the tensors that its description implies; save it again")
-    layers = [name.removesuffix(".scale") for name in factors if name.endswith(".scale")]
+def _int8_layers(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the layers whose weights are int8: those that have a scale."""
+    return [name.removesuffix(SCALE) for name in tensors if name.endswith(SCALE)]
+
+
+def _check(tensors: Mapping[str, Tensor], layers: Sequence[str], model: nn.Module, path: Path) -> None:
+    """Raise UserError unless the tensors are those of a network, whose `layers` are int8."""
+    expected = dict(model.named_parameters())
     for layer in layers:
-        weight, bias = tensors.pop(f"{layer}.weight"), tensors.pop(f"{layer}.bias")
-        scale, zero_point = factors[f"{layer}.scale"], factors[f"{layer}.zero_point"]
+        weight = expected.get(f"{layer}.weight")
+        if weight is None or not isinstance(model.get_submodule(layer), nn.Linear):
+            raise UserError(f"{path}: must have scales of Linear layers only (got {layer + SCALE!r}); {SAVE_AGAIN}")
+        channels = tensors[layer + SCALE].shape  # one factor, or one per channel
+        if channels not in ((), weight.shape[:1]):
+            raise UserError(f"{path}: {layer + SCALE!r} must be one factor or one per channel; {SAVE_AGAIN}")
+        expected[f"{layer}.weight"] = nn.Parameter(weight.to(torch.int8), requires_grad=False)
+        expected[layer + SCALE] = nn.Parameter(torch.empty(channels, device="meta"))
+        zeros = torch.empty(channels, dtype=torch.int64, device="meta")
+        expected[layer + ZERO_POINT] = nn.Parameter(zeros, requires_grad=False)
+    if problem := difference(tensors, expected):
+        raise UserError(f"{path}: must hold the tensors that its description implies ({problem}); {SAVE_AGAIN}")
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], layers: Sequence[str]) -> None:
+    """Give an uninitialized model its weights, and replace the layers whose weights are int8."""
+    for layer in layers:
+        weight, bias, scale, zero_point = (
+            tensors.pop(layer + part) for part in (".weight", ".bias", SCALE, ZERO_POINT)
+        )
         model.set_submodule(layer, from_tensors(weight, scale, zero_point, bias))
+    parameters = dict(model.named_parameters())
     for name, tensor in tensors.items():
         parameters[name].detach().copy_(tensor)
 
@@ -195,7 +218,7 @@ def _plain_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def _is_intact(folder: Path) -> bool:
     try:
-        verify_sha256(folder / WEIGHTS, read(folder).weights_sha256, "save it again")
+        verify_sha256(folder / WEIGHTS, read(folder).weights_sha256, SAVE_AGAIN)
     except UserError:
         return False
     return True

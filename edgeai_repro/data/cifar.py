@@ -10,20 +10,19 @@ training set of CIFAR-100's classes in the same form. Every file is compared wit
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import BaseModel, RootModel
 
+from edgeai_repro.data import batch_files
+from edgeai_repro.data.decoding import rgb_image, uint8_member
 from edgeai_repro.errors import MissingRequirement, UserError
-from edgeai_repro.files import parse_as, read_json, read_verified
+from edgeai_repro.files import is_file, is_folder, parse_as, read_json, read_verified
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +101,7 @@ def data_folder() -> Path:
     if not value:
         raise MissingRequirement("data", f"CIFAR-10 is missing: {GET_DATA}")
     folder = Path(value)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise MissingRequirement("data", f"EDGEAI_DATA must name a folder (got {value!r}): {GET_DATA}")
     return folder
 
@@ -139,16 +138,16 @@ def arrays_sha256(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> str:
 def packed_folder(folder: Path, dataset: Dataset = CIFAR10) -> Path | None:
     """Return the folder of the packed form: `folder/<name>`, `folder` itself, or None if there is none."""
     for candidate in (folder / dataset.name, folder):
-        if candidate.name == dataset.name and (candidate / MANIFEST).is_file():
+        if candidate.name == dataset.name and is_file(candidate / MANIFEST):
             return candidate
-    if dataset is CIFAR10 and (folder / MANIFEST).is_file() and (folder / LABELS).is_file():
+    if dataset is CIFAR10 and is_file(folder / MANIFEST) and is_file(folder / LABELS):
         return folder
     return None
 
 
 def batches_folder(folder: Path) -> Path | None:
     """Return the folder of torchvision's batch files, None if there is none."""
-    return next((path for path in (folder / BATCHES_FOLDER, folder) if (path / "test_batch").is_file()), None)
+    return next((path for path in (folder / BATCHES_FOLDER, folder) if is_file(path / "test_batch")), None)
 
 
 def _load_packed(folder: Path, part: Part, dataset: Dataset) -> Arrays:
@@ -161,10 +160,9 @@ def _load_packed(folder: Path, part: Part, dataset: Dataset) -> Arrays:
 
     images = np.concatenate([unpack_mosaic(read(name), folder / name) for name in dataset.mosaics(part)])
     path = folder / LABELS
-    with np.load(io.BytesIO(read(LABELS)), allow_pickle=False) as stored:
-        if part not in stored:
-            raise UserError(f"{path}: must contain the labels of {part!r}; {FETCH_AGAIN}")
-        labels = stored[part]
+    labels = uint8_member(read(LABELS), part, path, FETCH_AGAIN)
+    if labels is None:
+        raise UserError(f"{path}: must contain the labels of {part!r}; {FETCH_AGAIN}")
     check_labels(labels, len(images), dataset, path)
     return images, labels
 
@@ -185,9 +183,8 @@ def check_labels(labels: NDArray[Any], count: int, dataset: Dataset, path: Path)
 def unpack_mosaic(content: bytes, path: Path) -> NDArray[np.uint8]:
     """Return the images of one WebP mosaic, uint8 (10,000, 3, 32, 32). Raises UserError if it isn't one."""
     try:
-        with Image.open(io.BytesIO(content), formats=["WEBP"]) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:
+        pixels = np.asarray(rgb_image(content, ("WEBP",)))
+    except ValueError as error:
         raise UserError(f"{path}: must be a WebP mosaic (got {error}); {FETCH_AGAIN}") from None
     side = GRID * SIDE
     if pixels.shape != (side, side, 3):
@@ -199,21 +196,7 @@ def unpack_mosaic(content: bytes, path: Path) -> NDArray[np.uint8]:
 def load_batches(folder: Path, part: Part) -> Arrays:
     """Return images (N, 3, 32, 32) and labels (N,), uint8, of torchvision's batch files.
 
-    Raises UserError if a file is missing or its md5 is not the published one.
+    Raises UserError if a file is missing, its md5 is not the published one, or it holds no images.
     """
-    batches = [_read_batch(folder / name, md5) for name, md5 in BATCHES[part].items()]
-    images = np.concatenate([batch[b"data"].reshape(-1, 3, SIDE, SIDE) for batch in batches])
-    return images, np.concatenate([np.asarray(batch[b"labels"], np.uint8) for batch in batches])
-
-
-def _read_batch(path: Path, md5: str) -> dict[bytes, Any]:
-    """Unpickle one batch file. Its md5 is compared first, so only the published file is ever unpickled."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: must be readable (got {error.strerror}); {FETCH_AGAIN}") from None
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if digest != md5:
-        raise UserError(f"{path}: must have the published md5 {md5} (got {digest}); {FETCH_AGAIN}")
-    batch: dict[bytes, Any] = pickle.loads(content, encoding="bytes")  # pickled by Python 2
-    return batch
+    batches = [batch_files.read_batch(folder / name, md5, FETCH_AGAIN) for name, md5 in BATCHES[part].items()]
+    return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from edgeai_repro.data.cifar import (
 )
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.files import atomic_folder, sha256
+from edgeai_repro.temporary import temporary_folder
 
 PARTS: tuple[Part, ...] = ("train", "test")
 
@@ -75,8 +75,8 @@ def _form(folder: Path, dataset: Dataset) -> str | None:
 def pack(source: Path, target: Path) -> Path:
     """Pack torchvision's CIFAR-10 under `source` into the folder `target/cifar10`; return that folder.
 
-    Raises MissingRequirement if `source` contains no batch files, UserError if they are damaged, or if the folder
-    exists or can't be written.
+    A folder that is there already stays if it has the same content. Raises MissingRequirement if `source` contains
+    no batch files, UserError if they are damaged, if another folder exists, or if it can't be written.
     """
     batches = batches_folder(source)
     if batches is None:
@@ -84,7 +84,7 @@ def pack(source: Path, target: Path) -> Path:
             "data", f"{source}: contains no batch files of CIFAR-10; fetch them with `edgeai-repro data get FOLDER`"
         )
     path = target / CIFAR10.name
-    with atomic_folder(path) as folder:
+    with atomic_folder(path, finished=MANIFEST) as folder:
         labels = {}
         for part in PARTS:
             images, labels[part] = load_batches(batches, part)
@@ -116,11 +116,11 @@ def download(folder: Path) -> Path:
     if not target.exists():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".cifar10.") as temporary:
+            with temporary_folder(target) as temporary:
                 download_and_extract_archive(
                     TORCHVISION.url, temporary, filename=TORCHVISION.filename, md5=TORCHVISION.tgz_md5
                 )
-                (Path(temporary) / BATCHES_FOLDER).rename(target)
+                (temporary / BATCHES_FOLDER).rename(target)
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"{folder}: must be writable, and {TORCHVISION.url} reachable (got {error}); try again, or unpack "

@@ -55,6 +55,17 @@ class Estimate:
     basis: str | None
 
 
+@dataclass(frozen=True)
+class Times:
+    """The times of some work on one device; the fields are those of `Estimate`."""
+
+    level: str
+    limit: Literal["reading", "computing"]
+    bound_ms: float
+    expected_ms: float | None
+    basis: str | None
+
+
 def pruned_widths(architecture: Architecture, target: float) -> tuple[int, ...]:
     """Return the hidden widths after the same share `target`, in [0, 1), is pruned from every block, rounded.
 
@@ -90,17 +101,20 @@ def estimate(
 ) -> Estimate:
     """Return the estimate for one device, resolution and variant; the arguments are those of `work`."""
     needed = work(architecture, resolution, variant, target=target)
+    return Estimate(
+        device=device.key, resolution=resolution, variant=variant, work=needed, **vars(times(device, needed))
+    )
+
+
+def times(device: Device, needed: Work) -> Times:
+    """Return the lower bound of the time of some work on a device, and the expectation at published rates."""
     level, gb_per_s = device.memory_level_for(needed.bytes)
     reading = _milliseconds(needed.bytes, gb_per_s)
     computing = sum(_milliseconds(count, device.peak(precision)) for precision, count in needed.macs)
     published = [(count, rate) for precision, count in needed.macs if (rate := device.published_rate(precision))]
     complete = len(published) == len(needed.macs)
     computing_at_rates = sum(_milliseconds(count, rate.gmac_per_s) for count, rate in published)
-    return Estimate(
-        device=device.key,
-        resolution=resolution,
-        variant=variant,
-        work=needed,
+    return Times(
         level=level,
         limit="reading" if reading > computing else "computing",
         bound_ms=max(reading, computing),

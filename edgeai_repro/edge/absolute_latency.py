@@ -47,7 +47,7 @@ def not_an_edge_device(
 def _roofline(claim: Claim, bundle: Bundle, target: float, devices: Sequence[Device]) -> str:
     variant = ROOFLINE_VARIANT.get(claim.technique)
     edge_devices = [device for device in devices if device.kind == "edge"]
-    if variant is None or not edge_devices:
+    if variant is None or not edge_devices or not bundle.manifest.is_convnext:
         return ""
     rows = estimates(
         edge_devices,

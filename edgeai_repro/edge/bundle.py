@@ -6,113 +6,33 @@ bundle is read, every file is checked against the manifest.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt, model_validator
 
+from edgeai_repro import limits
+from edgeai_repro.edge.manifest import (
+    MANIFEST,
+    PROBES,
+    TECHNIQUE_OF_VARIANT,
+    VERSION,
+    BundledModel,
+    FileEntry,
+    Manifest,
+    ModelEntry,
+)
 from edgeai_repro.errors import MissingRequirement, UserError, require_known
-from edgeai_repro.evidence.measurement import Frozen, Setting
-from edgeai_repro.files import atomic_folder, parse_as, read_json, sha256, verify_sha256
+from edgeai_repro.files import atomic_folder, parse_as, read_bytes, read_json, sha256, verify_sha256
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
-MANIFEST = "manifest.json"
-PROBES = "probes.npy"
 TEST_IMAGES, TEST_LABELS = "test.webp", "test_labels.npy"
-VERSION: Literal[3] = 3
+OWN_IMAGES, OWN_CLASSES = "test_images.npy", "test_classes.npy"  # of the user: any size, any number of classes
 WEIGHTS_SHA256 = "weights_sha256"  # the key of an ONNX file's metadata that holds the sha256 of its weights
-FILE_NAME = re.compile(r"[\w-]+(\.[\w-]+)*", re.ASCII)  # no path: every file lies in the bundle's folder
-BundledModel = Literal["fp32", "int8", "pruned", "pruned-int8"]
-TECHNIQUE_OF_VARIANT: dict[BundledModel, str] = {
-    "fp32": "none",
-    "int8": "dynamic_quantization",
-    "pruned": "structured_pruning",
-    "pruned-int8": "combined",
-}
 REBUILD_HINT = "write the bundle again with `edgeai-repro bundle`, or copy it again"
-
-
-class InputSpec(Frozen):
-    """The input of a model: one image, float32 (1, 3, height, width), normalised by each channel's mean and std."""
-
-    name: str
-    shape: tuple[Literal[1], Literal[3], PositiveInt, PositiveInt]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-class Origin(Frozen):
-    """The origin of weights: the sha256 of their file (None for random ones) and the recipe of their training."""
-
-    sha256: str | None
-    recipe: dict[str, Setting | None] | None = None
-
-
-class Counts(Frozen):
-    """The actual counts of a model: its parameters, and its MACs and bit operations for one image."""
-
-    parameters: PositiveInt
-    macs: PositiveInt
-    bit_operations: PositiveInt
-
-
-class ModelEntry(Frozen):
-    """One model of a bundle. Its graph is the ONNX file `file`, which contains the sha256 of the file `weights`.
-
-    `settings` are those of the technique. `expected` are the model's logits on the bundle's probes, one list per
-    image. `error` is the largest difference of these logits from those of the same network in fp32 in torch.
-    """
-
-    file: str
-    weights: str
-    technique: str
-    settings: dict[str, Setting]
-    hidden_widths: tuple[PositiveInt, ...]
-    origin: Origin
-    counts: Counts
-    error: float
-    expected: tuple[tuple[float, ...], ...]
-
-    @property
-    def files(self) -> tuple[str, str]:
-        """The names of the model's files."""
-        return self.file, self.weights
-
-
-class FileEntry(Frozen):
-    """The sha256 and the size of one file of the bundle."""
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    bytes: PositiveInt
-
-
-class Manifest(Frozen):
-    """The content of `manifest.json`. `data_sha256` is that of the test split, None if the bundle has none."""
-
-    schema_version: Literal[3] = VERSION
-    model: str
-    num_classes: PositiveInt
-    stem_stride: PositiveInt
-    input: InputSpec
-    models: dict[BundledModel, ModelEntry] = Field(min_length=1)
-    files: dict[str, FileEntry]
-    data_sha256: str | None = None
-    versions: dict[str, str]
-
-    @model_validator(mode="after")
-    def _files_complete(self) -> Self:
-        for name in self.files:
-            if not FILE_NAME.fullmatch(name):
-                raise ValueError(f"'files' must be names without a folder (got {name!r})")
-        for name in [PROBES, *(name for model in self.models.values() for name in model.files)]:
-            if name not in self.files:
-                raise ValueError(f"'files' must list {name!r} (got {', '.join(self.files)})")
-        return self
 
 
 @dataclass(frozen=True)
@@ -126,6 +46,12 @@ class Bundle:
         """Return the manifest's entry of a model. Raises UserError if the bundle doesn't hold it."""
         require_known(f"{self.folder}: 'model'", variant, self.manifest.models)
         return self.manifest.models[variant]
+
+    @property
+    def preferred(self) -> BundledModel:
+        """The variant to run if the user names none: pruned and int8, else the smallest."""
+        models = self.manifest.models
+        return "pruned-int8" if "pruned-int8" in models else min(models, key=self.size)
 
     def path(self, variant: BundledModel) -> Path:
         """Return the ONNX file of a model."""
@@ -145,15 +71,29 @@ class Bundle:
             _check(self.folder / name, self.manifest.files[name])
 
     def probes(self) -> NDArray[np.uint8]:
-        """Return the images of the expected outputs, uint8 (n, 3, 32, 32)."""
-        return self._array(PROBES)
+        """Return the images of the expected outputs, uint8 (n, 3, h, w). Raises UserError for any other array."""
+        probes = self._array(PROBES)
+        if probes.ndim != 4 or probes.shape[1] != 3 or not probes.size:
+            path = self.folder / PROBES
+            raise UserError(f"{path}: must have the shape (n, 3, h, w) (got {probes.shape}); {REBUILD_HINT}")
+        return probes
 
-    def test_split(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return the test images (n, 3, 32, 32) and labels (n,), uint8: the bundle's, else those in EDGEAI_DATA.
+    def test_split(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """Return the test images, uint8 (n, 3, h, w), and the class of each, integers (n,).
 
-        Raises MissingRequirement if there are neither.
+        They are the bundle's; for a ConvNeXt without any, CIFAR-10's in EDGEAI_DATA. Raises MissingRequirement if
+        there are none.
         """
         from edgeai_repro.data import cifar
+
+        if OWN_IMAGES in self.manifest.files:
+            images, classes = self._array(OWN_IMAGES), self._array(OWN_CLASSES, np.uint16)
+            if len(images) != len(classes) or not len(images) or classes.max() >= self.manifest.num_classes:
+                path = self.folder / OWN_CLASSES
+                raise UserError(f"{path}: must hold a known class for each test image; {REBUILD_HINT}")
+            return images, classes
+        if not self.manifest.is_convnext:
+            raise MissingRequirement("data", "the bundle has no test images; write it with --images=FOLDER")
 
         if self.manifest.data_sha256 is None:
             try:
@@ -163,7 +103,7 @@ class Bundle:
                 raise MissingRequirement("data", remedy) from None
         labels = self._array(TEST_LABELS)
         path = self.folder / TEST_IMAGES
-        images = cifar.unpack_mosaic(path.read_bytes(), path)
+        images = cifar.unpack_mosaic(read_bytes(path, limits.IMAGE_BYTES, REBUILD_HINT), path)
         cifar.check_labels(labels, len(images), cifar.CIFAR10, path)
         if (digest := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
             raise UserError(
@@ -171,17 +111,13 @@ class Bundle:
             )
         return images, labels
 
-    def _array(self, name: str) -> NDArray[np.uint8]:
+    def _array(self, name: str, dtype: type[np.generic] = np.uint8) -> NDArray[Any]:
+        from edgeai_repro.data.decoding import numpy_array  # not at the top: it imports Pillow
+
         path = self.folder / name
         if name not in self.manifest.files:
             raise UserError(f"{path}: is missing in the manifest; {REBUILD_HINT}")
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: must be a NumPy array (got {error}); {REBUILD_HINT}") from None
-        if array.dtype != np.uint8:
-            raise UserError(f"{path}: must hold uint8 (got {array.dtype}); {REBUILD_HINT}")
-        return np.asarray(array)
+        return numpy_array(read_bytes(path, limits.IMAGE_BYTES, REBUILD_HINT), path, REBUILD_HINT, np.dtype(dtype))
 
 
 def parse_variant(name: str) -> BundledModel:
@@ -201,7 +137,8 @@ def load(folder: Path, variants: Collection[BundledModel] | None = None) -> Bund
     if version != VERSION:
         raise UserError(f"{path}: 'schema_version' must be {VERSION} (got {version!r}); {REBUILD_HINT}")
     manifest = parse_as(Manifest, document, path)
-    require_known(f"{path}: 'model'", manifest.model, CONVNEXT_VARIANTS, f"; {REBUILD_HINT}")
+    if manifest.is_convnext:
+        require_known(f"{path}: 'model'", manifest.model, CONVNEXT_VARIANTS, f"; {REBUILD_HINT}")
     skipped = {
         file
         for variant, model in manifest.models.items()
@@ -218,9 +155,10 @@ def write(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Path:
     """Write a bundle and return its folder. `fill` gets an empty folder, writes the files into it, and returns the
     fields of the manifest except `files`.
 
-    Raises UserError if `folder` exists or can't be written.
+    A bundle that is there already stays if it has the same content. Raises UserError if another folder exists, or
+    if it can't be written.
     """
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, finished=MANIFEST) as temporary:
         fields = fill(temporary)
         files = {
             path.name: FileEntry(sha256=sha256(path), bytes=path.stat().st_size)

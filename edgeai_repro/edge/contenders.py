@@ -9,7 +9,8 @@ from typing import Literal
 
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel
+from edgeai_repro.edge.bundle import Bundle
+from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel
 from edgeai_repro.edge.runtime import prepare
 from edgeai_repro.evidence import environment
 
@@ -62,6 +63,8 @@ def eager_runner(bundle: Bundle, variant: BundledModel) -> Callable[[], object]:
     from edgeai_repro.networks import convnext
 
     manifest, entry = bundle.manifest, bundle.model(variant)
+    if manifest.stem_stride is None:
+        raise ValueError(f"a bundle holds no code of {manifest.model}, so torch can't run it")
     model: torch.nn.Module = convnext.build(
         manifest.model,
         num_classes=manifest.num_classes,

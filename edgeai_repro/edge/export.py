@@ -1,17 +1,27 @@
-"""Exports a torch model as an ONNX file: in fp32, and with int8 weights by ONNX Runtime's dynamic quantization."""
+"""Exports a torch network as an ONNX file: in fp32, and in int8 by ONNX Runtime's dynamic quantization."""
 
 from __future__ import annotations
 
+import io
+import logging
+import os
+import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from torch import nn
+from torchvision.models.convnext import ConvNeXt
 
 from edgeai_repro.edge.bundle import WEIGHTS_SHA256
 from edgeai_repro.edge.onnx_convnext import ChannelsLastConvNeXt
+from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.files import sha256
 
 INPUT, OUTPUT = "image", "logits"
@@ -20,27 +30,69 @@ EXTERNAL_FROM = 1024  # bytes from which a tensor is stored in the file of weigh
 
 
 def export(model: nn.Module, path: Path, *, resolution: int = 32) -> None:
-    """Write a ConvNeXt as an ONNX file and a file of its weights.
+    """Write a network as an ONNX file and a file of its weights.
 
-    The input is one image, float32 (1, 3, resolution, resolution).
+    The input is one image, float32 (1, 3, resolution, resolution); the output is logits (1, classes). A ConvNeXt is
+    rewritten for ONNX Runtime. torch's TorchScript exporter writes the file; if it can't, torch's current one does,
+    which needs the package onnxscript. Raises UserError if neither can.
     """
-    image = torch.zeros(1, 3, resolution, resolution)
-    with tempfile.TemporaryDirectory(dir=path.parent) as temporary, torch.no_grad():
+    network = rewritten(model, resolution).eval()
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary, torch.no_grad(), _quiet():
         exported = Path(temporary) / path.name
-        with warnings.catch_warnings():
-            # torch 2.9 and later deprecate this exporter, the only one that needs no package besides torch.
-            warnings.filterwarnings("ignore", ".*legacy TorchScript-based ONNX export", DeprecationWarning)
-            warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
-            torch.onnx.export(
-                ChannelsLastConvNeXt(model, resolution).eval(),
-                (image,),
-                exported,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-            )
-        _save(onnx.load(exported), path)
+        try:
+            _write(network, exported, resolution, dynamo=False)
+        except Exception as first:  # whatever tracing a stranger's network raises
+            _write_with_current_exporter(network, exported, resolution, first)
+        save(onnx.load(exported), path)
+
+
+def rewritten(model: nn.Module, resolution: int) -> nn.Module:
+    """Return the same function of an image in the form that ONNX Runtime runs fastest, or the network itself."""
+    if isinstance(model, ConvNeXt) and len(model.classifier) == 3:
+        return ChannelsLastConvNeXt(model, resolution)
+    return model
+
+
+def _write(network: nn.Module, path: Path, resolution: int, *, dynamo: bool) -> None:
+    image = torch.zeros(1, 3, resolution, resolution)
+    names: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
+    torch.onnx.export(network, (image,), path, dynamo=dynamo, opset_version=OPSET, **names)
+
+
+def _write_with_current_exporter(network: nn.Module, path: Path, resolution: int, first: Exception) -> None:
+    """Write a network that the TorchScript exporter refused. Raises UserError if the current one does, too."""
+    if find_spec("onnxscript") is None:
+        raise UserError(
+            f"the network must be one that torch can export (got {one_line(first)[:120]}); "
+            "pip install onnxscript, which torch's current exporter needs, and try again"
+        ) from first
+    try:
+        _write(network, path, resolution, dynamo=True)
+    except Exception as second:  # torch's exporters raise many types
+        raise UserError(
+            f"the network must be one that torch can export (got {one_line(first)[:120]}, and from the current "
+            f"exporter {one_line(second.__cause__ or second)[:120]}); replace what it can't follow"
+        ) from second
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporters: what they say of torch's code, and the graph that torch prints past Python."""
+    exporter = logging.getLogger("torch.onnx")
+    level = exporter.level
+    exporter.setLevel(logging.ERROR)
+    sys.stdout.flush()
+    terminal, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(terminal, 1)
+        os.close(terminal)
+        os.close(nowhere)
+        exporter.setLevel(level)
 
 
 def quantize(source: Path, target: Path) -> None:
@@ -63,7 +115,7 @@ def quantize(source: Path, target: Path) -> None:
         quantize_dynamic(
             model, quantized, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"]
         )
-        _save(onnx.load(quantized), target)
+        save(onnx.load(quantized), target)
 
 
 def weights_file(path: Path) -> Path:
@@ -71,7 +123,7 @@ def weights_file(path: Path) -> Path:
     return path.with_suffix(".weights")
 
 
-def _save(model: onnx.ModelProto, path: Path) -> None:
+def save(model: onnx.ModelProto, path: Path) -> None:
     """Write a model's weights into a separate file, and its graph, with the sha256 of the weights, to `path`.
 
     ONNX Runtime maps separate weights into memory. If they were part of the graph's file, it would hold them twice
@@ -79,9 +131,10 @@ def _save(model: onnx.ModelProto, path: Path) -> None:
     """
     weights = weights_file(path)
     weights.unlink(missing_ok=True)  # onnx would append to it
-    onnx.external_data_helper.convert_model_to_external_data(
-        model, location=weights.name, size_threshold=EXTERNAL_FROM
-    )
+    tensors = [tensor for tensor in model.graph.initializer if tensor.HasField("raw_data")]
+    large = [tensor for tensor in tensors if len(tensor.raw_data) >= EXTERNAL_FROM]
+    for tensor in large or tensors:  # not onnx's function for all: it looks for the file in the current folder
+        onnx.external_data_helper.set_external_data(tensor, weights.name)
     onnx.save(model, path)
     weights.chmod(path.stat().st_mode)  # onnx makes it readable by its owner only
     onnx.helper.set_model_props(model, {WEIGHTS_SHA256: sha256(weights)})

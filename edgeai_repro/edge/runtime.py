@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle, BundledModel, InputSpec
+from edgeai_repro import limits
+from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle
+from edgeai_repro.edge.manifest import BundledModel, InputSpec
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.environment import int8_instructions
 from edgeai_repro.extras import how_to_install
+from edgeai_repro.files import read_bytes
 from edgeai_repro.measure.latency.threads import usable_cores
 
 Floats = NDArray[np.float32]
 SIDE = 32  # of CIFAR-10's images
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow reads others only in part, or by other programs
 # Largest difference of a logit, relative to the largest logit, that rounding in another processor's kernels
 # explains.
 TOLERANCE = 1e-3
@@ -111,14 +115,16 @@ def prepare(images: NDArray[np.uint8], spec: InputSpec) -> Floats:
     return np.ascontiguousarray(inputs, np.float32)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return an image file, resized to 32 × 32, as uint8 (1, 3, 32, 32). Raises UserError if it isn't an image."""
-    from PIL import Image
+def read_image(path: Path, side: int = SIDE) -> NDArray[np.uint8]:
+    """Return an image file, resized to a square, as uint8 (1, 3, side, side). Raises UserError if it isn't one."""
+    from PIL.Image import Resampling
 
+    from edgeai_repro.data.decoding import rgb_image
+
+    content = read_bytes(path, limits.IMAGE_BYTES, "name a PNG or JPEG")
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        pixels = np.asarray(rgb_image(content, FORMATS).resize((side, side), Resampling.BILINEAR))
+    except ValueError as error:
         raise UserError(f"{path}: must be an image (got {_brief(error)}); name a PNG or JPEG") from None
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
 
@@ -133,10 +139,14 @@ def _interpolation(size: int, new_size: int) -> Floats:
     return np.asarray(np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(size))), np.float32)
 
 
-def open_session(path: Path, threads: int) -> Any:
+def open_session(
+    path: Path, threads: int, *, optimized_to: Path | None = None, content: bytes | None = None
+) -> Any:
     """Return an ONNX Runtime session for a file, on the CPU with this number of threads.
 
-    Raises UserError if ONNX Runtime isn't installed or can't load the file.
+    With `optimized_to`, the session has no optimizations for this processor, and its graph is written there. With
+    `content`, this model is loaded instead of the file, and runs without any optimizations. Raises UserError if
+    ONNX Runtime isn't installed or can't load the model.
     """
     try:
         import onnxruntime
@@ -148,14 +158,28 @@ def open_session(path: Path, threads: int) -> Any:
     options.log_severity_level = 3  # errors only: warnings would go to the terminal past Python
     # Threads that spin after a run would take the cores from the next contender that is timed.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    if optimized_to is not None:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.optimized_model_filepath = str(optimized_to)
+    if content is not None:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if not has_vnni():
         options.add_session_config_entry(EXACT_INT8, "1")
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content or str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the only base class that onnxruntime's errors share
         raise UserError(
             f"{path}: must be an ONNX model that can be run (got {_brief(error)}); write it again"
         ) from None
+
+
+def optimized(path: Path, target: Path) -> Path:
+    """Write the graph that ONNX Runtime runs for a file to `target`, and return `target`.
+
+    Only optimizations that hold on every processor are applied. Raises UserError as `open_session` does.
+    """
+    open_session(path, 1, optimized_to=target)
+    return target
 
 
 def has_vnni() -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -17,6 +15,7 @@ from edgeai_repro.edge.deployed_models import NO_BUNDLE, require_real_processor
 from edgeai_repro.errors import MissingRequirement
 from edgeai_repro.evidence.measurement import Measured, Obstacle
 from edgeai_repro.measure.compressed_models import models_left_out
+from edgeai_repro.temporary import kept_until_exit
 
 NEEDED = ("onnx", "onnxruntime", "torch")
 
@@ -63,6 +62,5 @@ def make_bundle(model: str) -> Bundle:
         )
     from edgeai_repro.edge import build
 
-    folder = tempfile.mkdtemp(prefix="edgeai-repro-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return build.build(build.read_source(model), Path(folder) / "bundle", target=build.TARGET, test_split=False)
+    folder = kept_until_exit(Path(tempfile.gettempdir()) / "edgeai-repro")
+    return build.build(build.read_source(model), folder / "bundle", target=build.TARGET, test_split=False)

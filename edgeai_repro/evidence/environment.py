@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from edgeai_repro.evidence.measurement import Environment
+from edgeai_repro.files import is_folder
 
 PACKAGES = (
     "edgeai-repro",
@@ -133,7 +134,7 @@ def requirements() -> str:
     """Return a line that lists which requirements of claims are met on this machine."""
     data = os.environ.get("EDGEAI_DATA")
     device = os.environ.get("EDGEAI_DEVICE")
-    has_data = data is not None and Path(data).is_dir()
+    has_data = data is not None and is_folder(Path(data))
     data_text = data if has_data else f"not found, set EDGEAI_DATA (is {data or 'unset'})"
     return f"data: {data_text}; edge device: {device or 'not one, EDGEAI_DEVICE is unset'}"
 

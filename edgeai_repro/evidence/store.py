@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from edgeai_repro.errors import UserError
+from edgeai_repro import limits
+from edgeai_repro.errors import LONGEST, UserError
 from edgeai_repro.evidence.training_record import TrainingRecord, load_record
-from edgeai_repro.files import sha256, verify_sha256, write_text
+from edgeai_repro.files import read_text, read_verified, sha256, write_text
 
 EVIDENCE = "evidence"  # the folder's name; it lies next to the folder of claims
 SUMS = "SHA256SUMS"
+NAME = r"[^./\\][^/\\]*"  # no path: every file lies in the folder
+LINE = re.compile(rf"(?P<digest>[0-9a-f]{{64}})  (?P<name>{NAME})")
 
 
 def read_folder(folder: Path) -> dict[str, TrainingRecord]:
@@ -19,27 +23,28 @@ def read_folder(folder: Path) -> dict[str, TrainingRecord]:
     """
     if not folder.is_dir():
         return {}
-    return {path.stem: load_record(path) for path in verified_files(folder)}
+    return {path.stem: load_record(path, content) for path, content in verified_files(folder).items()}
 
 
-def verified_files(folder: Path) -> list[Path]:
-    """Return the JSON files of a folder after comparing each with its listed sha256.
+def verified_files(folder: Path) -> dict[Path, bytes]:
+    """Return the JSON files of a folder, read once and compared with their listed sha256.
 
-    Raises UserError as `read_folder` does.
+    Raises UserError as `read_folder` does, and for a file that is a link: all evidence lies in the folder.
     """
-    sums = _read_sums(folder)
-    paths = sorted(folder.glob("*.json"))
-    for path in paths:
+    sums = read_sums(folder)
+    for path in sorted(folder.glob("*.json")):
         if path.name not in sums:
             raise UserError(f"{path}: must be listed in {SUMS}; add it with `edgeai-repro evidence add`")
-    for name in sorted(sums):
-        verify_sha256(folder / name, sums[name], f"restore the file that {SUMS} lists")
-    return paths
+    contents = {
+        folder / name: read_verified(folder / name, digest, f"restore the file that {SUMS} lists", follow=False)
+        for name, digest in sorted(sums.items())
+    }
+    return {path: content for path, content in contents.items() if path.suffix == ".json"}
 
 
 def update_checksum(path: Path) -> None:
     """Add a file's sha256 to the list of its folder, or replace it there."""
-    sums = {**_read_sums(path.parent), path.name: sha256(path)}
+    sums = {**read_sums(path.parent), path.name: sha256(path)}
     write_text(path.parent / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
 
 
@@ -55,14 +60,28 @@ def add_training_record(path: Path, folder: Path, name: str) -> Path:
         evaluation.model_copy(update={"interval": wilson(evaluation.successes, evaluation.n)})
         for evaluation in record.evaluations
     )
+    if not re.fullmatch(NAME, name):
+        raise UserError(f"'name' must be that of a file, without a folder (got {name!r}); choose another")
     target = folder / f"{name}.json"
     write_text(target, record.model_copy(update={"evaluations": evaluations}).model_dump_json(indent=1) + "\n")
     update_checksum(target)
     return target
 
 
-def _read_sums(folder: Path) -> dict[str, str]:
-    """Return the listed sums by file name, none if there is no list. The list has the form of `sha256sum`."""
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return the listed sums by file name, none if there is no list. The list has the form of `sha256sum`.
+
+    Raises UserError for a line of another form, and for a name with a folder: no listed file lies elsewhere.
+    """
     path = folder / SUMS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    text = read_text(path, limits.SUMS_BYTES, "text") if path.exists() else ""
+    sums = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        match = LINE.fullmatch(line)
+        if match is None:
+            raise UserError(
+                f"{path}, line {number}: must be a sha256, two spaces and the name of a file of this folder "
+                f"(got {line[:LONGEST]!r}); restore the file"
+            )
+        sums[match["name"]] = match["digest"]
+    return sums

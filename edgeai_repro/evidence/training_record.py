@@ -7,18 +7,28 @@ import binascii
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from edgeai_repro.evidence.measurement import Environment, Frozen, Interval
 from edgeai_repro.files import parse_as, read_json, write_text
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
+MISSING = object()
 RENAMED_NETWORKS = {"vgg16": "vgg16_cifar"}  # torchvision's network of the former name is another one
+
+
+# The entries of a recipe that every record has, and their types; None stands for what a run doesn't do.
+RECIPE: Mapping[str, tuple[type, ...]] = {
+    **{"model": (str,), "dataset": (str,), "init": (str,), "epochs": (int,), "seed": (int,)},
+    **{"resolution": (int, type(None)), "stem_stride": (int, type(None))},
+    **{"structured": (int, float, type(None)), "unstructured": (int, float, type(None))},
+}
+Width = Annotated[int, Field(gt=0, le=2**16)]  # no layer is wider
 
 
 class Point(Frozen):
@@ -29,9 +39,9 @@ class Point(Frozen):
     """
 
     epoch: PositiveInt
-    loss: float
-    train_top1: float
-    test_top1: float | None
+    loss: FiniteFloat
+    train_top1: FiniteFloat
+    test_top1: FiniteFloat | None
 
 
 class Evaluation(Frozen):
@@ -44,8 +54,8 @@ class Evaluation(Frozen):
     renamed: ClassVar[Mapping[str, str]] = {"params": "settings"}
 
     technique: str
-    settings: dict[str, float | str] = Field(default_factory=dict)
-    n: PositiveInt
+    settings: dict[str, FiniteFloat | str] = Field(default_factory=dict)
+    n: Annotated[int, Field(gt=0, le=10_000_000)]  # ImageNet has 50,000 test images
     successes: int
     correct: str
     interval: Interval | None = None
@@ -100,8 +110,8 @@ class TrainingRecord(Frozen):
     commit: str
     environment: Environment
     curve: tuple[Point, ...]
-    seconds: float
-    hidden_widths: tuple[PositiveInt, ...]
+    seconds: FiniteFloat
+    hidden_widths: tuple[Width, ...]
     weights_sha256: str
     init_sha256: str | None
     data_sha256: dict[str, str]
@@ -114,14 +124,25 @@ class TrainingRecord(Frozen):
         if not isinstance(document, dict):
             return document
         recipe = document.get("recipe")
-        if isinstance(recipe, dict) and recipe.get("model") in RENAMED_NETWORKS:
-            document = {**document, "recipe": {**recipe, "model": RENAMED_NETWORKS[recipe["model"]]}}
+        if isinstance(recipe, dict) and isinstance(model := recipe.get("model"), str) and model in RENAMED_NETWORKS:
+            document = {**document, "recipe": {**recipe, "model": RENAMED_NETWORKS[model]}}
         if document.get("schema_version") != 1:
             return document
         converted = {**document, "schema_version": 2}
         if isinstance(document.get("evaluations"), list):
             converted["evaluations"] = [_rename_params(evaluation) for evaluation in document["evaluations"]]
         return converted
+
+    @model_validator(mode="after")
+    def _whole_recipe(self) -> TrainingRecord:
+        for name, kinds in RECIPE.items():
+            value = self.recipe.get(name, MISSING)
+            if value is MISSING:
+                raise ValueError(f"'recipe.{name}' is missing; hand in the record as the run wrote it")
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                words = " or ".join(kind.__name__ for kind in kinds).replace("NoneType", "null")
+                raise ValueError(f"'recipe.{name}' must be {words} (got {value!r}); correct it")
+        return self
 
     def evaluation(self, technique: str, **settings: float | str) -> Evaluation:
         """Return the evaluation of a technique with its settings. Raises KeyError if there is none."""
@@ -137,9 +158,12 @@ def _rename_params(evaluation: Any) -> Any:
     return {"settings" if key == "params" else key: value for key, value in evaluation.items()}
 
 
-def load_record(path: Path) -> TrainingRecord:
-    """Return the training record in the file `path`. Raises UserError if the file contains none."""
-    return parse_as(TrainingRecord, read_json(path), path)
+def load_record(path: Path, content: bytes | None = None) -> TrainingRecord:
+    """Return the training record in the file `path`. Raises UserError if the file contains none.
+
+    `content` are the bytes of the file, if they were read before.
+    """
+    return parse_as(TrainingRecord, read_json(path, content), path)
 
 
 def write_record(record: TrainingRecord, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -96,12 +97,14 @@ def start(cpus: int | None = None, folder: Path | None = None) -> None:
 
 
 def _connect(address: str) -> None:
-    """Connect to a cluster. The port is tried first: Ray's own attempts to connect take half a minute."""
+    """Connect to a cluster. The port is tried first: Ray's own attempts to connect take 40 s."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname, parts.port or CLIENT_PORT
         socket.create_connection((host or "", port), timeout=ANSWER_SECONDS).close()
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        with warnings.catch_warnings():  # the error below says the same
+            warnings.filterwarnings("ignore", "Ray Client connection timed out", UserWarning)
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise UserError(
             f"--on={address} must be a Ray cluster that answers (got {one_line(error)}); check the address, or "

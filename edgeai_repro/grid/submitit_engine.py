@@ -85,6 +85,7 @@ class SubmititEngine:
                 at_work[task.run.id] = _Job(task, self._left_in_queue(task) or self._submit(work, task))
             if not at_work:
                 return
+            tick()
             for name, entry in list(at_work.items()):
                 if not entry.job.done():
                     continue
@@ -100,13 +101,12 @@ class SubmititEngine:
                 (entry.task.folder / JOB).unlink(missing_ok=True)
                 del at_work[name]
                 yield entry.task, outcome
-            tick()
             time.sleep(TICK_SECONDS)
 
     def _submit(self, work: Work, task: Task) -> submitit.Job[Outcome]:
         try:
             job = self._executor.submit(Requeued(work), task)
-        except (FailedSubmissionError, OSError) as error:
+        except (FailedSubmissionError, UncompletedJobError, OSError) as error:
             raise UserError(
                 f"sbatch must take the job of {task.run.id} (got {one_line(error)}); see 'slurm'"
             ) from None

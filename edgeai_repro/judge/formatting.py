@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from edgeai_repro.claims.registry import METRICS
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import MISSED, Interval, Measurement, Setting
 
@@ -44,6 +44,13 @@ def _rounds_to(edge: float, value: float, decimals: int) -> bool:
 def unit_of(claim: Claim) -> str:
     """Return the unit of a claim's metric."""
     return METRICS[claim.metric].unit
+
+
+def describe_method(claim: Claim) -> str:
+    """Return what a claim's metric and technique do, in words."""
+    technique = TECHNIQUES.get(claim.technique)
+    words = technique.description if technique else "The model is not compressed"
+    return f"{METRICS[claim.metric].description}. {words}."
 
 
 def format_value(claim: Claim, interval: Interval) -> str:

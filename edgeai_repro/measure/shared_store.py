@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from edgeai_repro.compress.techniques import Variant
-from edgeai_repro.files import atomic_write, is_locked, locked
+from edgeai_repro.files import atomic_write
+from edgeai_repro.locks import is_locked, locked
 
 Value = TypeVar("Value")
 

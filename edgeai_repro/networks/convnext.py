@@ -36,23 +36,24 @@ def build(
     The input is (N, 3, H, W), with H and W multiples of `8 * stem_stride`; the output is logits (N, num_classes).
     Raises KeyError for an unknown name and ValueError for a wrong number of widths.
     """
-    architecture = CONVNEXT_VARIANTS[name]
-    with torch.device("meta"):
-        model = _construct(architecture, num_classes, stem_stride)
-        if hidden_widths is not None:
-            for block, width in zip(blocks(model), hidden_widths, strict=True):
-                dim = mlp(block)[0].in_features
-                set_mlp(block, nn.Linear(dim, width), nn.Linear(width, dim))
+    model = build_on_meta(name, num_classes=num_classes, stem_stride=stem_stride, hidden_widths=hidden_widths)
     model.to_empty(device="cpu")
     if seed is not None:
         initialise(model, seed)
     return model.eval()
 
 
-def build_on_meta(name: str, *, num_classes: int = 10) -> ConvNeXt:
-    """Build the ConvNeXt `name` on the meta device, in eval mode: layers and shapes, without values."""
+def build_on_meta(
+    name: str, *, num_classes: int = 10, stem_stride: int = 4, hidden_widths: Sequence[int] | None = None
+) -> ConvNeXt:
+    """Build the ConvNeXt of `build` on the meta device, in eval mode: layers and shapes, without values."""
     with torch.device("meta"):
-        return _construct(CONVNEXT_VARIANTS[name], num_classes, 4).eval()
+        model = _construct(CONVNEXT_VARIANTS[name], num_classes, stem_stride)
+        if hidden_widths is not None:
+            for block, width in zip(blocks(model), hidden_widths, strict=True):
+                dim = mlp(block)[0].in_features
+                set_mlp(block, nn.Linear(dim, width), nn.Linear(width, dim))
+    return model.eval()
 
 
 def _construct(architecture: Architecture, num_classes: int, stem_stride: int) -> ConvNeXt:

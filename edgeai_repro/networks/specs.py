@@ -13,8 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
 POOL = "M"  # a 2 × 2 max pooling in a list of channels
-_REPEATED = re.compile(r"^([1-9]\d*)x([1-9]\d*)$")
+_REPEATED = re.compile(r"([1-9][0-9]{0,9})x([1-9][0-9]{0,9})")
+LONGEST_LIST = 10_000  # entries of a list of channels; ResNet-1001 has 500 blocks
 Option = bool | int | FiniteFloat | str
+Width = Annotated[int, Field(gt=0, le=2**16)]  # no layer is wider, and no data set has more classes
+Side = Annotated[int, Field(gt=0, le=2**13)]
 # Arguments with which a library downloads or reads a file. A network is built with random weights.
 LOADING = ("pretrained", "weights", "weights_backbone", "checkpoint_path", "pretrained_cfg", "cache_dir")
 
@@ -25,17 +28,20 @@ def _unfold(value: Any) -> Any:
         return value
     unfolded: list[Any] = []
     for entry in value:
-        repeated = _REPEATED.match(entry) if isinstance(entry, str) else None
-        unfolded += [int(repeated[1])] * int(repeated[2]) if repeated else [entry]
+        repeated = _REPEATED.fullmatch(entry) if isinstance(entry, str) else None
+        times = min(int(repeated[2]), LONGEST_LIST + 1) if repeated else 1
+        unfolded += [int(repeated[1])] * times if repeated else [entry]
+        if len(unfolded) > LONGEST_LIST:
+            raise ValueError(f"a list must have at most {LONGEST_LIST:,} entries (got more); shorten it")
     return unfolded
 
 
 Widths = Annotated[
-    tuple[PositiveInt, ...],
+    tuple[Width, ...],
     BeforeValidator(_unfold, json_schema_input_type=list[PositiveInt | str]),
 ]
 Channels = Annotated[
-    tuple[PositiveInt | Literal["M"], ...],
+    tuple[Width | Literal["M"], ...],
     Field(min_length=1),
     BeforeValidator(_unfold, json_schema_input_type=list[PositiveInt | str]),
 ]
@@ -49,8 +55,8 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)  # built when it is first used
 
-    classes: PositiveInt | None = Field(None, description="instead of the claim's condition")
-    resolution: PositiveInt | None = Field(None, description="instead of the claim's condition, in pixels")
+    classes: Width | None = Field(None, description="instead of the claim's condition")
+    resolution: Side | None = Field(None, description="instead of the claim's condition, in pixels")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -109,7 +115,7 @@ class VggCifar(Spec):
     family: Literal["vgg_cifar"]
     channels: Channels
     bias: bool = Field(False, description="whether convolutions have biases")
-    hidden: PositiveInt = Field(512, description="width between the two Linear layers")
+    hidden: Width = Field(512, description="width between the two Linear layers")
 
     def problems(self) -> Iterator[str]:
         """Yield a list of channels that the image does not allow."""
@@ -138,10 +144,10 @@ class ResNetCifar(Spec):
     """
 
     family: Literal["resnet_cifar"]
-    depth: PositiveInt
+    depth: Annotated[int, Field(gt=0, le=LONGEST_LIST)]
     hidden: Widths | None = None
     outputs: Widths | None = None
-    first: PositiveInt = 16
+    first: Width = 16
     cut: Literal["hidden", "blocks", "all"] = "all"
 
     def problems(self) -> Iterator[str]:

@@ -35,7 +35,9 @@ def import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except LimitError:
         raise
-    except (Exception, SystemExit) as error:  # whatever a stranger's code raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's code raises, such as SystemExit
         raise UserError(f"{path}: must be importable (got {one_line(error)}); fix it") from error
     finally:
         sys.path.remove(folder)

@@ -22,7 +22,7 @@ from edgeai_repro.devices.fingerprint import Fingerprint
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Frozen
-from edgeai_repro.files import check_writable, parse_as, read_json
+from edgeai_repro.files import check_writable, is_file, parse_as, read_json
 from edgeai_repro.plugin.noise import noise_in
 
 KEY = "edgeai"  # our key in pytest-benchmark's machine_info
@@ -157,7 +157,7 @@ class DeviceBenchmarkStorage:
 
         All Python versions count; by itself, pytest-benchmark looks only for its own.
         """
-        if requested is not True and Path(requested).is_file():
+        if requested is not True and is_file(Path(requested)):
             return {Path(requested): read_stored(Path(requested))}
         pattern = "[0-9][0-9][0-9][0-9]_" if requested is True else requested.rstrip("*")
         if pattern.count("/") > 1:

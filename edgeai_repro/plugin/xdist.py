@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from edgeai_repro.claims.registry import is_timed
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.files import write_text
 from edgeai_repro.measure.latency.threads import usable_cores
+from edgeai_repro.temporary import temporary_folder
 
 KEY = "edgeai"  # our key in the input of a worker
 TIMED = "timed"  # the group of the claims that are timed
@@ -53,13 +54,14 @@ class Controller:
     """The plugin of the process that starts workers. It tells each its threads and the folder that they share."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="edgeai-repro-")
+        self._stack = ExitStack()
+        self._folder = self._stack.enter_context(temporary_folder(Path(tempfile.gettempdir()) / "edgeai-repro"))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker what it shares with the others."""
         threads = threads_of_each(node.workerinput["workercount"])
-        node.workerinput[KEY] = {"folder": self._folder.name, "threads": threads}
+        node.workerinput[KEY] = {"folder": str(self._folder), "threads": threads}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> Any:
@@ -67,7 +69,7 @@ class Controller:
         from edgeai_repro.plugin.group_scheduling import GroupScheduling  # pytest-xdist may be missing
 
         by_group = config.option.dist == "loadgroup"
-        return GroupScheduling(config, log, Path(self._folder.name) / GROUPS) if by_group else None
+        return GroupScheduling(config, log, self._folder / GROUPS) if by_group else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -76,7 +78,7 @@ class Controller:
 
     def pytest_unconfigure(self) -> None:
         """Remove the folder."""
-        self._folder.cleanup()
+        self._stack.close()
 
 
 class Worker:

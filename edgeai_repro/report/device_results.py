@@ -23,6 +23,7 @@ from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, Pap
 
 FOLDER = "devices"
 LATENCY, ACCURACY = "latency", "accuracy"
+LARGEST_SIDE = 2**13  # of an image, in pixels
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -42,8 +43,12 @@ def add_result(path: Path, evidence: Path, devices: Mapping[str, Device]) -> Pat
 
 def load_results(evidence: Path, devices: Mapping[str, Device]) -> list[DeviceResult]:
     """Return all results of devices. Raises UserError if a file was altered or doesn't pass the checks."""
-    paths = verified_files(evidence / FOLDER)
-    return [result for path in paths for result in _checked_results(document.read(path), path, devices)]
+    contents = verified_files(evidence / FOLDER)
+    return [
+        result
+        for path, content in contents.items()
+        for result in _checked_results(document.read(path, content), path, devices)
+    ]
 
 
 def with_device_results(run: Document, results: Sequence[DeviceResult]) -> Document:
@@ -113,13 +118,26 @@ def _check_timing(row: Measurement, path: Path, device: Device) -> None:
         raise UserError(f"{path}: the sha256 of the timed file or the A/A control is missing; run it again")
     if row.model not in CONVNEXT_VARIANTS or row.technique != "combined":
         return  # no bound is known
-    target, resolution = float(row.details.get("target", 0.0)), int(row.details.get("resolution", 32))
+    target, resolution = _number(row, "target", 0.0, path), int(_number(row, "resolution", 32, path))
+    if not (0 <= target < 1 and 1 <= resolution <= LARGEST_SIDE):
+        raise UserError(
+            f"{path}: 'target' must be a share and 'resolution' a side in pixels (got {target} and {resolution}); "
+            "run it again"
+        )
     bound = estimate(device, CONVNEXT_VARIANTS[row.model], resolution, "pruned + int8", target=target).bound_ms
     if row.reported.value < bound:
         raise UserError(
             f"{path}: must not be faster than {device.key} can be, {bound:.2f} ms "
             f"(got {row.reported.value:.2f} ms); check the device's key"
         )
+
+
+def _number(row: Measurement, name: str, default: float, path: Path) -> float:
+    """Return a number among the details of a row. Raises UserError for a word."""
+    value = row.details.get(name, default)
+    if isinstance(value, str):
+        raise UserError(f"{path}: {name!r} of a row must be a number (got {value!r}); run it again")
+    return value
 
 
 def _accuracy_of_same_file(run: Document, timed: ClaimEntry, row: Measurement, path: Path) -> Measurement | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Literal, TypeVar
 
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
@@ -119,22 +120,34 @@ def _row_changes(name: str, before: ClaimEntry | None, after: ClaimEntry | None)
 
 def _rows_by_name(claim: ClaimEntry) -> dict[str, Measurement]:
     """Return the rows by name. Rows of the same name, such as those of several seeds, are numbered."""
-    rows: dict[str, Measurement] = {}
+    siblings: defaultdict[tuple[str, str], list[Measurement]] = defaultdict(list)
     for row in claim.rows:
-        name, number = _row_name(claim, row), 2
-        while name in rows:
-            name, number = f"{_row_name(claim, row)} ({number})", number + 1
-        rows[name] = row
+        siblings[row.model, row.technique].append(row)
+    differing = {key: _differing_details(rows) for key, rows in siblings.items()}
+    rows, times = {}, Counter[str]()
+    for row in claim.rows:
+        name = _row_name(claim, row, differing[row.model, row.technique])
+        times[name] += 1
+        rows[name if times[name] == 1 else f"{name} ({times[name]})"] = row
     return rows
 
 
-def _row_name(claim: ClaimEntry, row: Measurement) -> str:
-    """Name a row by its model and technique, and by the settings in which rows of the same model differ."""
-    siblings = [other for other in claim.rows if (other.model, other.technique) == (row.model, row.technique)]
-    differing = [name for name in row.details if len({other.details.get(name) for other in siblings}) > 1]
+def _differing_details(rows: Sequence[Measurement]) -> set[str]:
+    """Return the names of the settings, conditions and notes in which rows differ; one that a row lacks differs."""
+    values: defaultdict[str, set[object]] = defaultdict(set)
+    counts = Counter[str]()
+    for row in rows:
+        for name, value in row.details.items():
+            values[name].add(value)
+            counts[name] += 1
+    return {name for name, different in values.items() if len(different) > 1 or counts[name] < len(rows)}
+
+
+def _row_name(claim: ClaimEntry, row: Measurement, differing: Set[str]) -> str:
+    """Name a row by its model and technique, and by the details in which rows of the same model differ."""
     technique = "" if row.technique == claim.technique else row.technique
-    parts = [row.model, technique, *(f"{humanize(name)} {row.details[name]}" for name in differing)]
-    return ", ".join(filter(None, parts))
+    details = (f"{humanize(name)} {value}" for name, value in row.details.items() if name in differing)
+    return ", ".join(filter(None, [row.model, technique, *details]))
 
 
 def _margin_changes(name: str, before: ClaimEntry | None, after: ClaimEntry | None) -> Iterator[Change]:

@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
 from edgeai_repro.claims.band import Side
 from edgeai_repro.claims.paper_info import Unstated
-from edgeai_repro.claims.registry import METRICS, TECHNIQUES
-from edgeai_repro.claims.schema import Claim, Need, Paper
+from edgeai_repro.claims.schema import Need, Paper
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Requirement, UserError
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
 from edgeai_repro.files import parse_as, read_json, write_text
 from edgeai_repro.judge.choices import Choices
+from edgeai_repro.judge.formatting import describe_method, unit_of
 from edgeai_repro.judge.margins import FlipMargin
 from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.judge.verdict import Verdict
@@ -32,8 +32,8 @@ LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
 class BandEdges(Frozen):
     """The band in the metric's unit; None for the open end of a one-sided band."""
 
-    low: float | None
-    high: float | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
     side: Side
 
 
@@ -53,7 +53,7 @@ class ClaimEntry(Frozen):
     technique: str
     source: str
     printed: str
-    paper_value: float
+    paper_value: FiniteFloat
     band: BandEdges
     verdict: VerdictName
     expected: VerdictName
@@ -73,6 +73,14 @@ class ClaimEntry(Frozen):
     models: list[str] = Field(default_factory=list)
     needs: list[Need] = Field(default_factory=list)
     environment: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _row_exists(self) -> ClaimEntry:
+        if self.row is not None and not 0 <= self.row < len(self.rows):
+            raise ValueError(
+                f"'row' must be the index of one of {len(self.rows)} rows (got {self.row}); correct it"
+            )
+        return self
 
 
 class ImplicationEntry(Frozen):
@@ -186,7 +194,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         id=claim.id,
         quote=claim.quote,
         metric=claim.metric,
-        unit=METRICS[claim.metric].unit,
+        unit=unit_of(claim),
         technique=claim.technique,
         source=claim.source,
         printed=claim.printed,
@@ -205,7 +213,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         accuracy_rows=list(verdict.accuracy_rows),
         locator=claim.locator,
         derivation=claim.band.derivation,
-        method=_method(claim),
+        method=describe_method(claim),  # a report may not have the registry
         quantifier=claim.quantifier,
         models=claim.models,
         needs=claim.needs,
@@ -217,9 +225,9 @@ def write(document: Document, path: Path) -> None:
     write_text(path, document.model_dump_json(indent=1) + "\n")
 
 
-def read(path: Path) -> Document:
-    """Read a document that `write` wrote. Raises UserError for any other file."""
-    data = read_json(path)
+def read(path: Path, content: bytes | None = None) -> Document:
+    """Read a document that `write` wrote, or take its bytes as `content`. Raises UserError for any other file."""
+    data = read_json(path, content)
     if isinstance(data, dict) and data.get("schema_version") == 1:
         raise UserError(f"{path}: has schema_version 1, written by edgeai-repro 0.1; run the claims again")
     return parse_as(Document, data, path)
@@ -228,13 +236,6 @@ def read(path: Path) -> Document:
 def of_claim(results: Sequence[DeviceResult], paper: str, claim: str) -> list[DeviceResult]:
     """Return the results that devices contributed to a claim."""
     return [result for result in results if (result.paper, result.claim) == (paper, claim)]
-
-
-def _method(claim: Claim) -> str:
-    """Describe the metric and the technique. The document keeps this text: a report may not have the registry."""
-    metric = METRICS[claim.metric].description
-    technique = TECHNIQUES.get(claim.technique)
-    return f"{metric}. {technique.description if technique else 'The model is not compressed'}."
 
 
 def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[DeviceResult]) -> Iterator[Roofline]:

@@ -14,6 +14,7 @@ from edgeai_repro.judge.rows import DECIDED, VerdictName
 from edgeai_repro.report import text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 
+LARGE = 500  # claims: with more, a page would exceed 5 MB, browsers would need seconds, and nobody reads a table
 UNDECIDED = "undecided"
 HEADINGS = (*DECIDED, UNDECIDED)
 OWN = "Our own sentences"
@@ -85,6 +86,11 @@ def count_verdicts(claims: Iterable[ClaimEntry]) -> dict[VerdictName, int]:
 def all_claims(document: Document) -> list[ClaimEntry]:
     """Return the claims of all papers."""
     return [claim for paper in document.papers for claim in paper.claims]
+
+
+def is_large(document: Document) -> bool:
+    """Return whether a run has so many claims that its reports are shortened or folded."""
+    return sum(len(paper.claims) for paper in document.papers) > LARGE
 
 
 def headline(claims: Iterable[ClaimEntry]) -> str:

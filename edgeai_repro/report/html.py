@@ -1,4 +1,4 @@
-"""The HTML report: one self-contained page that loads nothing and works without its script.
+"""The HTML report: one self-contained page that loads nothing, and works without its script unless it is large.
 
 Text from claims files is escaped everywhere, also characters that reorder or hide text. The page's content security
 policy allows no script but ours.
@@ -7,7 +7,9 @@ policy allows no script but ours.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -21,6 +23,8 @@ from edgeai_repro.report.figures.latency import latency
 from edgeai_repro.report.figures.style import Plot
 from edgeai_repro.report.figures.trends import trends
 from edgeai_repro.report.plain import printable
+
+BLOCK = 100  # claims of the papers that a large page unpacks together
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,13 @@ class _Figures:
 
 
 def render(document: Document) -> str:
-    """Return the document as an HTML page. The same document gives the same bytes."""
+    """Return the document as an HTML page. The same document gives the same bytes.
+
+    A large page has no figures. It holds its table and its papers compressed, and its script unpacks what the
+    reader opens: they are the same rows and sections as on a small page.
+    """
     environment, document = _environment(), front_page.published_papers_first(document)
+    large = front_page.is_large(document)
     script = environment.get_template("table.js.j2").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("report.html.j2").render(
@@ -61,11 +70,31 @@ def render(document: Document) -> str:
         title=_title(document),
         lead=front_page.lead(document),
         drifted=[(p, claim) for p in document.papers for claim in p.claims if text.drifted(claim)],
-        figures={paper.id: _Figures.of(paper) for paper in document.papers},
+        figures={} if large else {paper.id: _Figures.of(paper) for paper in document.papers},
+        large=large,
+        blocks=_blocks(document.papers) if large else [],
         script=Markup(script),
         script_hash=f"sha256-{digest}",
     )
     return f"{page}\n"
+
+
+def _blocks(papers: Iterable[PaperEntry]) -> list[list[PaperEntry]]:
+    """Return consecutive papers in lists of about `BLOCK` claims."""
+    blocks: list[list[PaperEntry]] = []
+    claims = BLOCK
+    for paper in papers:
+        if claims >= BLOCK:
+            blocks.append([])
+            claims = 0
+        blocks[-1].append(paper)
+        claims += len(paper.claims)
+    return blocks
+
+
+def _pack(html: str) -> Markup:
+    """Return HTML compressed, in base64."""
+    return Markup(base64.b64encode(gzip.compress(html.encode(), mtime=0)).decode())
 
 
 def _title(document: Document) -> str:
@@ -85,5 +114,6 @@ def _environment() -> Environment:
         trim_blocks=True,
     )
     environment.globals.update(front_page=front_page, text=text, format_number=format_number)
+    environment.filters["pack"] = _pack
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))  # never javascript:
     return environment

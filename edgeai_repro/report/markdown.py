@@ -6,6 +6,7 @@ Text from claims files stays text: whatever Markdown or HTML would read as marku
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -45,9 +46,12 @@ def link(url: str) -> str:
 
 def escaped(value: object) -> str:
     """Return a value as one line without markup, fit for a cell of a table."""
-    if isinstance(value, Markup):
-        return value
-    line = printable(re.sub(r"\s+", " ", str(value)))
+    return value if isinstance(value, Markup) else _escaped(str(value))
+
+
+@lru_cache(maxsize=10_000)  # the rows of a report repeat most of their texts
+def _escaped(value: str) -> str:
+    line = printable(re.sub(r"\s+", " ", value))
     line = _MARKUP.sub(r"\\\1", str(escape(line)).replace("&#39;", "'").replace("&#34;", '"'))
     line = _BLOCK.sub(r"\1\\\2", line)
     return _NAME.sub("@<!-- -->", _ADDRESS.sub(r"\\\g<0>", line))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 # Control, format (bidi overrides, zero-width characters), surrogate, private, separators of lines and paragraphs.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
@@ -11,12 +12,13 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _COMMAND = re.compile(r"(?m)^([^\S\n]*:)(?=:)|(##)(?=\[)")
 
 
+@lru_cache(maxsize=10_000)  # the rows of a report repeat most of their texts
 def printable(text: str) -> str:
     r"""Return a text whose characters all show: others are written as `\u001b`, except the ends of its lines.
 
     Commands to the runner of a CI job are parted, too.
     """
-    if not text.isascii() or not text.isprintable():
+    if not text.isprintable():
         text = "".join(map(_visible, text))
     return without_commands(text)
 

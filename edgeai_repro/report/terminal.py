@@ -25,6 +25,7 @@ STYLES = {
 }
 
 
+MOST_CLAIMS = 100  # of a large run, whose other claims are in its files
 COLUMNS = (
     Column("claim", 0),
     Column("paper", 1, "right", wraps=True),
@@ -50,8 +51,9 @@ def render(document: Document, *, colour: bool, width: int | None = None) -> str
     """Return the document as text, with ANSI colours or plain. `width` is in columns."""
     document = front_page.published_papers_first(document)
     columns = width or PIPED_WIDTH
-    papers = (_paper(paper, document, columns) for paper in document.papers)
-    parts = [*_front_page(document, columns), *papers, *_machines(document)]
+    shown = _unexpected(document.papers) if front_page.is_large(document) else document.papers
+    papers = [_paper(paper, document, columns) for paper in shown]
+    parts = [*_front_page(document, columns), *papers, *_left_out(document, shown), *_machines(document)]
     return to_text(parts, colour=colour, width=width)
 
 
@@ -112,6 +114,24 @@ def _paper(paper: PaperEntry, document: Document, width: int) -> RenderableType:
     rows = [tuple(_cells(claim, document)) for claim in paper.claims]
     table = fitting_table(on_one_line(f"{paper.id}: {paper.title}"), columns, rows, width)
     return Group(table, *_sentences(paper))
+
+
+def _unexpected(papers: Iterable[PaperEntry]) -> list[PaperEntry]:
+    """Return the papers with their first claims that fail a run, at most `MOST_CLAIMS` in all."""
+    shown, left = [], MOST_CLAIMS
+    for paper in papers:
+        claims = [claim for claim in paper.claims if text.drifted(claim) or claim.verdict == "error"][:left]
+        left -= len(claims)
+        shown += [paper.model_copy(update={"claims": claims, "implications": []})] if claims else []
+    return shown
+
+
+def _left_out(document: Document, shown: Iterable[PaperEntry]) -> Iterable[Text]:
+    """Yield how many claims of a large run are not shown."""
+    if left_out := len(front_page.all_claims(document)) - sum(len(paper.claims) for paper in shown):
+        yield Text(
+            f"{left_out} more claims, most of them as expected, are in the files of --claims-json and report\n"
+        )
 
 
 def _machines(document: Document) -> Iterable[RenderableType]:

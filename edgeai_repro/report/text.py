@@ -230,11 +230,17 @@ def linear_share_table(paper: PaperEntry) -> list[tuple[str, ...]]:
     claims = [claim for claim in paper.claims if (claim.metric, claim.technique) == LINEAR_SHARE]
     rows = [row for claim in claims for row in claim.rows]
     unique = {row.model: row for row in rows}.values()
-    ordered = sorted(unique, key=lambda row: float(row.details["share_of_linear"]))
+    ordered = sorted(unique, key=_share_of_linear)
     return [
-        (display_name(row.model), *(format_percent(row.details[name]) for name in LINEAR_SHARE_COLUMNS))
+        (display_name(row.model), *(format_percent(row.details.get(name)) for name in LINEAR_SHARE_COLUMNS))
         for row in ordered
     ]
+
+
+def _share_of_linear(row: Measurement) -> float:
+    """Return the share by which networks are ordered; a row without it comes last."""
+    share = row.details.get("share_of_linear")
+    return share if isinstance(share, int | float) else math.inf
 
 
 def format_percent(value: object) -> str:

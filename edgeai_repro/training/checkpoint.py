@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.files import atomic_write
 
+# The parts of a checkpoint, and their types.
+PARTS: Mapping[str, type | tuple[type, ...]] = {
+    **{"identity": dict, "model": dict, "optimizer": dict, "done": int, "curve": list},
+    **{"seconds": (int, float), "loss": (int, float), "correct": int},
+}
 Checkpoint = dict[str, Any]  # tensors and plain values only, so that torch's weights_only loader reads it
+
+
+def _not_whole(path: Path, error: Exception) -> UserError:
+    return UserError(f"{str(path)!r} must be a whole checkpoint (got {one_line(error)}); delete it to start again")
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Raise UserError if a checkpoint doesn't fit the network or the optimizer that the block fills."""
+    try:
+        yield
+    except Exception as error:  # torch compares names and shapes, and raises errors of many types
+        raise _not_whole(path, error) from error
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -31,10 +51,11 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         stored = dict(checkpoint["identity"])
-    except Exception as error:
-        raise UserError(
-            f"{str(path)!r} must be a whole checkpoint (got {type(error).__name__}); delete it to start again"
-        ) from error
+        for name, kind in PARTS.items():
+            if not isinstance(checkpoint[name], kind):
+                raise TypeError(f"{name!r} is of the type {type(checkpoint[name]).__name__}")
+    except Exception as error:  # torch's reader and its unpickler raise errors of many types
+        raise _not_whole(path, error) from error
     for name in sorted(identity.keys() | stored.keys()):
         if identity.get(name) != stored.get(name):
             raise UserError(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from edgeai_repro.claims.paper_info import FullScale
@@ -33,8 +34,15 @@ class ComparableRuns:
     runs: Sequence[TrainedRun]
     source: Literal["live", "recorded"]
     evaluate: Evaluator
+    _rows: dict[str, list[Measurement]] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _covered: dict[FullScale, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
-    @property
+    @cached_property
+    def techniques(self) -> set[str]:
+        """The techniques under which the runs were evaluated when they were recorded."""
+        return {evaluation.technique for run in self.runs for evaluation in run.record.evaluations}
+
+    @cached_property
     def model(self) -> str:
         """The model of all the runs."""
         return str(self.runs[0].recipe["model"])
@@ -64,18 +72,25 @@ class ComparableRuns:
     def _measured(self, claim: Claim, full: FullScale, *, is_full: bool) -> list[Measurement]:
         settings = claim.settings if is_full else self._recorded_settings(claim)
         claim = claim.model_copy(update={"settings": settings, "choice": None})
-        selector = self._selector(full if is_full else None)
-        scale = "full" if is_full else "reduced"
-        return [
-            row.model_copy(update={"source": self.source, "scale": scale})
-            for row in TRAINED.functions[claim.metric](selector, claim, self.model)
-        ]
+        start = full.init if is_full else None
+        # All that the rows depend on: many claims ask for the same ones.
+        key = repr((claim.metric, claim.technique, claim.settings, claim.conditions, start))
+        if key not in self._rows:
+            selector = self._selector(full if is_full else None)
+            scale = "full" if is_full else "reduced"
+            self._rows[key] = [
+                row.model_copy(update={"source": self.source, "scale": scale})
+                for row in TRAINED.functions[claim.metric](selector, claim, self.model)
+            ]
+        return self._rows[key]
 
     def is_full_scale(self, claim: Claim, full: FullScale) -> bool:
         """Return whether a run has a model of the claim and at least the paper's budget."""
-        return self.model in claim.models and any(
-            full.covers({**run.recipe, "init": run.init}) for run in self.runs
-        )
+        if self.model not in claim.models:
+            return False
+        if full not in self._covered:
+            self._covered[full] = any(full.covers({**run.recipe, "init": run.init}) for run in self.runs)
+        return self._covered[full]
 
     def _lacks_only_effort(self, claim: Claim, full: FullScale) -> bool:
         """Return whether only epochs of retraining are missing, for a claim that more of them could only support.

@@ -13,11 +13,13 @@ from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.techniques import Variant, apply
 from edgeai_repro.data.cifar import CIFAR10, load_split
+from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks import cifar, convnext
+from edgeai_repro.networks.tensor_files import fill
 from edgeai_repro.networks.variants import CIFAR_NETWORKS
 from edgeai_repro.training.initial_weights import read_weights
 
@@ -76,10 +78,14 @@ def _filter_pruned(run: TrainedRun, technique: str, settings: Settings) -> nn.Mo
 def load(run: TrainedRun) -> nn.Module:
     """Rebuild the model of a run. Raises UserError if its weights are not those of its record."""
     recipe = run.record.recipe
-    weights, _ = read_weights(run.folder / WEIGHTS)
+    path, hint = run.folder / WEIGHTS, "take the weights of this run"
+    weights, _ = read_weights(path)
+    widest = max((max(tensor.shape, default=0) for tensor in weights.values()), default=0)
+    if max(run.record.hidden_widths, default=0) > widest:  # before memory is taken for them
+        raise UserError(f"{path}: must hold the widths of its record (got none over {widest}); {hint}")
     if recipe["model"] in CIFAR_NETWORKS:
         network = cifar.build(str(recipe["model"]), widths=run.record.hidden_widths, seed=None)
-        network.load_state_dict(weights)
+        fill(network, weights, path, hint)
         return network
     model: nn.Module = convnext.build(
         str(recipe["model"]),
@@ -87,7 +93,7 @@ def load(run: TrainedRun) -> nn.Module:
         hidden_widths=run.record.hidden_widths,
         seed=None,
     )
-    model.load_state_dict(weights)
+    fill(model, weights, path, hint)
     return model
 
 

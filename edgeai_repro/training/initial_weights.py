@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor, nn
 from torch.hub import get_dir
 from torchvision.models import get_model_weights
@@ -16,9 +14,10 @@ from torchvision.models import get_model_weights
 from edgeai_repro.compress.filter_pruning import Ranking, kept_counts, prune_filters, resized
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.training_record import RESULT, load_record
-from edgeai_repro.files import read_verified
+from edgeai_repro.files import is_file, read_verified
 from edgeai_repro.networks import cifar, convnext
 from edgeai_repro.networks.resnet_cifar import ResNetCifar
+from edgeai_repro.networks.tensor_files import difference, tensors_of
 from edgeai_repro.networks.vgg_cifar import VggCifar
 from edgeai_repro.training.recipe import Recipe, parse_rates
 
@@ -92,25 +91,21 @@ def _checked(state: dict[str, Tensor], model: nn.Module, recipe: Recipe) -> dict
     state = {name: value for name, value in state.items() if not name.endswith(COUNTER)}
     prefix = CONVNEXT_HEAD if recipe.is_convnext else cifar.HEADS[recipe.model]
     head = [name for name in reference if name.startswith(prefix)]
-    if all(name in state and state[name].shape[0] != reference[name].shape[0] for name in head):
+    if all(name in state and state[name].shape[:1] != reference[name].shape[:1] for name in head):
         state = {name: value for name, value in state.items() if name not in head}
         reference = {name: value for name, value in reference.items() if name not in head}
-    for name in sorted(reference.keys() | state.keys()):
-        if name not in state or name not in reference or state[name].shape != reference[name].shape:
-            stem = f" with stem stride {recipe.stem_stride}" if recipe.is_convnext else ""
-            raise UserError(
-                f"'init' must be the weights of an unpruned {recipe.model}{stem} "
-                f"(got {recipe.init!r}, which differs in {name!r}); name a file of that model"
-            )
+    if problem := difference(state, reference):
+        stem = f" with stem stride {recipe.stem_stride}" if recipe.is_convnext else ""
+        raise UserError(
+            f"'init' must be the weights of an unpruned {recipe.model}{stem} "
+            f"(got {recipe.init!r}, which differs: {problem}); name a file of that model"
+        )
     return state
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], str]:
     """Return a safetensors `state_dict` and its sha256, which a record next to the file must confirm."""
     recorded = path.parent / RESULT
-    expected = load_record(recorded).weights_sha256 if recorded.is_file() else None
+    expected = load_record(recorded).weights_sha256 if is_file(recorded) else None
     content = read_verified(path, expected, "fetch it again")
-    try:
-        return load(content), hashlib.sha256(content).hexdigest()
-    except SafetensorError as error:
-        raise UserError(f"{path}: must be a safetensors file (got {error}); fetch it again") from None
+    return tensors_of(content, path, "fetch it again"), hashlib.sha256(content).hexdigest()

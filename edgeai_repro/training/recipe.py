@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeai_repro.errors import UserError, did_you_mean
+from edgeai_repro.files import is_file
 from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS
 
 DATASET_NAMES = ("cifar10", "cifar100_pool")
@@ -102,7 +103,7 @@ class Recipe:
             _must("stem_stride", self.stem_stride == 4, "4 with the weights of ImageNet", self.stem_stride)
             _must("init", self.model != "convnext_atto", "other than imagenet for convnext_atto", self.init)
         elif self.init != "scratch":
-            _must("init", Path(self.init).is_file(), "scratch, imagenet or a safetensors file", self.init)
+            _must("init", is_file(Path(self.init)), "scratch, imagenet or a safetensors file", self.init)
 
     @property
     def is_convnext(self) -> bool:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgeai_repro.claims.paper_info import FullScale
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import MissingRequirement
 from edgeai_repro.evidence.measurement import Measured, Measurement, Obstacle, Settings
@@ -20,6 +21,8 @@ from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import RESULT, load_record
 from edgeai_repro.measure.compressed_models import models_left_out
 from edgeai_repro.training.comparable_runs import ComparableRuns, Evaluator
+
+SHOWN = 6  # rows at reduced scale of a claim; they decide nothing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +40,7 @@ class TrainedModels:
         self._evidence = evidence
         self._models = models
         self._recorded_only = recorded_only
+        self._with_technique: dict[str, list[ComparableRuns]] = {}
 
     def check(self) -> None:
         """Read the evidence, before anything is measured. Raises UserError if a file was changed."""
@@ -59,17 +63,24 @@ class TrainedModels:
 
     def measure(self, case: ClaimCase) -> Measured:
         """Return the rows at full scale, live or else recorded, and then the recorded ones at reduced scale."""
-        reduced = tuple(_rows(self.recorded, case, at_full_scale=False))
+        recorded = self._recorded_with(case.claim.technique)
+        reduced = tuple(_reduced_rows(recorded, case))
         named = {*case.claim.models, *case.claim.also_shown}
         if self._models is not None and named.isdisjoint(self._models):
             return Measured(reduced, models_left_out(case.claim))
         obstacle = _no_weights(case)
         try:
-            full = _rows(self.live, case, at_full_scale=True)
+            full = _full_rows(self.live, case)
         except MissingRequirement as missing:
             full, obstacle = [], Obstacle(missing.requirement, missing.remedy)
-        full = full or _rows(self.recorded, case, at_full_scale=True)
+        full = full or _full_rows(recorded, case)
         return Measured((*full, *reduced), None if full else obstacle)
+
+    def _recorded_with(self, technique: str) -> list[ComparableRuns]:
+        """Return the recorded groups that were evaluated under a technique, in their order."""
+        if technique not in self._with_technique:
+            self._with_technique[technique] = [group for group in self.recorded if technique in group.techniques]
+        return self._with_technique[technique]
 
     def _selected(self, groups: Sequence[ComparableRuns]) -> list[ComparableRuns]:
         return [group for group in groups if self._models is None or group.model in self._models]
@@ -100,12 +111,35 @@ def live_runs(root: Path, data: Path) -> list[ComparableRuns]:
     return _groups(runs, "live", LiveEvaluator(data))
 
 
-def _rows(groups: Iterable[ComparableRuns], case: ClaimCase, *, at_full_scale: bool) -> list[Measurement]:
-    full = case.paper.full_scale
-    if full is None:
+def _full_rows(groups: Iterable[ComparableRuns], case: ClaimCase) -> list[Measurement]:
+    """Return the rows that count as the paper's scale. Only runs of the claim's models do."""
+    full, claim = _full_scale(case), case.claim
+    return [row for group in groups if group.model in claim.models for row in group.full_scale_rows(claim, full)]
+
+
+def _reduced_rows(groups: Iterable[ComparableRuns], case: ClaimCase) -> list[Measurement]:
+    """Return rows that do not count as the paper's scale and are only shown, at most `SHOWN`, in the groups' order.
+
+    Those of the claim's models and settings come first: there may be a thousand other records.
+    """
+    full, claim = _full_scale(case), case.claim
+    nearest_first = sorted(enumerate(groups), key=lambda numbered: numbered[1].model not in claim.models)
+    rows: dict[tuple[int, int], Measurement] = {}  # by the numbers of the group and of the row
+    for number, group in nearest_first:
+        if len(rows) >= SHOWN:
+            break
+        rows |= {(number, index): row for index, row in enumerate(group.reduced_scale_rows(claim, full))}
+
+    def differs(place: tuple[int, int]) -> bool:
+        return any(rows[place].settings.get(name) not in values for name, values in claim.settings.items())
+
+    return [rows[place] for place in sorted(sorted(rows, key=differs)[:SHOWN])]
+
+
+def _full_scale(case: ClaimCase) -> FullScale:
+    if case.paper.full_scale is None:
         raise ValueError(f"{case.id}: 'full_scale' of the paper is missing")
-    rows_of = ComparableRuns.full_scale_rows if at_full_scale else ComparableRuns.reduced_scale_rows
-    return [row for group in groups for row in rows_of(group, case.claim, full)]
+    return case.paper.full_scale
 
 
 def _no_weights(case: ClaimCase) -> Obstacle:

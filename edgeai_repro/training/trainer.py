@@ -21,11 +21,12 @@ from tqdm import tqdm
 from edgeai_repro.compress.unstructured import prunable, prune
 from edgeai_repro.data.cifar import DATASETS, Split, load_split
 from edgeai_repro.data.transforms import augment, normalise
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import Interrupted, UserError
+from edgeai_repro.interruption import step_to_its_end
 from edgeai_repro.measure.accuracy import bf16_is_faster, evaluate
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
-from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, restoring, save_checkpoint
 from edgeai_repro.training.initial_weights import start
 from edgeai_repro.training.progress import Progress, Report
 from edgeai_repro.training.recipe import Recipe, derived_seed, learning_rate, pruning_schedule
@@ -70,8 +71,7 @@ class Trainer:
         self.done = 0
         self.curve: list[dict[str, float | None]] = []
         self.seconds = 0.0
-        self._loss = 0.0
-        self._correct = 0
+        self._loss, self._correct = 0.0, 0
         if self.checkpoint.exists():
             self._resume()
         self._step_model: Any = torch.compile(self.model) if self.device.type == "cuda" else self.model
@@ -117,8 +117,9 @@ class Trainer:
 
     def _resume(self) -> None:
         stored = load_checkpoint(self.checkpoint, self.identity)
-        self.model.load_state_dict(stored["model"])
-        self.optimizer.load_state_dict(stored["optimizer"])
+        with restoring(self.checkpoint):
+            self.model.load_state_dict(stored["model"])
+            self.optimizer.load_state_dict(stored["optimizer"])
         self.done, self.curve, self.seconds = stored["done"], stored["curve"], stored["seconds"]
         self._loss, self._correct = stored["loss"], stored["correct"]
         log.info("resumed at step %d of %d", self.done, self.steps)
@@ -149,7 +150,13 @@ class Trainer:
         bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=disable, desc=self.recipe.model)
         if report:
             report(self.progress())
-        with bar, fast_depthwise(self.model), fast_small_maps(self.model), torch.random.fork_rng():
+        with (
+            step_to_its_end() as interruption,
+            bar,
+            fast_depthwise(self.model),
+            fast_small_maps(self.model),
+            torch.random.fork_rng(),
+        ):
             while self.done < self.steps:
                 started = time.monotonic()
                 loss = self.step()
@@ -158,11 +165,14 @@ class Trainer:
                 self.seconds += time.monotonic() - started
                 bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
                 bar.update()
-                if self.done % self.epoch_steps == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                due = self.done % self.epoch_steps == 0 or time.monotonic() - saved > CHECKPOINT_SECONDS
+                if due or interruption.asked:
                     self.save()
                     saved = time.monotonic()
                 if report and self.done % self.epoch_steps == 0:
                     report(self.progress())
+                if interruption.asked:
+                    raise Interrupted(f"the same command continues at step {self.done} of {self.steps}")
         self.model.eval()
 
     def progress(self) -> Progress:
@@ -236,9 +246,6 @@ class Trainer:
         return self.model.eval() if self.pruner is None else self.pruner.compressed().eval()
 
     def _diverged(self, what: str) -> UserError:
-        kept = (
-            f"the last good checkpoint is {str(self.checkpoint)!r}"
-            if self.checkpoint.exists()
-            else "none was saved"
-        )
+        last = f"the last good checkpoint is {str(self.checkpoint)!r}"
+        kept = last if self.checkpoint.exists() else "none was saved"
         return UserError(f"the {what} must stay finite (they do not at step {self.done}); {kept}, try a lower 'lr'")

@@ -22,7 +22,7 @@ from tests.benchmarks.pruning_survey_page import page
 from tests.support.pruning import METHODS, Method, Outcome, Survey, pruned
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 120  # that a library may take for a network
+SECONDS = 60  # that a library may take for a network
 SIDE = 64  # of the image, for networks that take any
 # By family: the network, and the side of its image if it takes no other.
 FAMILIES: dict[str, tuple[str, int]] = {

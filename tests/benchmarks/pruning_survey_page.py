@@ -17,7 +17,7 @@ MEANINGS: dict[Result, str] = {
     "does not run": "**broken**: smaller, but doesn't run",
     "nothing removed": "unchanged",
     "refused": "refused",
-    "fails": "an error, or no result in 2 minutes",
+    "fails": "an error, or no result in a minute",
 }
 INTRODUCTION = """\
 # Pruning of 40 families
@@ -33,8 +33,8 @@ channels in three ways:
 
 Exact means: with random weights, biases and running statistics the smaller network gives the outputs of the
 original whose removed values are 0, to 1e-5 of the largest, and the original itself gives others. A percentage is
-smaller width: to remove their channels changes more than the removed weights, and training must make up for it.
-smaller width: removing their channels changes more than the removed weights, and training has to make up for it.
+the share of the parameters that is gone. Networks whose normalisations or attention mix channels can't be exact at
+a smaller width: to remove such channels changes more than the removed weights, and training must make up for it.
 """
 
 

@@ -114,6 +114,31 @@ class TestWorkflows:
         assert edge["concurrency"] == {"group": "edge-device", "cancel-in-progress": False}
         assert edge["jobs"]["edge"]["runs-on"] == ["self-hosted", "Linux", "ARM64"]
 
+    @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+    def test_pull_request_gets_no_secret_and_no_machine_of_ours(self, path: Path) -> None:
+        """Its jobs run on GitHub's machines and may only read; jobs that may more are left out for it."""
+        text = path.read_text(encoding="utf-8")
+        workflow = yaml.safe_load(text)
+        assert "pull_request_target" not in text
+        assert "workflow_run" not in text
+        if "pull_request" not in workflow[True]:
+            return
+
+        assert "secrets." not in text
+        assert workflow["permissions"] == {}
+        for job in workflow["jobs"].values():
+            assert "self-hosted" not in str(job["runs-on"])
+            assert job["permissions"] == {"contents": "read"} or job["if"] == "github.event_name == 'push'"
+
+    def test_job_that_signs_runs_no_code_of_the_repository(self) -> None:
+        """It only uses actions that are pinned, so that a script can't have its token."""
+        evidence = yaml.safe_load((ROOT / ".github" / "workflows" / "evidence.yml").read_text(encoding="utf-8"))
+
+        assert [step["uses"].partition("@")[0] for step in evidence["jobs"]["sign"]["steps"]] == [
+            "actions/download-artifact",
+            "actions/attest",
+        ]
+
     def test_shards_of_the_edge_workflow_are_all_claims(self) -> None:
         """Its matrix has each part of the claims once, and the merging job runs even if one of them fails."""
         edge = yaml.safe_load((ROOT / ".github" / "workflows" / "edge.yml").read_text(encoding="utf-8"))

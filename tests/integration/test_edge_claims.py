@@ -20,6 +20,7 @@ from edgeai_repro.plugin.fixtures import SESSION
 from edgeai_repro.report import document
 from edgeai_repro.report.document import ClaimEntry
 from edgeai_repro.session import Session
+from tests.support.bundles import CONVNEXT
 from tests.support.factories import claim_entry, paper_yaml
 from tests.support.timers import FakeTimer
 
@@ -63,7 +64,7 @@ def test_latency(latency):
     assert latency.n
 """
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
-EAGER = {f"{variant}-eager": 3.0 for variant in bundle.TECHNIQUE_OF_VARIANT}
+EAGER = {f"{variant}-eager": 3.0 for variant in CONVNEXT}
 
 
 class TimedBy:
@@ -245,11 +246,7 @@ class TestBundle:
         self, device: pytest.Pytester, timer: FakeTimer, atto_bundle: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The rows have both, the stored benchmarks the rounds."""
-        contenders = [
-            f"{variant}-{runtime}"
-            for variant in bundle.TECHNIQUE_OF_VARIANT
-            for runtime in ("onnxruntime", "eager")
-        ]
+        contenders = [f"{variant}-{runtime}" for variant in CONVNEXT for runtime in ("onnxruntime", "eager")]
         timer.timings = dict.fromkeys(contenders, Timing(np.ones((8, 5)), discarded=2))
         monkeypatch.setattr("edgeai_repro.edge.deployed_models.governor", lambda: "performance")
         _run_bundle(device, timer, atto_bundle, "--benchmark-json=times.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from edgeai_repro.claims.registry import own_notes
 from edgeai_repro.compress import otov3_compat
-from edgeai_repro.compress.channel_pruning import Goal, prune, quiet, traceable
+from edgeai_repro.compress.channel_pruning import Goal, prune, traceable
 from edgeai_repro.compress.pruning_exactness import CONTROL, TOLERANCE, Cut, distance, draw_all, why_inexact
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.networks.convnext import random_images
@@ -92,7 +93,7 @@ def by_torch_pruning(model: nn.Module, images: Tensor) -> Outcome:
         pruners = []
         for structure in structures:
             last = [layer for layer in structure.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
-            with torch.enable_grad(), quiet():
+            with torch.enable_grad(), warnings.catch_warnings(action="ignore"):
                 pruners.append(
                     torch_pruning.pruner.BasePruner(
                         traceable(structure),

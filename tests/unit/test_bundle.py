@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,21 +35,21 @@ class TestContent:
 
     def test_folder_holds_two_files_per_model_the_probes_and_the_manifest(self, loaded: Bundle) -> None:
         """No other file is in the folder, and the manifest lists all files but itself."""
-        models = {f"{variant}.{end}" for variant in bundle.TECHNIQUE_OF_VARIANT for end in ("onnx", "weights")}
+        models = {f"{variant}.{end}" for variant in loaded.manifest.models for end in ("onnx", "weights")}
 
         assert {path.name for path in loaded.folder.iterdir()} == models | {bundle.PROBES, bundle.MANIFEST}
         assert set(loaded.manifest.files) == models | {bundle.PROBES}
 
     def test_int8_and_pruning_shrink_the_files(self, loaded: Bundle) -> None:
         """Both together shrink them the most."""
-        size = {variant: loaded.size(variant) for variant in bundle.TECHNIQUE_OF_VARIANT}
+        size = {variant: loaded.size(variant) for variant in loaded.manifest.models}
 
         assert size["pruned-int8"] < min(size["int8"], size["pruned"])
         assert max(size["int8"], size["pruned"]) < size["fp32"] / 2
 
     def test_pruning_removes_parameters_and_macs_and_int8_only_bit_operations(self, loaded: Bundle) -> None:
         """Int8 keeps the actual parameters and MACs."""
-        counts = {variant: loaded.model(variant).counts for variant in bundle.TECHNIQUE_OF_VARIANT}
+        counts = {variant: loaded.model(variant).counts for variant in loaded.manifest.models}
 
         assert counts["int8"].parameters == counts["fp32"].parameters
         assert counts["int8"].macs == counts["fp32"].macs
@@ -78,10 +79,31 @@ class TestContent:
         with pytest.raises(UserError, match=r"'model' must be known \(got 'pruned_int8'\); .*'pruned-int8'"):
             bundle.parse_variant("pruned_int8")
 
-    def test_existing_folder_is_not_overwritten(self, atto_bundle: Path) -> None:
-        """Nothing is written into it."""
+    def test_existing_folder_is_not_overwritten(self, tmp_path: Path) -> None:
+        """A folder that is no bundle is refused before the work."""
         with pytest.raises(UserError, match="must not exist yet"):
-            bundle.write(atto_bundle, lambda _: {})
+            bundle.write(tmp_path, lambda _: {})
+
+    @pytest.mark.parametrize("altered", [False, True])
+    def test_bundle_that_is_written_again_must_be_the_same(self, copied: Path, altered: bool) -> None:
+        """A finished one is recognised by its content; another one is neither accepted nor overwritten."""
+        fields = bundle.load(copied).manifest.model_dump(exclude={"files"})
+        if altered:
+            (copied / "fp32.onnx").write_bytes(b"altered")
+
+        def fill(folder: Path) -> dict[str, Any]:
+            for file in copied.iterdir():
+                if file.name != "manifest.json":
+                    shutil.copy(file, folder)
+            if altered:
+                (folder / "fp32.onnx").write_bytes(b"whole")
+            return fields
+
+        if altered:
+            with pytest.raises(UserError, match=r"the same content \(got another fp32\.onnx\)"):
+                bundle.write(copied, fill)
+        else:
+            assert bundle.write(copied, fill) == copied
 
 
 class TestTestSplit:

@@ -95,7 +95,7 @@ class TestWrongExport:
             *_, scales = (tensor for tensor in model.graph.initializer if tensor.name.endswith("_scale"))
             values = onnx.numpy_helper.to_array(scales) * np.float32(factor)
             scales.CopyFrom(onnx.numpy_helper.from_array(values, scales.name))
-            export._save(model, target)
+            export.save(model, target)
 
         monkeypatch.setattr(export, "quantize", wrong)
         with pytest.raises(UserError, match=r"^int8\.onnx: must give torch's logits"):

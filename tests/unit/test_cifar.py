@@ -99,10 +99,12 @@ def test_verify_names_every_part(packed: Path) -> None:
     assert verified == {("cifar10", "train"): ("packed", 50_000, 10), ("cifar10", "test"): ("packed", 10_000, 10)}
 
 
-def test_packing_twice_is_refused(batches: Path, packed: Path) -> None:
-    """An existing packed folder is not overwritten."""
+def test_packing_into_another_folder_is_refused(batches: Path, tmp_path: Path) -> None:
+    """An existing folder is not overwritten, and is refused before the work."""
+    (tmp_path / "cifar10").mkdir()
+
     with pytest.raises(UserError, match=r"cifar10: must not exist yet"):
-        packing.pack(batches, packed)
+        packing.pack(batches, tmp_path)
 
 
 def test_an_unset_variable_is_a_missing_requirement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def test_classify_prints_all_classes_by_descending_logit(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("bundle", "convnext_huge", "-o", "out"), "'source' must be the name of a model"),
+        (("bundle", "convnext_huge", "-o", "out"), "MODEL must be a torchvision or timm name"),
         (("classify", "nowhere", "pyproject.toml"), "pyproject.toml: must be an image"),
         (("classify", "nowhere", "image.png"), "nowhere/manifest.json: must be a readable JSON file"),
         (("classify", "nowhere", "image.png", "--model", "int4"), "'model' must be known (got 'int4')"),

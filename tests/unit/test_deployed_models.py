@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.devices.spec import Device, load_devices
 from edgeai_repro.edge import bundle
-from edgeai_repro.edge.bundle import Bundle, Origin
+from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.contenders import Contender, eager_runner, needs_timing_of
 from edgeai_repro.edge.deployed_models import DeployedModels
+from edgeai_repro.edge.manifest import Origin
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
 from edgeai_repro.errors import TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Measurement, Obstacle
 from edgeai_repro.judge.verdict import judge
 from edgeai_repro.measure.latency.interleaved import Plan, Timing, time_interleaved
+from tests.support.bundles import CONVNEXT
 from tests.support.factories import case, claim
 from tests.support.records import FULL_SCALE, trained_case
 from tests.support.timers import FakeTimer
@@ -143,11 +145,7 @@ class TestContenders:
         """That is ONNX Runtime, and eager mode if torch is installed."""
         names = {str(contender) for contender in DeployedModels(loaded, threads=1).contenders}
 
-        assert names == {
-            f"{variant}-{runtime}"
-            for variant in bundle.TECHNIQUE_OF_VARIANT
-            for runtime in ("onnxruntime", "eager")
-        }
+        assert names == {f"{variant}-{runtime}" for variant in CONVNEXT for runtime in ("onnxruntime", "eager")}
 
     def test_only_contenders_of_the_claims_are_timed(self, loaded: Bundle) -> None:
         """A run without --bundle times nothing else."""
@@ -196,7 +194,7 @@ class TestContenders:
         assert "OMP_WAIT_POLICY" in obstacle.remedy
         assert "unset" in obstacle.remedy
 
-    @pytest.mark.parametrize("variant", bundle.TECHNIQUE_OF_VARIANT)
+    @pytest.mark.parametrize("variant", CONVNEXT)
     def test_eager_model_returns_logits_of_one_image(self, loaded: Bundle, variant: bundle.BundledModel) -> None:
         """There are as many as the bundle's models have classes."""
         logits = eager_runner(loaded, variant)()

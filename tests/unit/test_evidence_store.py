@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeai_repro import files
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.statistics import wilson
 from edgeai_repro.evidence.store import SUMS, add_training_record, read_folder
@@ -175,3 +176,40 @@ class TestChanged:
 
         with pytest.raises(UserError, match=r"'correct' must hold 1000 bits \(got 920\)"):
             add_training_record(tmp_path / RESULT, evidence, "dense")
+
+
+@pytest.mark.parametrize("name", ["../outside.json", "/etc/passwd", "sub/a.json", "..", ".hidden", "a\\b"])
+def test_listed_path_outside_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """A name with a folder is refused before anything is read."""
+    folder = keep(tmp_path / "evidence", a=dense(900))
+    with (folder / SUMS).open("a", encoding="utf-8") as sums:
+        sums.write(f"{'0' * 64}  {name}\n")
+
+    with pytest.raises(UserError, match=r"SHA256SUMS, line 2: must be a sha256, two spaces and the name of a file"):
+        read_folder(folder)
+    with pytest.raises(UserError, match="'name' must be that of a file, without a folder"):
+        keep(tmp_path / "evidence", **{name: dense(900)})
+
+
+def test_link_is_no_evidence(tmp_path: Path) -> None:
+    """A file outside of the folder is not read through a link, though its sum is the listed one."""
+    folder = keep(tmp_path / "evidence", a=dense(900))
+    (folder / "a.json").rename(tmp_path / "a.json")
+    (folder / "a.json").symlink_to(tmp_path / "a.json")
+
+    with pytest.raises(UserError, match=r"a\.json: must be readable \(got a link\); restore the file"):
+        read_folder(folder)
+
+
+def test_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is judged is what was compared with the sum: a file that changes meanwhile changes nothing."""
+    folder = keep(tmp_path / "evidence", a=dense(900))
+    compare = files._compare
+
+    def change(path: Path, *arguments: Any) -> None:
+        compare(path, *arguments)
+        path.write_text("changed", encoding="utf-8")
+
+    monkeypatch.setattr(files, "_compare", change)
+
+    assert _without_intervals(read_folder(folder)) == {"a": dense(900)}

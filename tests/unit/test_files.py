@@ -353,3 +353,38 @@ class TestFolders:
             write()
 
         assert [file.name for file in tmp_path.rglob("*")] == ["bundle", "theirs"]
+
+    def test_finished_folder_with_the_same_content_stays(self, tmp_path: Path) -> None:
+        """A folder that was finished before is recognised: the block ends well, and the files are untouched."""
+        for _ in range(2):
+            with files.atomic_folder(tmp_path / "bundle", finished="manifest") as folder:
+                (folder / "manifest").write_text("same", encoding="utf-8")
+            before = (tmp_path / "bundle" / "manifest").stat().st_ino
+
+        assert (tmp_path / "bundle" / "manifest").stat().st_ino == before
+        assert [path.name for path in tmp_path.rglob("*")] == ["bundle", "manifest"]
+
+    @pytest.mark.parametrize("difference", ["changed", "more", "fewer", "link"])
+    def test_finished_folder_with_other_content_is_refused(self, tmp_path: Path, difference: str) -> None:
+        """The error names the file that differs; the folder stays as it was."""
+        path = tmp_path / "bundle"
+        path.mkdir()
+        (path / "manifest").write_text("same", encoding="utf-8")
+        if difference == "changed":
+            (path / "weights").write_text("sane", encoding="utf-8")
+        if difference == "link":
+            (tmp_path / "elsewhere").write_text("same", encoding="utf-8")
+            (path / "weights").symlink_to(tmp_path / "elsewhere")
+
+        def write() -> None:
+            with files.atomic_folder(path, finished="manifest") as folder:
+                (folder / "manifest").write_text("same", encoding="utf-8")
+                if difference != "more":
+                    (folder / "weights").write_text("same", encoding="utf-8")
+                else:
+                    (path / "weights").write_text("same", encoding="utf-8")
+
+        with pytest.raises(UserError, match=r"bundle: must not exist yet, or have .* \(got another weights\)"):
+            write()
+
+        assert [file.name for file in path.parent.glob(".*")] == []

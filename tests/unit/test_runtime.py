@@ -15,12 +15,13 @@ from PIL import Image
 from edgeai_repro.data.transforms import normalise
 from edgeai_repro.devices.fingerprint import architecture
 from edgeai_repro.edge import bundle, runtime
-from edgeai_repro.edge.bundle import TECHNIQUE_OF_VARIANT, Bundle, BundledModel, InputSpec
+from edgeai_repro.edge.bundle import Bundle
+from edgeai_repro.edge.manifest import BundledModel, InputSpec
 from edgeai_repro.edge.model_source import read_source
 from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network, prepare, read_image
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
-from tests.support.bundles import change_manifest, flip_a_bit, replace_file
+from tests.support.bundles import CONVNEXT, change_manifest, flip_a_bit, replace_file
 
 SATURATES = architecture() == "x86_64" and not runtime.has_vnni()
 DEPTH = 64  # products per sum
@@ -127,7 +128,7 @@ class TestOutputs:
 
         np.testing.assert_allclose(Deployed(loaded, "fp32", threads=1).predict(IMAGES), expected, atol=1e-5)
 
-    @pytest.mark.parametrize("variant", TECHNIQUE_OF_VARIANT)
+    @pytest.mark.parametrize("variant", CONVNEXT)
     def test_each_model_gives_the_manifests_outputs(self, loaded: Bundle, variant: BundledModel) -> None:
         """On the machine that wrote the bundle they are equal to rounding."""
         assert Deployed(loaded, variant, threads=1).check_outputs() <= 1e-6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,9 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from edgeai_repro.data.cifar import Split
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import Interrupted, UserError
 from edgeai_repro.evidence.training_record import Evaluation, load_record
 from edgeai_repro.files import sha256
+from edgeai_repro.interruption import interruptible
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks import convnext, variants
 from edgeai_repro.training import checkpoint, recipe, trainer
@@ -75,6 +78,30 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mo
     assert same(state(resumed), state(unbroken))
     assert resumed.curve == unbroken.curve
     assert convnext.hidden_widths(resumed.result()) == convnext.hidden_widths(unbroken.result())
+
+
+def test_an_interrupted_run_ends_its_step_and_resumes_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle of a step leaves a checkpoint of its end; the message says where the run continues."""
+    unbroken = Trainer(BASE, tmp_path, tmp_path / "unbroken")
+    unbroken.run()
+    interrupted = Trainer(BASE, tmp_path, tmp_path / "interrupted")
+    step = interrupted.step
+
+    def pressed() -> float:
+        if interrupted.done == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step()
+
+    monkeypatch.setattr(interrupted, "step", pressed)
+    with interruptible(), pytest.raises(Interrupted, match="the same command continues at step 3 of 8"):
+        interrupted.run()
+    resumed = Trainer(BASE, tmp_path, tmp_path / "interrupted")
+    assert resumed.done == 3
+    resumed.run()
+
+    assert same(state(resumed), state(unbroken))
 
 
 def dying(run: Trainer, killed_at: int) -> Callable[[], float]:

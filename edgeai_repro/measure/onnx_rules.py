@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from edgeai_repro.audit.onnx_graph import Graph
+from edgeai_repro.measure.onnx_graph import Graph
 
 Shape = tuple[int, ...]
 INT8 = 8

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeai_repro.audit.onnx_graph import Array, Graph, Value
+from edgeai_repro import limits
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.extras import how_to_install
+from edgeai_repro.files import file_size
+from edgeai_repro.measure.onnx_graph import Array, Graph, Value
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
+_PACKED = re.compile(r"(?:INT|FLOAT)([24])(?!\d)")  # in the name of a type with several values in a byte
 LONGEST_SEQUENCE = 128  # tokens, if a side of an input with fewer than four dimensions is free
 
 
@@ -26,20 +33,76 @@ def read(path: Path) -> Any:
         import onnx.inliner
     except ModuleNotFoundError:
         raise UserError(f"{path}: the package onnx, which reads it, is missing; {how_to_install('onnx')}") from None
-    try:
-        model = onnx.load(path)
+    _check_file(path)
+    with refusing(path):
+        model = onnx.load(path, format="protobuf")
+        _check_functions(model)
         onnx.checker.check_model(model, full_check=False)
+        _check_tensors(model)
         return onnx.inliner.inline_local_functions(model) if model.functions else model
-    except OSError as error:
-        raise UserError(f"{path}: must be a readable file (got {error.strerror}); check the path") from None
-    except Exception as error:  # protobuf's and onnx's own errors have no common base
+
+
+def _check_file(path: Path) -> None:
+    """Raise UserError unless a path is that of a file that is small enough to be read."""
+    try:
+        size = file_size(path)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise UserError(f"{path}: must be a readable file (got {reason}); check the path") from None
+    if size > limits.WEIGHT_BYTES:
+        raise UserError(f"{path}: must have at most {limits.WEIGHT_BYTES} bytes (got {size}); name a smaller model")
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Raise UserError for any error of the block, which works with what an ONNX file holds."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # the errors of protobuf, onnx and NumPy have no common base
         raise UserError(f"{path}: must be an ONNX model (got {one_line(error)}); export it again") from None
+
+
+def _check_functions(model: Any) -> None:
+    """Raise ValueError if a function calls itself, also by others: writing it out would never end."""
+    calls = {
+        (function.domain, function.name): {(node.domain, node.op_type) for node in function.node}
+        for function in model.functions
+    }
+    while free := [name for name, called in calls.items() if not called & calls.keys()]:
+        for name in free:
+            del calls[name]
+    if calls:
+        raise ValueError(f"the function {'::'.join(min(calls))} calls itself")
+
+
+def _check_tensors(model: Any) -> None:
+    """Raise ValueError if a constant tensor has another number of values than its shape says."""
+    from onnx import TensorProto
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    constants = (
+        attribute.t for node in model.graph.node for attribute in node.attribute if attribute.HasField("t")
+    )
+    for tensor in chain(model.graph.initializer, constants):
+        values = math.prod(tensor.dims)
+        if min(tensor.dims, default=0) < 0:
+            raise ValueError(f"the tensor {tensor.name!r} has the shape {list(tensor.dims)}")
+        if tensor.data_type == TensorProto.STRING or not tensor.HasField("raw_data"):
+            continue
+        packed = _PACKED.search(TensorProto.DataType.Name(tensor.data_type))
+        bits = int(packed[1]) if packed else 8 * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        if len(tensor.raw_data) != -(-values * bits // 8):
+            got = f"{len(tensor.raw_data)} bytes for {list(tensor.dims)} values of {bits} bits"
+            raise ValueError(f"the tensor {tensor.name!r} has {got}")
 
 
 def fix_input_shapes(graph: Any) -> int:
     """Give every input a fixed shape, with a batch of 1, and return the last side.
 
-    A free side of an image is 224 pixels, one of any other input 128 steps.
+    A free side of an image is 224 pixels, one of any other input 128 steps. Raises ValueError for an input that is
+    too large.
     """
     side = IMAGENET_RESOLUTION
     for value in model_inputs(graph):
@@ -49,6 +112,9 @@ def fix_input_shapes(graph: Any) -> int:
                 free = IMAGENET_RESOLUTION if len(dims) > 3 else LONGEST_SEQUENCE
                 dim.dim_value = 1 if axis == 0 else free
             side = dim.dim_value if axis > 1 else side
+        size = math.prod(dim.dim_value for dim in dims)
+        if not 0 < size <= limits.INPUT_VALUES:
+            raise ValueError(f"the input {value.name!r} has {size:,} values, more than {limits.INPUT_VALUES:,}")
     del graph.value_info[:]  # the exporter's entries may still have the dynamic shapes
     return side
 
@@ -82,7 +148,8 @@ def to_graph(model: Any) -> Graph:
     arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
     values = _inferred(model)
     outputs = {output for node in model.graph.node for output in node.output if output}
-    if outputs - values.keys():
+    bits = sum(math.prod(value.shape) * value.bits for value in values.values())
+    if outputs - values.keys() and bits <= 8 * limits.WEIGHT_BYTES:
         values = {**_observed(model), **values}
     return Graph.of(list(model.graph.node), arrays, values)
 

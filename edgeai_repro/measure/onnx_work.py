@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from edgeai_repro.audit.onnx_graph import FP32_BITS, Graph
-from edgeai_repro.audit.onnx_rules import Call, Product, UnknownShapeError, rule_of
+from edgeai_repro.measure.onnx_graph import FP32_BITS, Graph
+from edgeai_repro.measure.onnx_rules import Call, Product, UnknownShapeError, rule_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,12 @@ class Work:
 def count_work(graph: Graph) -> Work:
     """Return the work of all operators of a graph."""
     return sum((_work_of(graph, node) for node in graph.nodes), Work())
+
+
+def fp32_products(graph: Graph) -> list[tuple[str, int]]:
+    """Return the type and the MACs of each operator that multiplies operands of 32 bits."""
+    works = ((node.op_type, _work_of(graph, node).fp32_macs) for node in graph.nodes)
+    return [(name, macs) for name, macs in works if macs]
 
 
 def _work_of(graph: Graph, node: Any) -> Work:

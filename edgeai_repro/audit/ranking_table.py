@@ -1,0 +1,64 @@
+"""The ranked variants as a table, for a terminal and for a page. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgeai_repro.audit.ranking import three_digits
+from edgeai_repro.audit.schema import Ranked, RankedBy, Ranking
+
+COLUMNS = ("", "variant", "MB", "ms here", "bound", "expected", "output error", "")
+ORDER: dict[RankedBy, str] = {
+    "expected": "by the time that published rates let expect on {}",
+    "bound": "by the least time on {}, because no rate is published for some precision",
+    "measured": "by the time measured on {}",
+    "bytes": "by bytes, because nothing was timed",
+}
+UNKNOWN = "–"
+FRONT = "front"  # no other variant is better in time, bytes and error
+
+
+def parts(ranking: Ranking) -> Iterator[RenderableType]:
+    """Yield the table of a ranking, and the advice below it."""
+    yield Text(heading(ranking), "bold")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(COLUMNS):
+        table.add_column(column, justify="left" if index in (1, 7) else "right")
+    for variant in ranking.variants:
+        table.add_row(*cells(variant))
+    yield table
+    yield Text(f"→ {ranking.advice}")
+    yield Text(f"  {ranking.unknown}")
+
+
+def heading(ranking: Ranking) -> str:
+    """Return what the order of the variants is."""
+    return f"variants, {ORDER[ranking.ranked_by].format(ranking.device)}"
+
+
+def cells(variant: Ranked) -> tuple[str, ...]:
+    """Return the cells of a variant's row, one per column."""
+    remark = variant.reason or ", ".join(filter(None, [FRONT * variant.on_front, _target(variant)]))
+    return (
+        UNKNOWN if variant.rank is None else str(variant.rank),
+        variant.name,
+        three_digits(variant.bytes / 1e6),
+        _milliseconds(variant.milliseconds),
+        _milliseconds(variant.bound_ms),
+        _milliseconds(variant.expected_ms),
+        UNKNOWN if variant.error is None else f"{three_digits(100 * variant.error)} %",
+        remark,
+    )
+
+
+def _target(variant: Ranked) -> str:
+    return {None: "", True: "within the target", False: "too slow"}[variant.meets_target]
+
+
+def _milliseconds(value: float | None) -> str:
+    return UNKNOWN if value is None else three_digits(value)

@@ -1,0 +1,87 @@
+"""Ctrl-C: a command ends with one line, within two seconds even while a library computes."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from edgeai_repro.errors import Interrupted
+
+GRACE = 1.6  # seconds that a command has for what it still does after Ctrl-C
+STEP = 0.8  # seconds of it that a step may take to its end
+EXIT = 130  # the status of a command that SIGINT ended, as in a shell
+LINE = "edgeai-repro: interrupted"
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise Interrupted in the block at Ctrl-C, and end the process if the block goes on for `GRACE` seconds.
+
+    While a library computes, Python raises nothing, so a thread waits for the signal, too.
+    """
+    waiting, woken = os.pipe()
+    os.set_blocking(woken, False)
+    handler = signal.signal(signal.SIGINT, _interrupt)
+    earlier = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    threading.Thread(target=_end_late, args=(waiting,), daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(earlier)
+        signal.signal(signal.SIGINT, handler)
+        os.close(woken)  # ends the thread
+
+
+class Postponed:
+    """Whether Ctrl-C was pressed in a block of `step_to_its_end`."""
+
+    asked = False
+
+
+@contextmanager
+def step_to_its_end(seconds: float = STEP) -> Iterator[Postponed]:
+    """Postpone Ctrl-C in the block: `asked` becomes true, and only `seconds` later Interrupted is raised.
+
+    So a step may end whose half would be lost. Elsewhere than in a command on the main thread, nothing changes.
+    """
+    postponed = Postponed()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        postponed.asked = True
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not _interrupt
+    ):
+        yield postponed
+        return
+    signal.signal(signal.SIGINT, ask)
+    alarm = signal.signal(signal.SIGALRM, _interrupt)
+    try:
+        yield postponed
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, alarm)
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise Interrupted
+
+
+def _end_late(waiting: int) -> None:
+    """Wait for the numbers of signals; end the process if its block goes on for `GRACE` seconds after SIGINT."""
+    with os.fdopen(waiting, "rb", buffering=0) as signals:
+        while number := signals.read(1):
+            if number == bytes([signal.SIGINT]):
+                ended, _, _ = select.select([signals], [], [], GRACE)
+                if not ended:
+                    os.write(2, f"{LINE}\n".encode())  # Python's own stream may be locked
+                    os._exit(EXIT)

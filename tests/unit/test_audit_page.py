@@ -1,0 +1,105 @@
+"""An audit for a device as a table, a page and a plot, from a network of one's own; bad options are one line."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from edgeai_repro.audit import page, table
+from edgeai_repro.audit.audit import audit
+from edgeai_repro.audit.schema import Audit
+from edgeai_repro.claims.registry import TECHNIQUES
+from edgeai_repro.devices.spec import load_devices
+from edgeai_repro.errors import UserError
+from tests.support.commands import Command
+
+MODULE = """
+from torch import nn
+
+
+def grey():
+    return nn.Sequential(nn.Conv2d(1, 64, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(1024, 10))
+"""
+CLAIMS = Path(__file__).parents[2] / "claims"
+KEPT = {"dynamic_quantization", "structured_pruning", "combined", "static_quantization"}
+LEFT_OUT = dict.fromkeys(TECHNIQUES.keys() - KEPT, ())
+
+
+@pytest.fixture(scope="module")
+def grey(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """The audit of a network of two layers for grey images, for a Raspberry Pi 5."""
+    path = tmp_path_factory.mktemp("own") / "<b>own.py"
+    path.write_text(MODULE, encoding="utf-8")
+    device = load_devices(CLAIMS)["raspberry-pi-5"]
+    return audit(f"{path}:grey", resolution=16, latency=False, settings=LEFT_OUT, device=device, target_ms=5)
+
+
+def test_images_of_one_channel_are_audited_and_what_can_only_take_three_says_so(grey: Audit) -> None:
+    """Pruning and int8 have rows; static quantization, whose random images have colours, has a line."""
+    problems = {row.technique: row.problem for row in grey.rows}
+    assert {name for name, problem in problems.items() if problem} == {"static_quantization"}
+    assert "to have 1 channels, but got 3" in (problems["static_quantization"] or "")
+
+
+def test_the_error_of_the_outputs_is_measured_against_fp32(grey: Audit) -> None:
+    """It is 0 for the model itself, small for int8, and large for a network that lost most of its channels."""
+    errors = {row.technique: row.output_error for row in grey.rows}
+    assert errors["none"] == 0.0
+    assert 0 < (errors["dynamic_quantization"] or 0) < 0.05
+    assert (errors["structured_pruning"] or 0) > 0.2
+
+
+def test_the_terminal_shows_the_variants_and_the_advice(grey: Audit) -> None:
+    """The order, each variant's columns, and one sentence with what it does not know."""
+    text = table.render(grey, colour=False, width=160)
+    assert "variants, by the time that published rates let expect on Raspberry Pi 5" in text
+    assert "→ 4 of 4 variants reach 5 ms on Raspberry Pi 5" in text
+    assert "not known: the accuracy of any variant" in text
+
+
+def test_the_page_has_the_plot_and_loads_nothing(grey: Audit) -> None:
+    """The plot is in the page, names are escaped, and no address is loaded."""
+    html = page.render(grey)
+    assert "<svg" in html
+    assert "Bytes, time and error of each variant" in html
+    assert "&lt;b&gt;own.py" in html
+    assert "<b>own.py" not in html
+    assert "src=" not in html.replace("default-src", "").replace("img-src", "").replace("style-src", "")
+    assert html.count('<tr class="front">') >= 2
+
+
+def test_the_plot_is_a_file_of_svg_that_shows_every_ranked_variant(grey: Audit, tmp_path: Path) -> None:
+    """It parses as XML and draws one marker per variant, and their numbers."""
+    path = tmp_path / "plot.svg"
+    page.write(grey, path)
+    texts = " ".join("".join(node.itertext()) for node in ET.parse(path).iter())
+    assert grey.ranking is not None
+    for variant in grey.ranking.variants:
+        assert str(variant.rank) in texts
+    assert "target, 5 ms" in texts
+
+
+def test_an_audit_without_times_has_no_plot(grey: Audit, tmp_path: Path) -> None:
+    """The error is one line; the page does without the plot."""
+    assert grey.ranking is not None
+    untimed = grey.model_copy(update={"ranking": grey.ranking.model_copy(update={"ranked_by": "bytes"})})
+    with pytest.raises(UserError, match="must have variants with times to plot"):
+        page.write(untimed, tmp_path / "plot.svg")
+    assert "<svg" not in page.render(untimed)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device=raspberry-pi-6"], "'--device' must be known (got 'raspberry-pi-6'); did you mean"),
+        (["--target-ms=0"], "'--target-ms' must be more than 0 (got 0.0)"),
+        (["--report=audit.pdf"], "'--report' must end in .html or .svg (got 'audit.pdf')"),
+    ],
+)
+def test_bad_options_are_refused_in_a_line(command: Command, options: list[str], message: str) -> None:
+    """Before any work is done."""
+    status, _, err = command("audit", "resnet18", f"--claims-dir={CLAIMS}", *options)
+    assert status != 0
+    assert message in err
