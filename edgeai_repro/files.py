@@ -139,20 +139,20 @@ def parse_as(schema: type[Schema], document: Any, path: Path) -> Schema:
         raise UserError(*(f"{path}: {line}" for line in complaints(error, schema, document))) from None
 
 
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal. Raises OSError if it isn't one."""
+def sha256(path: Path, *, follow: bool = True) -> str:
+    """Return the sha256 of a file, in hexadecimal. Raises OSError if it isn't one, or a link without `follow`."""
     file_size(path)
-    with path.open("rb") as stream:
+    with open(path, "rb", opener=None if follow else _open_no_link) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = None) -> None:
+def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = None, follow: bool = True) -> None:
     """Raise UserError unless a file has the sha256 `expected`, and `size` bytes if given.
 
-    `hint` is the next step for the user.
+    `hint` is the next step for the user. Without `follow`, a link is refused.
     """
     try:
-        _compare(path, path.stat().st_size, sha256(path), expected, hint, size)
+        _compare(path, path.stat().st_size, sha256(path, follow=follow), expected, hint, size)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, hint) from None
 

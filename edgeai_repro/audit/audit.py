@@ -46,6 +46,8 @@ def audit(
     latency: bool = True,
     threads: int | None = None,
     counters: bool = False,
+    onnxruntime: bool = False,
+    calibrate: Path | None = None,
     device: Device | None = None,
     target_ms: float | None = None,
     on_progress: Callable[[str], object] | None = None,
@@ -59,6 +61,8 @@ def audit(
     `settings` replaces `SETTINGS` by technique; an empty list leaves a technique out. Without `latency` nothing is
     timed. `threads` is the number of threads per image (None: one per usable core). With `counters` other counters
     count the uncompressed and the quantized model, too, and it is found out what each of them misses.
+    With `onnxruntime` there are rows for the network in ONNX Runtime, dense and pruned: fp32, int8, and static int8
+    from the ranges on the images in the folder `calibrate` (None: random images).
     `device` and `target_ms` are those that the variants are ranked for, in milliseconds per image (None: this
     machine, and no target).
     `on_progress` is called after each step with its name: a technique, or "latency" once all are timed. All
@@ -94,6 +98,16 @@ def audit(
                 rows.append(row)
                 models.append(compressed)
                 report(row.technique)
+            if onnxruntime:
+                from edgeai_repro.audit.deployed_rows import deployed_rows
+
+                by_technique = dict(zip((row.technique for row in rows), models, strict=True))
+                pruned = by_technique.get("structured_pruning")
+                for row, deployed in deployed_rows(
+                    source.name, source.model, pruned, side, calibrate=calibrate, threads=threads or usable_cores()
+                ):
+                    rows.append(row)
+                    models.append(deployed)
             if latency:
                 rows = with_latency(rows, models, inputs)
                 rows = [_with_fixed_cost(rows[0], measure_seconds_per_operator()), *rows[1:]]

@@ -40,6 +40,13 @@ def audit(
     counters: Annotated[
         bool, typer.Option("--counters", help="Show what other counters report, and what each of them misses.")
     ] = False,
+    onnxruntime: Annotated[
+        bool, typer.Option("--onnxruntime", help="Show the model in ONNX Runtime, too: fp32, int8 and static int8.")
+    ] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Images to calibrate static int8 on (default: random images)."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="Rank the variants for this device of claims/devices.yaml.")
     ] = None,
@@ -89,6 +96,8 @@ def audit(
                 latency=latency,
                 threads=threads,
                 counters=counters,
+                onnxruntime=onnxruntime or calibrate is not None,
+                calibrate=calibrate,
                 device=ranked_for,
                 target_ms=target_ms,
                 on_progress=lambda _: step(),

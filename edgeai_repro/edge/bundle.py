@@ -26,13 +26,14 @@ from edgeai_repro.edge.manifest import (
     ModelEntry,
 )
 from edgeai_repro.errors import MissingRequirement, UserError, require_known
-from edgeai_repro.files import atomic_folder, parse_as, read_bytes, read_json, sha256, verify_sha256
+from edgeai_repro.files import atomic_folder, parse_as, read_json, read_verified, sha256, verify_sha256
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
 TEST_IMAGES, TEST_LABELS = "test.webp", "test_labels.npy"
 OWN_IMAGES, OWN_CLASSES = "test_images.npy", "test_classes.npy"  # of the user: any size, any number of classes
 WEIGHTS_SHA256 = "weights_sha256"  # the key of an ONNX file's metadata that holds the sha256 of its weights
 REBUILD_HINT = "write the bundle again with `edgeai-repro bundle`, or copy it again"
+ALTERED = f"the bundle is truncated or altered, {REBUILD_HINT}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,13 @@ class Bundle:
         for name in self.model(variant).files:
             _check(self.folder / name, self.manifest.files[name])
 
+    def read(self, name: str, most: int = limits.WEIGHT_BYTES) -> bytes:
+        """Return the bytes of a file, `most` of them at most, read once and then compared with the manifest."""
+        entry, path = self.manifest.files[name], self.folder / name
+        if entry.bytes > most:
+            raise UserError(f"{path}: must have at most {most} bytes (got {entry.bytes}); {REBUILD_HINT}")
+        return read_verified(path, entry.sha256, ALTERED, size=entry.bytes, follow=False)
+
     def probes(self) -> NDArray[np.uint8]:
         """Return the images of the expected outputs, uint8 (n, 3, h, w). Raises UserError for any other array."""
         probes = self._array(PROBES)
@@ -103,7 +111,7 @@ class Bundle:
                 raise MissingRequirement("data", remedy) from None
         labels = self._array(TEST_LABELS)
         path = self.folder / TEST_IMAGES
-        images = cifar.unpack_mosaic(read_bytes(path, limits.IMAGE_BYTES, REBUILD_HINT), path)
+        images = cifar.unpack_mosaic(self.read(TEST_IMAGES, limits.IMAGE_BYTES), path)
         cifar.check_labels(labels, len(images), cifar.CIFAR10, path)
         if (digest := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
             raise UserError(
@@ -117,7 +125,7 @@ class Bundle:
         path = self.folder / name
         if name not in self.manifest.files:
             raise UserError(f"{path}: is missing in the manifest; {REBUILD_HINT}")
-        return numpy_array(read_bytes(path, limits.IMAGE_BYTES, REBUILD_HINT), path, REBUILD_HINT, np.dtype(dtype))
+        return numpy_array(self.read(name, limits.IMAGE_BYTES), path, REBUILD_HINT, np.dtype(dtype))
 
 
 def parse_variant(name: str) -> BundledModel:
@@ -170,5 +178,5 @@ def write(folder: Path, fill: Callable[[Path], Mapping[str, Any]]) -> Path:
 
 
 def _check(path: Path, entry: FileEntry) -> None:
-    """Raise UserError unless a file exists and has the sha256 and the size that the manifest lists."""
-    verify_sha256(path, entry.sha256, f"the bundle is truncated or altered, {REBUILD_HINT}", size=entry.bytes)
+    """Raise UserError unless a file exists, is no link, and has the sha256 and the size that the manifest lists."""
+    verify_sha256(path, entry.sha256, ALTERED, size=entry.bytes, follow=False)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from edgeai_repro.evidence.environment import int8_instructions
 from edgeai_repro.extras import how_to_install
 from edgeai_repro.files import read_bytes
 from edgeai_repro.measure.latency.threads import usable_cores
+from edgeai_repro.temporary import temporary_folder
 
 Floats = NDArray[np.float32]
 SIDE = 32  # of CIFAR-10's images
@@ -26,21 +31,33 @@ TOLERANCE = 1e-3
 # This option makes int8 products exact on x86 without VNNI. There ONNX Runtime's default kernels add pairs of
 # products in 16 bits, and sums that don't fit saturate: the error of ConvNeXt-Atto's logits was 2 to 6 times that
 # of exact int8 (ONNX Runtime 1.31, Zen 3). Exact products take up to 5 % longer (ConvNeXt-Small, 1 and 2 threads).
+FROM_MEMORY = "add_external_initializers_from_files_in_memory"  # older versions of ONNX Runtime lack it
 EXACT_INT8 = "session.x64quantprecision"
+
+
+@dataclass(frozen=True)
+class ReadModel:
+    """A model that is in memory: its graph, and its files of weights by name."""
+
+    graph: bytes
+    weights: Mapping[str, bytes]
 
 
 class Network:
     """A loaded ONNX file. Called with one image, float32 (1, 3, H, W), it returns logits (1, classes).
 
     `spec` is the input that the file must have; `threads` defaults to one per usable core. Raises UserError if ONNX
-    Runtime isn't installed or can't load the file, or if the file has another input.
+    Runtime isn't installed or can't load the file, or if the file has another input. If the file was `read` before,
+    only its bytes are loaded.
     """
 
-    def __init__(self, path: Path, spec: InputSpec, *, threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, spec: InputSpec, *, threads: int | None = None, read: ReadModel | None = None
+    ) -> None:
         self.path = path
         self.threads = threads or usable_cores()
         self._input = spec
-        self._session = open_session(path, self.threads)
+        self._session = open_session(path, self.threads, read=read)
         _check_input(path, self._session, spec)
 
     def __call__(self, image: Floats) -> Floats:
@@ -62,15 +79,18 @@ class Network:
 
 
 class Deployed(Network):
-    """A model of a bundle. Raises UserError also if its files are no longer those of the manifest."""
+    """A model of a bundle. Raises UserError also if its files are no longer those of the manifest.
+
+    Each file is read once: the bytes that were compared with the manifest are those that ONNX Runtime loads.
+    """
 
     def __init__(self, bundle: Bundle, variant: BundledModel, *, threads: int | None = None) -> None:
         self.bundle = bundle
         self.variant: BundledModel = variant
         self.sha256 = bundle.sha256(variant)
-        self.check_unchanged()
-        super().__init__(bundle.path(variant), bundle.manifest.input, threads=threads)
-        weights = bundle.model(variant).weights
+        graph, weights = bundle.model(variant).files
+        read = ReadModel(bundle.read(graph), {weights: bundle.read(weights)})
+        super().__init__(bundle.path(variant), bundle.manifest.input, threads=threads, read=read)
         digest = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_SHA256)
         if digest != bundle.manifest.files[weights].sha256:
             raise UserError(f"{self.path}: must contain the sha256 of {weights} (got {digest}); {REBUILD_HINT}")
@@ -140,13 +160,19 @@ def _interpolation(size: int, new_size: int) -> Floats:
 
 
 def open_session(
-    path: Path, threads: int, *, optimized_to: Path | None = None, content: bytes | None = None
+    path: Path,
+    threads: int,
+    *,
+    optimized_to: Path | None = None,
+    content: bytes | None = None,
+    read: ReadModel | None = None,
 ) -> Any:
     """Return an ONNX Runtime session for a file, on the CPU with this number of threads.
 
     With `optimized_to`, the session has no optimizations for this processor, and its graph is written there. With
-    `content`, this model is loaded instead of the file, and runs without any optimizations. Raises UserError if
-    ONNX Runtime isn't installed or can't load the model.
+    `content`, this model is loaded instead of the file, and runs without any optimizations. With `read`, the file's
+    graph and weights are loaded from memory, and no file is opened. Raises UserError if ONNX Runtime isn't
+    installed or can't load the model.
     """
     try:
         import onnxruntime
@@ -165,12 +191,27 @@ def open_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if not has_vnni():
         options.add_session_config_entry(EXACT_INT8, "1")
+    start = partial(onnxruntime.InferenceSession, sess_options=options, providers=["CPUExecutionProvider"])
     try:
-        return onnxruntime.InferenceSession(content or str(path), options, providers=["CPUExecutionProvider"])
+        if read is None:
+            return start(content or str(path))
+        if not hasattr(options, FROM_MEMORY):
+            return _start_in_private(start, path.name, read)
+        buffers = list(read.weights.values())
+        getattr(options, FROM_MEMORY)(list(read.weights), buffers, list(map(len, buffers)))
+        return start(read.graph)
     except Exception as error:  # the only base class that onnxruntime's errors share
         raise UserError(
             f"{path}: must be an ONNX model that can be run (got {_brief(error)}); write it again"
         ) from None
+
+
+def _start_in_private(start: Callable[[str], Any], name: str, read: ReadModel) -> Any:
+    """Return a session of a model in memory, by way of a folder that only this user can change."""
+    with temporary_folder(Path(tempfile.gettempdir()) / "edgeai-repro") as folder:
+        for file, content in {name: read.graph, **read.weights}.items():
+            (folder / file).write_bytes(content)
+        return start(str(folder / name))
 
 
 def optimized(path: Path, target: Path) -> Path:

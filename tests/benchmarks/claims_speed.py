@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,15 +63,15 @@ def floor(models: tuple[str, ...]) -> Outcome:
         return Outcome(wall, peak, json.loads(log.read_text()))
 
 
-def measured(command: list[str], log: Path) -> tuple[float, float]:
-    """Run a command; return its wall seconds and peak GB. Raises RuntimeError with its output if it fails."""
+def measured(command: list[str], log: Path, accepted: Collection[int] = (0,)) -> tuple[float, float]:
+    """Run a command; return its wall seconds and peak GB. Raises RuntimeError for another exit status."""
     start = time.perf_counter()
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if process.returncode not in accepted:
         raise RuntimeError(log.read_text())
     return wall, usage.ru_maxrss * 1024 / 1e9
 

@@ -117,3 +117,10 @@ def assert_same_tensors(actual: dict[str, Any], expected: dict[str, Any], tolera
         assert error <= tolerance, (
             f"largest difference in {name}={error:.1e}, but should be at most {tolerance:.0e}"
         )
+
+
+def two_layers(classes: int = 3, *, channels: int = 3) -> nn.Module:
+    """A convolution and a linear layer."""
+    torch.manual_seed(0)
+    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(nn.Conv2d(channels, 8, 3, 2), nn.ReLU(), *pool, nn.Linear(8, classes)).eval()

@@ -23,17 +23,11 @@ from edgeai_repro.edge.runtime import Deployed, prepare
 from edgeai_repro.edge.user_images import TestImages
 from edgeai_repro.errors import UserError
 from tests.support.bundles import change_manifest
+from tests.support.helpers import two_layers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIDE = 32
 DENSE = ("fp32", "int8", "static-int8")
-
-
-def two_layers(classes: int = 3, *, channels: int = 3) -> nn.Module:
-    """A convolution and a linear layer."""
-    torch.manual_seed(0)
-    pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(nn.Conv2d(channels, 8, 3, 2), nn.ReLU(), *pool, nn.Linear(8, classes)).eval()
 
 
 def source(network: nn.Module | None = None, **options: Any) -> ModelSource:

@@ -228,3 +228,53 @@ class TestImages:
         with pytest.raises(UserError, match=r"image\.png: must be an image \(") as caught:
             read_image(path)
         assert "\n" not in str(caught.value)
+
+
+class TestFromElsewhere:
+    """A bundle of a stranger: what is loaded is what was checked, and lies in its folder."""
+
+    @pytest.mark.parametrize("name", ["int8.onnx", "int8.weights", "probes.npy"])
+    def test_link_is_no_file_of_a_bundle(self, copied: Path, tmp_path: Path, name: str) -> None:
+        """A file outside is not read through a link, though its content is the listed one."""
+        (copied / name).rename(tmp_path / name)
+        (copied / name).symlink_to(tmp_path / name)
+
+        with pytest.raises(UserError, match=rf"{name}: must be readable \(got a link\); the bundle is truncated"):
+            bundle.load(copied, ["int8"])
+
+    @pytest.mark.parametrize("location", ["../outside.weights", "{folder}/outside.weights", "outside.weights"])
+    def test_weights_elsewhere_are_not_opened(
+        self, copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+    ) -> None:
+        """A graph that names another file for its weights is refused, also if that file is there."""
+        shutil.copy(copied / "int8.weights", tmp_path / "outside.weights")
+        monkeypatch.chdir(tmp_path)
+        model = onnx.load(copied / "int8.onnx", load_external_data=False)
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    entry.value = location.format(folder=tmp_path)
+        replace_file(copied, "int8.onnx", model.SerializeToString())
+
+        with pytest.raises(UserError, match=r"int8\.onnx: must be an ONNX model that can be run"):
+            Deployed(bundle.load(copied, ["int8"]), "int8")
+
+    @pytest.mark.parametrize("in_memory", [True, False])
+    def test_file_that_changes_after_its_check_is_not_loaded(
+        self, copied: Path, monkeypatch: pytest.MonkeyPatch, in_memory: bool
+    ) -> None:
+        """The bytes that were compared are those that run, with any version of ONNX Runtime."""
+        expected = Deployed(bundle.load(copied, ["int8"]), "int8").predict(IMAGES)
+        if not in_memory:
+            monkeypatch.setattr(runtime, "FROM_MEMORY", "missing")
+        read = Bundle.read
+
+        def change(self: Bundle, name: str, most: int = 10**9) -> bytes:
+            content = read(self, name, most)
+            (self.folder / name).write_bytes(b"changed")
+            return content
+
+        monkeypatch.setattr(Bundle, "read", change)
+        deployed = Deployed(bundle.load(copied, ["int8"]), "int8")
+
+        assert np.array_equal(deployed.predict(IMAGES), expected)
