@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help claims quick lint test bundle bench nightly sweep pruning-survey fuzz
+=======
+.PHONY: help claims lint test bundle bench nightly sweep pruning-survey fuzz chaos
+>>>>>>> main
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -48,6 +52,7 @@ bench: $(READY) ## time claims, command line, grids and edge models, and trainin
 	$(BIN)/python -m tests.benchmarks.grid_overhead
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m tests.benchmarks.edge_speed
+	$(BIN)/python -m tests.benchmarks.runtime_speed
 ifneq ($(EDGEAI_DATA),)
 	$(BIN)/python -m tests.benchmarks.training_speed
 	$(BIN)/python -m tests.benchmarks.cifar_training_speed
@@ -70,6 +75,9 @@ pruning-survey: $(READY) ## prune a network of each of 40 families by two librar
 
 # roc-validator needs rich before version 14, import-linter a later one, so it has an environment of its own. Without it
 # the tests of crates are skipped: CI must have it.
+chaos: $(READY) ## kill commands at each change of a file, fill their disk, and print what was damaged
+	$(BIN)/python -W ignore -m tests.chaos.run $(ARGS)
+
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv --clear $(VENV)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Literal
 
 from edgeai_repro.claims.registry import METRICS
@@ -13,6 +14,8 @@ from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel
 from edgeai_repro.edge.runtime import prepare
 from edgeai_repro.evidence import environment
+from edgeai_repro.extras import how_to_install
+from edgeai_repro.measure.latency.threads import why_eager_is_not_timed
 
 Runtime = Literal["onnxruntime", "eager"]
 
@@ -50,6 +53,15 @@ def needs_timing_of(claim: Claim, contender: Contender) -> bool:
         (str(_first(claim, "baseline")), str(_first(claim, "baseline_runtime"))),
     }
     return (contender.technique, contender.runtime) in pairs
+
+
+def why_not_eager(bundle: Bundle, threads: int) -> str | None:
+    """Return why torch's eager mode isn't timed here, None if it is."""
+    if not bundle.manifest.is_convnext:
+        return "eager mode is timed for ConvNeXts only, because a bundle holds no Python code of other networks"
+    if find_spec("torch") is None:
+        return f"eager mode can't be timed because torch isn't installed; {how_to_install('torch')}"
+    return why_eager_is_not_timed(threads)
 
 
 def eager_runner(bundle: Bundle, variant: BundledModel) -> Callable[[], object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from importlib.util import find_spec
 from typing import cast, get_args
 
 import numpy as np
@@ -20,23 +19,20 @@ from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.edge.absolute_latency import not_an_edge_device
 from edgeai_repro.edge.bundle import Bundle
-from edgeai_repro.edge.contenders import Contender, Runtime, eager_runner, needs_timing_of
+from edgeai_repro.edge.contenders import Contender, Runtime, eager_runner, needs_timing_of, why_not_eager
 from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel, ModelEntry
 from edgeai_repro.edge.metrics import DEPLOYED
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, require_known
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Measured, Measurement, Obstacle, Setting, Settings
-from edgeai_repro.extras import how_to_install
 from edgeai_repro.measure.compressed_models import models_left_out
 from edgeai_repro.measure.latency.interleaved import PLAN, Plan, Timing, time_interleaved
-from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
+from edgeai_repro.measure.latency.threads import torch_threads, usable_cores
 from edgeai_repro.measure.latency.throttling import governor
 from edgeai_repro.training.metrics import TRAINED, Answer
 
 NO_BUNDLE = "no bundle is given; write one with `edgeai-repro bundle convnext_small -o DIR`, then add --bundle=DIR"
-NO_CODE = "eager mode is timed for ConvNeXts only, because a bundle holds no Python code of other networks"
-NO_TORCH = f"eager mode can't be timed because torch isn't installed; {how_to_install('torch')}"
 Timer = Callable[[dict[str, Callable[[], object]], Plan], dict[str, Timing]]
 
 
@@ -128,9 +124,7 @@ class DeployedModels:
     @property
     def _why_not_eager(self) -> str | None:
         """Why torch's eager mode isn't timed here, None if it is."""
-        if not self.bundle.manifest.is_convnext:
-            return NO_CODE
-        return NO_TORCH if find_spec("torch") is None else why_eager_is_not_timed(self.threads)
+        return why_not_eager(self.bundle, self.threads)
 
     @property
     def contenders(self) -> list[Contender]:

@@ -75,6 +75,10 @@ class Collector:
         reporter.ensure_newline()
         reporter.write_line(f"{number} of {planned}  {result.case}: {text.verdict_label(result.entry)}")
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """Mark the results as partial: Ctrl-C ends the run before all claims are judged."""
+        self._results.partial = True
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Write the files, even if tests failed or the run was interrupted; report mistakes in claims files.

@@ -143,13 +143,14 @@ class Document(Frozen):
 
     `run` is where it comes from, None in older files. `other_environments` are those of the other runs of a merged
     document. `claims_files` has the file of each paper by its id, also of papers without results. `shards` are the
-    parts of the claims that were judged, such as "2/5"; none if they were not divided.
+    parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was interrupted.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
     run: Provenance | None = None
     environment: Environment
     other_environments: list[Environment] = Field(default_factory=list)
+    partial: bool = False
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)
     claims_files: dict[str, ClaimsFile] = Field(default_factory=dict)
@@ -222,7 +223,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
 
 def write(document: Document, path: Path) -> None:
     """Write the document as JSON, whole or not at all. Raises UserError if it can't be written."""
-    write_text(path, document.model_dump_json(indent=1) + "\n")
+    write_text(path, document.model_dump_json(indent=1, exclude=None if document.partial else {"partial"}) + "\n")
 
 
 def read(path: Path, content: bytes | None = None) -> Document:
@@ -242,11 +243,7 @@ def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[Device
     for spec in paper.implications:
         if spec.rule == LATENCY_RULE:
             model, target = str(spec.given["model"]), float(spec.given["target"])
-            yield Roofline(
-                claim=spec.claims["latency"],
-                model=model,
-                target=target,
-                devices={device.key: device.name for device in devices},
-                rows=list(estimates(devices, CONVNEXT_VARIANTS[model], target=target)),
-                measured=of_claim(results, paper.paper.id, spec.claims["latency"]),
-            )
+            names = {device.key: device.name for device in devices}
+            rows = list(estimates(devices, CONVNEXT_VARIANTS[model], target=target))
+            claim, measured = spec.claims["latency"], of_claim(results, paper.paper.id, spec.claims["latency"])
+            yield Roofline(claim=claim, model=model, target=target, devices=names, rows=rows, measured=measured)

@@ -71,6 +71,9 @@ class Surprise:
         return f"{citation(self.paper)}: “{self.quote}”: {text.explanation(self.claim)}"
 
 
+PARTIAL = "Partial: the run was interrupted, so claims are missing that it did not reach."
+
+
 def published_papers_first(document: Document) -> Document:
     """Return the document with published papers first, and files that hold only our own claims after them."""
     papers = sorted(document.papers, key=lambda paper: all(claim.source == "ours" for claim in paper.claims))
