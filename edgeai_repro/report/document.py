@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
-from edgeai_repro.claims.band import Side
 from edgeai_repro.claims.paper_info import Unstated
 from edgeai_repro.claims.schema import Need, Paper
 from edgeai_repro.devices.roofline import Estimate, estimates
@@ -23,18 +21,11 @@ from edgeai_repro.judge.margins import FlipMargin
 from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from edgeai_repro.report.band_edges import BandEdges
 from edgeai_repro.report.provenance import Provenance
 
 SCHEMA_VERSION: Literal[2] = 2
 LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
-
-
-class BandEdges(Frozen):
-    """The band in the metric's unit; None for the open end of a one-sided band."""
-
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-    side: Side
 
 
 class ClaimEntry(Frozen):
@@ -190,7 +181,6 @@ def paper_entry(
 def claim_entry(verdict: Verdict) -> ClaimEntry:
     """Return the entry of a verdict."""
     claim = verdict.claim
-    low, high = (None if math.isinf(edge) else edge for edge in claim.edges)
     return ClaimEntry(
         id=claim.id,
         quote=claim.quote,
@@ -200,7 +190,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         source=claim.source,
         printed=claim.printed,
         paper_value=claim.value,
-        band=BandEdges(low=low, high=high, side=claim.band.side),
+        band=BandEdges.of(claim.edges, claim.band.side),
         verdict=verdict.verdict,
         expected=claim.expect.verdict,
         reason=verdict.reason,

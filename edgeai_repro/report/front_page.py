@@ -175,16 +175,8 @@ def _surprises(paper: PaperEntry) -> Iterator[Surprise]:
         row = text.deciding_row(claim)
         if claim.verdict in SURPRISING and row is not None:
             value = (row.actual or row.reported).value
-            if (distance := _distance(claim, value)) >= NEAR:
+            if (distance := claim.band.share_outside(value)) >= NEAR:
                 yield Surprise(paper, claim, distance)
-
-
-def _distance(claim: ClaimEntry, value: float) -> float:
-    """Return how far a value lies outside the band, as a share of the larger of the value and the nearest edge."""
-    edges = [edge for edge in (claim.band.low, claim.band.high) if edge is not None]
-    nearest = min(edges, key=lambda edge: abs(edge - value), default=value)
-    scale = max(abs(value), abs(nearest))
-    return min(abs(value - nearest) / scale, 1.0) if scale else 0.0
 
 
 def _published(paper: PaperEntry) -> list[ClaimEntry]:
