@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help claims lint test bundle bench nightly sweep pruning-survey fuzz
+<<<<<<< HEAD
+.PHONY: help claims quick lint test bundle bench nightly sweep pruning-survey fuzz
+=======
+.PHONY: help claims lint test bundle bench nightly sweep pruning-survey fuzz chaos
+>>>>>>> main
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -13,6 +17,9 @@ help: ## show this help
 
 claims: $(READY) ## judge every claim on this machine
 	$(BIN)/python -m pytest -m claims $(ARGS)
+
+quick: $(READY) ## judge only what counts decide, within a minute
+	$(BIN)/python -m pytest -m claims --claims-quick $(ARGS)
 
 # pip may warn that this torch is newer than pyproject.toml allows: that is the purpose.
 nightly: $(READY) ## judge every claim with torch's nightly build from TORCH_NIGHTLY_INDEX; see ci/nightly.sh
@@ -68,6 +75,9 @@ pruning-survey: $(READY) ## prune a network of each of 40 families by two librar
 
 # roc-validator needs rich before version 14, import-linter a later one, so it has an environment of its own. Without it
 # the tests of crates are skipped: CI must have it.
+chaos: $(READY) ## kill commands at each change of a file, fill their disk, and print what was damaged
+	$(BIN)/python -W ignore -m tests.chaos.run $(ARGS)
+
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv --clear $(VENV)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
-Requirement = Literal["data", "weights", "edge", "torch", "models", "counters"]
+Requirement = Literal["data", "weights", "edge", "torch", "models", "counters", "device"]
 Location = tuple[int | str, ...]  # the keys and indices that lead to a value of a document
 SHOWN = 5  # names in a hint; more would hide the mistake
 LONGEST = 80  # characters of a wrong value that a message repeats

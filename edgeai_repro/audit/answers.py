@@ -77,6 +77,8 @@ def _fp32_share(row: Row) -> Iterator[str]:
     share = (row.fp32_macs or 0) / (row.macs.actual or 1)
     if 100 * share < 0.1:
         yield f"{_name(row)}: no product stays in fp32"
+    elif 100 * share > 99.9:
+        yield f"{_name(row)}: all MACs stay in fp32, so int8 makes no product faster"
     else:
         yield (
             f"{_name(row)}: {_percent(100 * share)} of the MACs stay in fp32; if all others took no time, it would "

@@ -18,7 +18,7 @@ from edgeai_repro.errors import one_line
 from edgeai_repro.evidence import environment
 from edgeai_repro.measure.latency.threads import usable_cores
 from edgeai_repro.measure.onnx_graph import FP32_BITS, Graph, bits_of
-from edgeai_repro.measure.onnx_reader import fix_input_shapes, random_feed, read, refusing, to_graph
+from edgeai_repro.measure.onnx_reader import fix_input_shapes, random_feed, read, refusing, takes_too_much, to_graph
 from edgeai_repro.measure.onnx_work import Work, count_work, names
 
 
@@ -40,6 +40,8 @@ def audit_file(path: Path, *, latency: bool = True, threads: int | None = None) 
     problems, measured = list(_left_out(work)), None
     if latency:
         try:
+            if takes_too_much(graph.values):
+                raise ValueError("its values take too much memory")
             measured, _ = time_models(_runner(path, model.graph, threads), {})
         except Exception as error:  # the user's model may raise anything
             problems.append(f"can't be timed: {one_line(error)}")

@@ -154,8 +154,9 @@ def three_digits(value: float) -> str:
 def _change(error: float | None) -> str:
     if error is None:
         return ""
-    change = f"outputs change by {three_digits(100 * error)} % of the largest" if error else "outputs don't change"
-    return f", whose {change}, the least of them"
+    if not error:
+        return ", whose outputs don't change"
+    return f", whose outputs change least, by {three_digits(100 * error)} % of the largest"
 
 
 def _smallest(variants: Sequence[Ranked]) -> Ranked:
@@ -173,8 +174,9 @@ def _unknown(by: RankedBy, device: Device | None, random_weights: bool) -> str:
 
 
 def _unknowns(by: RankedBy, device: Device | None, random_weights: bool) -> Iterator[str]:
-    weights = ", and the weights are random" if random_weights else ""
-    yield f"the accuracy of any variant (there were no data to measure it on, nothing was retrained{weights})"
+    yield "the accuracy of any variant (there were no data to measure it on, and nothing was retrained)"
+    if random_weights:
+        yield "how much the outputs of trained weights would change (these are random)"
     if device is not None:
         yield "the time of moving activations, and of operators that the device's runtime has no fast form of"
     if by == "bound":

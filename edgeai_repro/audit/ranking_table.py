@@ -25,7 +25,7 @@ FRONT = "front"  # no other variant is better in time, bytes and error
 
 def parts(ranking: Ranking) -> Iterator[RenderableType]:
     """Yield the table of a ranking, and the advice below it."""
-    yield Text(heading(ranking), "bold")
+    yield Text(f"variants, {heading(ranking)}", "bold")
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(COLUMNS):
         table.add_column(column, justify="left" if index in (1, 7) else "right")
@@ -37,8 +37,8 @@ def parts(ranking: Ranking) -> Iterator[RenderableType]:
 
 
 def heading(ranking: Ranking) -> str:
-    """Return what the order of the variants is."""
-    return f"variants, {ORDER[ranking.ranked_by].format(ranking.device)}"
+    """Return what the order of the variants is, as the end of a sentence."""
+    return ORDER[ranking.ranked_by].format(ranking.device)
 
 
 def cells(variant: Ranked) -> tuple[str, ...]:

@@ -125,7 +125,9 @@ def _about_compressed(uncompressed: Row, row: Row) -> Iterator[str]:
 
 def _about_linear_share(shares: Mapping[str, float]) -> Iterator[str]:
     linear, pointwise = 100 * shares.get("linear", 0.0), 100 * shares.get("pointwise convolution", 0.0)
-    if linear < LITTLE_LINEAR:
+    if linear == 0:
+        yield "dynamic quantization replaces only nn.Linear, and here is none: it saves nothing"
+    elif linear < LITTLE_LINEAR:
         yield (
             f"dynamic quantization replaces only nn.Linear, here {_percent(linear)} of the parameters: it can't "
             f"save more than {_percent(linear * INT8_SAVES / 100)} of the bytes"

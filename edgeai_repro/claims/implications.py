@@ -7,48 +7,19 @@ of the bytes or parameters of the uncompressed network; times are in millisecond
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from edgeai_repro.claims.number_rules import GIVEN_PROBLEMS, Given, Number, printed_change, same_choice
 from edgeai_repro.claims.paper_info import ImplicationSpec
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import did_you_mean
-from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, layers
 
 FP32_BYTES = 4  # per weight; int8 takes one
 INT8_SAVES = 100 - 100 / FP32_BYTES
-
-Given = Mapping[str, Setting]
-
-
-@dataclass(frozen=True)
-class Number:
-    """A printed number and the ends of its band, in the metric's unit."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, claim: Claim) -> Number:
-        """Return the number of a claim.
-
-        A one-sided band is made symmetric, because arithmetic needs what the printed digits allow on both sides.
-        """
-        low, high = claim.edges
-        if math.isinf(high):
-            high = 2 * claim.value - low
-        if math.isinf(low):
-            low = 2 * claim.value - high
-        return cls(claim.value, low, high)
-
-    def overlaps(self, low: float, high: float) -> bool:
-        """Return whether the band and [low, high] share a point."""
-        return low <= self.high and self.low <= high
 
 
 @dataclass(frozen=True)
@@ -169,32 +140,12 @@ def latency_feasible(numbers: Mapping[str, Number], given: Given, devices: Seque
     )
 
 
-RELATIVE_TO = ("points", "accuracy", "error")
-
-
-def printed_change(_: Mapping[str, Number], given: Given, __: Sequence[Device]) -> tuple[bool, str]:
-    """Check a printed change against the two printed accuracies, in percent, that it is the change of.
-
-    The change is in points, or in percent of the first accuracy, or of its error. `half_digit` is half a unit of
-    its last printed digit.
-    """
-    before, after, change = (float(given[name]) for name in ("before", "after", "change"))
-    points = after - before
-    base = {"points": 100.0, "accuracy": before, "error": 100 - before}[str(given["relative_to"])]
-    found = 100 * points / base
-    holds = abs(found - change) <= float(given["half_digit"])
-    of = "points" if given["relative_to"] == "points" else f"% of the {given['relative_to']} before"
-    return holds, (
-        f"From {before:g} to {after:g} % is {points:+.2f} points, {found:+.3g} {of}; printed is {change:+g}: "
-        f"{'consistent' if holds else 'inconsistent'}."
-    )
-
-
 RULES: dict[str, Rule] = {
     "compose": Rule(("size_by_pruning", "size_together"), ("model",), compose),
     "same-count": Rule(("by_quantization", "by_pruning", "together"), ("model",), same_count),
     "int8-ceiling": Rule(("size_by_quantization",), ("models",), int8_ceiling),
     "latency-feasible": Rule(("latency",), ("model", "target"), latency_feasible),
+    "same-choice": Rule(("first", "second"), ("choices", "first", "second"), same_choice),
     "printed-change": Rule((), ("before", "after", "change", "half_digit", "relative_to"), printed_change),
 }
 
@@ -218,14 +169,8 @@ def spec_problems(spec: ImplicationSpec) -> Iterator[str]:
             yield f"{key!r} must be just {', '.join(needed)} for rule {spec.rule!r} (got {got}); correct them"
     if {"model", "models"} & set(rule.given):
         yield from _model_problems(spec)
-    if "relative_to" in rule.given and spec.given.get("relative_to") not in RELATIVE_TO:
-        yield (
-            f"'given.relative_to' must be one of {', '.join(RELATIVE_TO)} "
-            f"(got {spec.given.get('relative_to')!r}); correct it"
-        )
-    for name in set(rule.given) & {"before", "after", "change", "half_digit"}:
-        if isinstance(spec.given.get(name), str):
-            yield f"'given.{name}' must be a number (got {spec.given[name]!r}); correct it"
+    if spec.rule in GIVEN_PROBLEMS:
+        yield from GIVEN_PROBLEMS[spec.rule](spec.given)
 
 
 def _model_problems(spec: ImplicationSpec) -> Iterator[str]:

@@ -35,7 +35,7 @@ NORMS = (nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 MIXING = ("bmm", "softmax", "scaleddotproduct", "layernorm", "groupnorm", "rmsnorm", "linalgvectornorm")
 PROBE = 0.5  # the share that is tried first if the goal is no share
 MOST_TRIALS = 40  # that fail; each takes about as long as four runs of the network
-TOO_FEW = "it has too few channels for the share"
+NONE_REMOVED = "torch-pruning removes none of its channels at this share"
 STEPS = 64  # of the share that is searched for a target of parameters or MACs
 
 
@@ -119,7 +119,7 @@ class _Search:
     def _notes(self, share: float, cut: Cut) -> Settings:
         notes = {"channels_removed_per_group": f"{100 * share:.3g} %"}
         if whole := self._number - cut.groups:
-            first, reason = next(iter(self._whole.items()), ("those left", TOO_FEW))
+            first, reason = next(iter(self._whole.items()), ("those left", NONE_REMOVED))
             notes["groups_left_whole"] = f"{whole} of {self._number}, for example {first}: {reason}"
         return notes
 
@@ -179,7 +179,7 @@ class _Search:
             cut = self._cut(history) if history else None
         except Exception as error:  # the library may raise anything for groups that it got wrong
             return None, f"torch-pruning can't remove its channels ({one_line(error)[:100]})"
-        return cut, TOO_FEW if cut is None else why_inexact(self._model, cut, self._inputs)
+        return cut, NONE_REMOVED if cut is None else why_inexact(self._model, cut, self._inputs)
 
     def _cut(self, history: History) -> Cut:
         structure = copy.deepcopy(self._model)

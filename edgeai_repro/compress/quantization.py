@@ -86,3 +86,12 @@ def _implementation() -> ModuleType | None:
     except ImportError:
         return None
     return torch_ao
+
+
+def static() -> ModuleType:
+    """Return the module of static quantization. Raises UserError if this torch no longer has `torch.ao`."""
+    if _implementation() is None:
+        raise UserError("'static_quantization' must have torch.ao (this torch has none); use torch 2.15 or older")
+    from edgeai_repro.compress import static_quantization
+
+    return static_quantization

@@ -180,20 +180,20 @@ def layerwise_pruning_int8(model: nn.Module, settings: Sequence[Settings]) -> It
 
 
 def _layers_in_fp32(model: nn.Module) -> Settings:
-    from edgeai_repro.compress.static_quantization import float_layers
+    from edgeai_repro.compress.quantization import static
 
-    stayed, layers = float_layers(model)
+    stayed, layers = static().float_layers(model)
     return {"layers_in_fp32": f"{stayed} of {layers}"}
 
 
 @technique("static_quantization", settings=("random_images",), optional=("pixels",), notes=_layers_in_fp32)
 def static_quantization(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """torch's static quantization to int8 weights and activations, calibrated on random images."""
-    from edgeai_repro.compress.static_quantization import quantize
+    from edgeai_repro.compress.quantization import static
 
     for setting in settings:
         pixels = int(setting.get("pixels", IMAGENET_RESOLUTION))
-        yield quantize(model, images=int(setting["random_images"]), pixels=pixels)
+        yield static().quantize(model, images=int(setting["random_images"]), pixels=pixels)
 
 
 def _code_sizes(model: nn.Module) -> Settings:

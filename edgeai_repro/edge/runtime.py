@@ -61,8 +61,16 @@ class Network:
         _check_input(path, self._session, spec)
 
     def __call__(self, image: Floats) -> Floats:
-        """Return the logits of one prepared image."""
-        (logits,) = self._session.run(None, {self._input.name: image})
+        """Return the logits of one prepared image. Raises UserError if the file can't run, or gives no logits."""
+        try:
+            (logits,) = self._session.run(None, {self._input.name: image})
+        except Exception as error:  # the only base class that onnxruntime's errors share
+            raise UserError(f"{self.path}: must run on an image (got {_brief(error)}); {REBUILD_HINT}") from None
+        if not (
+            isinstance(logits, np.ndarray) and logits.ndim == 2 and len(logits) == 1 and logits.dtype.kind == "f"
+        ):
+            got = f"{logits.dtype} {logits.shape}" if isinstance(logits, np.ndarray) else type(logits).__name__
+            raise UserError(f"{self.path}: must return logits (1, classes) (got {got}); {REBUILD_HINT}")
         return np.asarray(logits, np.float32)
 
     def prepared(self, images: NDArray[np.uint8]) -> Floats:
@@ -113,9 +121,12 @@ class Deployed(Network):
         on an emulated Cortex-A76).
         """
         entry = self.bundle.model(self.variant)
+        actual = self.predict(self.bundle.probes())
+        if {len(logits) for logits in entry.expected} != {actual.shape[1]} or len(entry.expected) != len(actual):
+            raise UserError(f"{self.path}: must give as many outputs as the manifest lists; {REBUILD_HINT}")
         expected = np.array(entry.expected, np.float32)
-        scale = float(np.abs(expected).max())
-        difference = float(np.abs(self.predict(self.bundle.probes()) - expected).max()) / scale
+        scale = float(np.abs(expected).max()) or 1.0
+        difference = float(np.abs(actual - expected).max()) / scale
         allowed = max(TOLERANCE, entry.error / scale)
         if not difference <= allowed:
             raise UserError(
@@ -181,7 +192,7 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only: warnings would go to the terminal past Python
+    options.log_severity_level = 4  # what ends the process only: all else would go to the terminal past Python
     # Threads that spin after a run would take the cores from the next contender that is timed.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if optimized_to is not None:
@@ -191,7 +202,9 @@ def open_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if not has_vnni():
         options.add_session_config_entry(EXACT_INT8, "1")
-    start = partial(onnxruntime.InferenceSession, sess_options=options, providers=["CPUExecutionProvider"])
+    # Its fallback would print to the terminal.
+    chosen = {"sess_options": options, "providers": ["CPUExecutionProvider"], "enable_fallback": 0}
+    start = partial(onnxruntime.InferenceSession, **chosen)
     try:
         if read is None:
             return start(content or str(path))
@@ -234,6 +247,8 @@ def _brief(error: Exception) -> str:
 
 
 def _check_input(path: Path, session: Any, spec: InputSpec) -> None:
+    if len(session.get_outputs()) != 1:
+        raise UserError(f"{path}: must have one output (got {len(session.get_outputs())}); {REBUILD_HINT}")
     actual = [(node.name, node.type, list(node.shape)) for node in session.get_inputs()]
     expected = [(spec.name, "tensor(float)", list(spec.shape))]
     if actual != expected:

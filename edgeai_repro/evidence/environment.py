@@ -104,6 +104,11 @@ def emulated() -> bool:
     return any(other not in (None, family) for other in (_program_family(), _processor_family()))
 
 
+def is_arm() -> bool:
+    """Return whether this machine has an ARM processor."""
+    return FAMILIES.get(platform.machine().lower()) == "arm"
+
+
 def int8_instructions() -> list[str] | None:
     """Return the names of the instructions for int8 products that this processor has, None if unknown."""
     cpuinfo = _cpuinfo()

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeai_repro import limits
 from edgeai_repro.errors import LONGEST, UserError
 from edgeai_repro.evidence.training_record import TrainingRecord, load_record
-from edgeai_repro.files import read_text, read_verified, sha256, write_text
+from edgeai_repro.files import is_folder, read_text, read_verified, sha256, write_text
 
 EVIDENCE = "evidence"  # the folder's name; it lies next to the folder of claims
 SUMS = "SHA256SUMS"
@@ -21,7 +21,7 @@ def read_folder(folder: Path) -> dict[str, TrainingRecord]:
 
     Raises UserError if a file was altered since its sum was listed, isn't listed, or is missing.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         return {}
     return {path.stem: load_record(path, content) for path, content in verified_files(folder).items()}
 

@@ -19,7 +19,7 @@ from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress.techniques import Variant, apply_all, notes_on
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure.shared_store import SharedStore
-from edgeai_repro.networks.specs import NetworkSpec
+from edgeai_repro.networks.specs import Function, NetworkSpec
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
 if TYPE_CHECKING:
@@ -129,8 +129,11 @@ class NetworkProfiles:
         It gets memory and random weights only if a technique reads their values, or if it is deflated.
         """
         from edgeai_repro.measure.counting.run import example_inputs
+        from edgeai_repro.measure.outputs import check_classes
 
         key = subject.key
+        if isinstance(subject.spec, Function) and subject.classes is not None:
+            check_classes(subject.spec, self.on_meta(subject), subject.classes, subject.resolution or 0)
         union = _union_with_bases([plan, *self._plans[key]])
         missing = {
             technique: [one for one in grid if Variant.of(key, technique, one) not in profiles]

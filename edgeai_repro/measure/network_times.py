@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from edgeai_repro.errors import TooNoisyError
+from edgeai_repro.errors import MissingRequirement, TooNoisyError
 from edgeai_repro.evidence import environment
-from edgeai_repro.measure.latency.threads import torch_threads, why_eager_is_not_timed
+from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, why_eager_is_not_timed
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Subject, as_arguments
 
 if TYPE_CHECKING:
     from edgeai_repro.measure.latency.interleaved import Plan, Timing
     from edgeai_repro.networks.resolve import Network
 
+ANY_CPU, ARM, GPU = DEVICES = ("any CPU", "ARM", "GPU")  # the condition `device`: what a claim is about
 Call = Callable[[], object]
 Timer = Callable[[Mapping[str, Call], "Plan"], Mapping[str, "Timing"]]
 
@@ -91,8 +92,20 @@ class NetworkTimes:
         return {key: Timed(timings[key], *work[key]) for key in subjects}
 
 
-def refuse_unfair(run: Run) -> None:
-    """Raise TooNoisyError on an emulated processor, and if so many threads can't be timed fairly in eager mode."""
+def refuse_unfair(run: Run, device: str = ANY_CPU) -> None:
+    """Raise MissingRequirement if this machine is not of the kind that a claim is about, or has too few cores.
+
+    Raises TooNoisyError on an emulated processor, and if so many threads can't be timed fairly in eager mode.
+    """
+    if device == GPU:
+        raise MissingRequirement(
+            "device", "it is about a GPU, and only CPUs are timed; time it there by other means"
+        )
+    if device == ARM and not environment.is_arm():
+        raise MissingRequirement("device", "it is about an ARM processor, which this is not; judge it on one")
+    if run.threads > usable_cores():
+        cores = f"it takes {run.threads} threads, and this machine has {usable_cores()} cores"
+        raise MissingRequirement("device", f"{cores}; judge it on a larger one")
     if reason := environment.EMULATED if environment.emulated() else why_eager_is_not_timed(run.threads):
         raise TooNoisyError(reason)
 

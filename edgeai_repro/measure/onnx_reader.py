@@ -39,6 +39,8 @@ def read(path: Path) -> Any:
         _check_functions(model)
         onnx.checker.check_model(model, full_check=False)
         _check_tensors(model)
+        if not model.graph.output:
+            raise ValueError("it has no outputs")
         return onnx.inliner.inline_local_functions(model) if model.functions else model
 
 
@@ -148,10 +150,14 @@ def to_graph(model: Any) -> Graph:
     arrays = {tensor.name: to_array(tensor) for tensor in model.graph.initializer}
     values = _inferred(model)
     outputs = {output for node in model.graph.node for output in node.output if output}
-    bits = sum(math.prod(value.shape) * value.bits for value in values.values())
-    if outputs - values.keys() and bits <= 8 * limits.WEIGHT_BYTES:
+    if outputs - values.keys() and not takes_too_much(values):
         values = {**_observed(model), **values}
     return Graph.of(list(model.graph.node), arrays, values)
+
+
+def takes_too_much(values: Mapping[str, Value]) -> bool:
+    """Return whether the values of a graph together take more memory than a file of weights may have."""
+    return sum(math.prod(value.shape) * value.bits for value in values.values()) > 8 * limits.WEIGHT_BYTES
 
 
 def _inferred(model: Any) -> dict[str, Value]:
@@ -186,7 +192,9 @@ def _observed(model: Any) -> Mapping[str, Value]:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4  # only what ends the process
     try:
-        session = onnxruntime.InferenceSession(shown.SerializeToString(), options, ["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            shown.SerializeToString(), options, ["CPUExecutionProvider"], enable_fallback=0
+        )
         outputs = session.run(None, random_feed(model.graph))
     except (
         Exception

@@ -10,7 +10,7 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement
 from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
 from edgeai_repro.measure.latency.threads import torch_threads
-from edgeai_repro.measure.network_times import Run, Timed, Timer, call, refuse_unfair
+from edgeai_repro.measure.network_times import ANY_CPU, DEVICES, Run, Timed, Timer, call, refuse_unfair
 
 MODEL, AGAINST = "model", "against"
 GIGA = 1e9
@@ -22,7 +22,16 @@ OTHER_COUNTS: dict[str, Callable[[Timed], float]] = {
 metric = partial(registry.metric, group=COMPRESSED)
 
 
-@metric("time_ratio", unit="×", better="higher", compares="always", conditions=("threads", "batch"), timed=True)
+@metric(
+    "time_ratio",
+    unit="×",
+    better="higher",
+    compares="always",
+    conditions=("threads", "batch"),
+    optional=("device",),
+    values={"device": DEVICES},
+    timed=True,
+)
 def time_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """How many times as long `against` takes: eager mode, in one interleaved run, with an A/A control."""
     from edgeai_repro.measure.latency.interleaved import time_interleaved
@@ -33,17 +42,16 @@ def time_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Me
 def measure(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) -> Iterator[Measurement]:
     """Yield the ratio of the times of two networks under each condition.
 
-    Raises TooNoisyError if the processor is emulated, if eager mode can't be timed fairly with so many threads, or
-    if the device was throttled.
+    Raises MissingRequirement if a claim is about another kind of machine, and TooNoisyError if the processor is
+    emulated, if eager mode can't be timed fairly with so many threads, or if the device was throttled.
     """
     from edgeai_repro.measure.latency.interleaved import Plan, ratio, worst_control
 
-    # Networks take from a millisecond to a second: 10 rounds of A B B A, with 3 images per block or more if it is
-    # fast.
-    plan = Plan(rounds=10, samples=3, untimed=1)
+    # Networks take a millisecond to a second: blocks of a tenth of a second, or of one batch that takes longer.
+    plan = Plan(rounds=6, samples=1, untimed=1, seconds=0.1)
     for settings, conditions in claim.variants_for(model):
         run = Run.of(conditions)
-        refuse_unfair(run)
+        refuse_unfair(run, str(conditions.get("device", ANY_CPU)))
         both = {
             AGAINST: networks.with_values(claim.against or model, conditions=conditions),
             MODEL: networks.with_values(model, claim.technique, settings, conditions),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
-from edgeai_repro.claims.band import Side
 from edgeai_repro.claims.paper_info import Unstated
 from edgeai_repro.claims.schema import Need, Paper
 from edgeai_repro.devices.roofline import Estimate, estimates
@@ -23,18 +21,11 @@ from edgeai_repro.judge.margins import FlipMargin
 from edgeai_repro.judge.rows import VerdictName
 from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from edgeai_repro.report.band_edges import BandEdges
 from edgeai_repro.report.provenance import Provenance
 
 SCHEMA_VERSION: Literal[2] = 2
 LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
-
-
-class BandEdges(Frozen):
-    """The band in the metric's unit; None for the open end of a one-sided band."""
-
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-    side: Side
 
 
 class ClaimEntry(Frozen):
@@ -143,13 +134,14 @@ class Document(Frozen):
 
     `run` is where it comes from, None in older files. `other_environments` are those of the other runs of a merged
     document. `claims_files` has the file of each paper by its id, also of papers without results. `shards` are the
-    parts of the claims that were judged, such as "2/5"; none if they were not divided.
+    parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was interrupted.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
     run: Provenance | None = None
     environment: Environment
     other_environments: list[Environment] = Field(default_factory=list)
+    partial: bool = False
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)
     claims_files: dict[str, ClaimsFile] = Field(default_factory=dict)
@@ -189,7 +181,6 @@ def paper_entry(
 def claim_entry(verdict: Verdict) -> ClaimEntry:
     """Return the entry of a verdict."""
     claim = verdict.claim
-    low, high = (None if math.isinf(edge) else edge for edge in claim.edges)
     return ClaimEntry(
         id=claim.id,
         quote=claim.quote,
@@ -199,7 +190,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
         source=claim.source,
         printed=claim.printed,
         paper_value=claim.value,
-        band=BandEdges(low=low, high=high, side=claim.band.side),
+        band=BandEdges.of(claim.edges, claim.band.side),
         verdict=verdict.verdict,
         expected=claim.expect.verdict,
         reason=verdict.reason,
@@ -222,7 +213,7 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
 
 def write(document: Document, path: Path) -> None:
     """Write the document as JSON, whole or not at all. Raises UserError if it can't be written."""
-    write_text(path, document.model_dump_json(indent=1) + "\n")
+    write_text(path, document.model_dump_json(indent=1, exclude=None if document.partial else {"partial"}) + "\n")
 
 
 def read(path: Path, content: bytes | None = None) -> Document:
@@ -242,11 +233,7 @@ def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[Device
     for spec in paper.implications:
         if spec.rule == LATENCY_RULE:
             model, target = str(spec.given["model"]), float(spec.given["target"])
-            yield Roofline(
-                claim=spec.claims["latency"],
-                model=model,
-                target=target,
-                devices={device.key: device.name for device in devices},
-                rows=list(estimates(devices, CONVNEXT_VARIANTS[model], target=target)),
-                measured=of_claim(results, paper.paper.id, spec.claims["latency"]),
-            )
+            names = {device.key: device.name for device in devices}
+            rows = list(estimates(devices, CONVNEXT_VARIANTS[model], target=target))
+            claim, measured = spec.claims["latency"], of_claim(results, paper.paper.id, spec.claims["latency"])
+            yield Roofline(claim=claim, model=model, target=target, devices=names, rows=rows, measured=measured)

@@ -28,12 +28,16 @@ def build(json_path: Path, folder: Path, results: Sequence[DeviceResult] = ()) -
 def write(run: Document, folder: Path) -> list[Path]:
     """Write the report of a run into a folder, which is made if it is missing, and return the report's files.
 
-    Both files are rendered before either is replaced. Raises UserError if they can't be written, or if a library
-    of the report isn't installed.
+    Both files are rendered before either is replaced. Of a partial run only `report.md` is written: its user has
+    pressed Ctrl-C, and the figures of the page take seconds. Raises UserError if they can't be written, or if a
+    library of the report isn't installed.
     """
     paths = check(folder)
     from edgeai_repro.report import html, markdown
 
+    if run.partial:
+        write_text(folder / MARKDOWN, markdown.render(run))
+        return [folder / MARKDOWN]
     for path, text in zip(paths, [html.render(run), markdown.render(run)], strict=True):
         write_text(path, text)
     return paths

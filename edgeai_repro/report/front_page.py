@@ -71,6 +71,9 @@ class Surprise:
         return f"{citation(self.paper)}: “{self.quote}”: {text.explanation(self.claim)}"
 
 
+PARTIAL = "Partial: the run was interrupted, so claims are missing that it did not reach."
+
+
 def published_papers_first(document: Document) -> Document:
     """Return the document with published papers first, and files that hold only our own claims after them."""
     papers = sorted(document.papers, key=lambda paper: all(claim.source == "ours" for claim in paper.claims))
@@ -103,6 +106,24 @@ def headline(claims: Iterable[ClaimEntry]) -> str:
     total = sum(counts.values())
     noun = "claim" if total == 1 else "claims"
     return f"Of {total} {kind}{noun}, {', '.join(parts)}." if parts else "No claim was judged."
+
+
+def lead(document: Document) -> PaperEntry | None:
+    """Return the paper that a report begins with: the published one with the most implications, else the first."""
+    published = [paper for paper in document.papers if _published(paper)] or document.papers
+    return max(published, key=lambda paper: len(paper.implications), default=None)
+
+
+def lead_sentence(paper: PaperEntry) -> str:
+    """Return what became of the claims of one paper; our own sentences are counted apart."""
+    claims = _published(paper)
+    own = len(paper.claims) - len(claims)
+    apart = f" {own} more {'sentence is' if own == 1 else 'sentences are'} our own." if own and claims else ""
+    return f"{citation(paper)}: {_first_small(headline(claims or paper.claims))}{apart}"
+
+
+def _first_small(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def lines(document: Document) -> list[Line]:
@@ -154,16 +175,8 @@ def _surprises(paper: PaperEntry) -> Iterator[Surprise]:
         row = text.deciding_row(claim)
         if claim.verdict in SURPRISING and row is not None:
             value = (row.actual or row.reported).value
-            if (distance := _distance(claim, value)) >= NEAR:
+            if (distance := claim.band.share_outside(value)) >= NEAR:
                 yield Surprise(paper, claim, distance)
-
-
-def _distance(claim: ClaimEntry, value: float) -> float:
-    """Return how far a value lies outside the band, as a share of the larger of the value and the nearest edge."""
-    edges = [edge for edge in (claim.band.low, claim.band.high) if edge is not None]
-    nearest = min(edges, key=lambda edge: abs(edge - value), default=value)
-    scale = max(abs(value), abs(nearest))
-    return min(abs(value - nearest) / scale, 1.0) if scale else 0.0
 
 
 def _published(paper: PaperEntry) -> list[ClaimEntry]:

@@ -49,6 +49,7 @@ def merge(documents: Sequence[tuple[Path, Document]]) -> Document:
     steps = dict.fromkeys(step for run in runs for step in run.document.seconds)
     shards = sorted(Shard.parse(shard) for run in runs for shard in run.document.shards)
     return Document(
+        partial=any(run.document.partial for run in runs),
         environment=environments[0],
         other_environments=environments[1:],
         papers=[entry for name, file in files.items() for entry in _paper(name, file, runs, environments)],

@@ -42,13 +42,14 @@ class Results:
     """The results so far, by the ids of their cases, and the seconds that each step took in all processes.
 
     `environment` is that of the last process that had loaded torch, or of the last if none had; None if there is no
-    result.
+    result. `partial` is true if the run was interrupted.
     """
 
     claims: dict[str, ClaimEntry] = field(default_factory=dict)
     implications: dict[str, ImplicationEntry] = field(default_factory=dict)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     environment: Environment | None = None
+    partial: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -89,6 +90,7 @@ class Results:
         here = self.environment or environment.describe()
         return Document(
             environment=here,
+            partial=self.partial,
             papers=entries,
             seconds=dict(self.seconds),
             claims_files=dict(files),

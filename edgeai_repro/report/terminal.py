@@ -53,7 +53,8 @@ def render(document: Document, *, colour: bool, width: int | None = None) -> str
     columns = width or PIPED_WIDTH
     shown = _unexpected(document.papers) if front_page.is_large(document) else document.papers
     papers = [_paper(paper, document, columns) for paper in shown]
-    parts = [*_front_page(document, columns), *papers, *_left_out(document, shown), *_machines(document)]
+    partial = [Text(front_page.PARTIAL, "yellow")] if document.partial else []
+    parts = [*partial, *_front_page(document, columns), *papers, *_left_out(document, shown), *_machines(document)]
     return to_text(parts, colour=colour, width=width)
 
 

@@ -75,7 +75,7 @@ def paper_number(claim: ClaimEntry) -> float | None:
 def reported_value(claim: ClaimEntry) -> str:
     """Return the reported value of the deciding row; empty if no row decided."""
     row = deciding_row(claim)
-    return "" if row is None else format_number(row.reported.value, claim.unit, _edges(claim))
+    return "" if row is None else format_number(row.reported.value, claim.unit, claim.band.ends)
 
 
 def actual_value(claim: ClaimEntry) -> str:
@@ -83,23 +83,18 @@ def actual_value(claim: ClaimEntry) -> str:
     row = deciding_row(claim)
     if row is None or row.actual is None:
         return ""
-    return format_number(row.actual.value, claim.unit, _edges(claim)) + _uncounted(row)
+    return format_number(row.actual.value, claim.unit, claim.band.ends) + _uncounted(row)
 
 
 def band(claim: ClaimEntry) -> str:
     """Return the band around the paper's value, with its unit."""
-    return format_edges(*_edges(claim), claim.unit, symbols=True)
+    return format_edges(*claim.band.ends, claim.unit, symbols=True)
 
 
 def band_edges(claim: ClaimEntry) -> str:
     """Return the band without its unit, for a table whose values have it."""
     words = band(claim).split(" ")
     return " ".join(words[:-1] if claim.unit else words)
-
-
-def _edges(claim: ClaimEntry) -> tuple[float, float]:
-    low, high = claim.band.low, claim.band.high
-    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def flip_text(claim: ClaimEntry) -> str:

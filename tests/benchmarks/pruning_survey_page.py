@@ -17,7 +17,7 @@ MEANINGS: dict[Result, str] = {
     "does not run": "**broken**: smaller, but doesn't run",
     "nothing removed": "unchanged",
     "refused": "refused",
-    "fails": "an error, or no result in a minute",
+    "fails": "an error, or no result in a minute of processor time",
 }
 INTRODUCTION = """\
 # Pruning of 40 families

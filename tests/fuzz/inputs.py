@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import struct
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -44,28 +45,32 @@ ODD_BYTES = [
 ODD_INTEGERS = [0, 1, -1, 127, 255, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**48, 2**63 - 1]
 
 
-@st.composite
-def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """Draw one of the valid contents, with up to six places changed; now and then none."""
-    content = bytearray(draw(st.sampled_from(seeds)))
-    for _ in range(draw(st.integers(0, 6))):
-        place = draw(st.integers(0, len(content)))
-        match draw(st.integers(0, 5)):
+def mutated(content: bytes, random: Random) -> bytes:
+    """Return a content with up to six places changed; now and then with none."""
+    changed = bytearray(content)
+    for _ in range(random.randint(0, 6)):
+        place = random.randint(0, len(changed))
+        match random.randint(0, 5):
             case 0:
-                content[place:place] = draw(st.sampled_from(ODD_BYTES))
+                changed[place:place] = random.choice(ODD_BYTES)
             case 1:
-                del content[place : place + draw(st.integers(1, 64))]
+                del changed[place : place + random.randint(1, 64)]
             case 2:
-                content[place : place + 1] = bytes([draw(st.integers(0, 255))])
+                changed[place : place + 1] = bytes([random.randint(0, 255)])
             case 3:
-                size = draw(st.sampled_from(["<B", "<H", "<I", "<Q", ">H", ">I", ">Q"]))
-                number = draw(st.sampled_from(ODD_INTEGERS)) & (256 ** struct.calcsize(size) - 1)
-                content[place : place + struct.calcsize(size)] = struct.pack(size, number)
+                form = random.choice(("<B", "<H", "<I", "<Q", ">H", ">I", ">Q"))
+                number = random.choice(ODD_INTEGERS) & (256 ** struct.calcsize(form) - 1)
+                changed[place : place + struct.calcsize(form)] = struct.pack(form, number)
             case 4:
-                content[place:place] = content[place : place + draw(st.integers(1, 200))]
+                changed[place:place] = changed[place : place + random.randint(1, 200)]
             case _:
-                content[place:] = b"" if draw(st.booleans()) else draw(st.binary(max_size=16))
-    return bytes(content)
+                del changed[place:]
+    return bytes(changed)
+
+
+def damaged(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
+    """Return valid contents with some places changed."""
+    return st.builds(mutated, st.sampled_from(seeds), st.randoms())
 
 
 @st.composite

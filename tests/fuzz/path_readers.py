@@ -127,6 +127,6 @@ def read_name(content: bytes, folder: Path) -> None:
 
 
 PATH_READERS = [
-    Reader("Python files", read_python, python_files),
-    Reader("names", read_name, names),
+    Reader("Python files", read_python, python_files, mutable=False),
+    Reader("names", read_name, names, mutable=False),
 ]

@@ -18,15 +18,18 @@ import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from types import FrameType
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from tests.fuzz.inputs import mutated
 from tests.fuzz.outcomes import HangError, failure_of
 from tests.fuzz.reader import Reader
 
 CPU_SECONDS = 5  # that an input may take
 MEMORY = 2_500_000_000  # bytes that an input may take
+DRAWN = 5  # one of so many inputs is drawn, which takes most of the time
 MOST_CRASHES = 20  # of a reader, after which it is given up
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -136,14 +139,23 @@ class Search:
             os._exit(status)
 
     def _search(self, inputs: int, start: int) -> None:
+        """Show inputs: a part is drawn by the reader's strategy, and the others are changes of these."""
+        show, drawn, random = self._shower(), list[bytes](), Random(start)
+
+        def draw(content: bytes) -> None:
+            drawn.append(content)
+            show(content)
+
         options = settings(
-            max_examples=inputs,
+            max_examples=max(inputs // DRAWN, 1) if self.reader.mutable else inputs,
             database=None,
             deadline=None,
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        seed(start)(options(given(self.reader.inputs())(self._shower())))()
+        seed(start)(options(given(self.reader.inputs())(draw)))()
+        for _ in range(inputs - len(drawn) if self.reader.mutable else 0):
+            show(mutated(random.choice(drawn), random))
 
     def _shower(self) -> Callable[[bytes], None]:
         """Return the function that shows an input in a child, and tells the parent of a new failure."""

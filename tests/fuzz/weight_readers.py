@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hypothesis import strategies as st
 from safetensors.torch import save
@@ -155,7 +156,8 @@ def run_onnx(content: bytes, folder: Path) -> None:
     """Load an ONNX file as a model of a bundle, and run it."""
     (folder / "net.onnx").write_bytes(content)
     spec = InputSpec(name="image", shape=(1, 3, 8, 8), mean=(0.5,) * 3, std=(0.2,) * 3)
-    Network(folder / "net.onnx", spec, threads=1)
+    network = Network(folder / "net.onnx", spec, threads=1)
+    network(network.prepared(np.zeros((1, 3, 8, 8), np.uint8)))
 
 
 WEIGHT_READERS = [

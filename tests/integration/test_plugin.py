@@ -201,6 +201,8 @@ class TestFile:
 
         assert result.ret == pytest.ExitCode.INTERRUPTED
         assert repository.verdicts() == {"first": "reproduced"}
+        assert document.read(repository.json).partial
+        result.stdout.fnmatch_lines(["Partial: the run was interrupted*"])
         assert not list(repository.pytester.path.glob(".out.json*"))
 
     def test_collect_only_keeps_the_file(self, repository: Repository) -> None:

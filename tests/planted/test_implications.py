@@ -45,6 +45,13 @@ SPECS = [
         given={**SMALL, "target": 0.8},
         expect=True,
     ),
+    ImplicationSpec(
+        id="same-choice",
+        rule="same-choice",
+        claims={"first": "vgg16-macs", "second": "vgg19-macs"},
+        given={"choices": "counted / left out", "first": "15.470 / 15.347", "second": "19.632 / 19.508"},
+        expect=False,
+    ),
 ]
 
 
@@ -61,9 +68,9 @@ def _planted(claim: Claim, value: float) -> Claim:
 
 @pytest.fixture(scope="module")
 def claims() -> dict[str, Claim]:
-    """The first paper's claims by id."""
-    (first,) = (paper for paper in load_claims(CLAIMS) if paper.paper.id == "francy2024")
-    return {claim.id: claim for claim in first.claims}
+    """The claims of the papers that the specs above are about, by id."""
+    papers = [paper for paper in load_claims(CLAIMS) if paper.paper.id in ("francy2024", "he2016")]
+    return {claim.id: claim for paper in papers for claim in paper.claims}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +99,8 @@ def test_printed_numbers_give_the_known_finding(
         ("same-count", "by_pruning", 10.0),  # so little that the rounding hides it
         ("int8-ceiling", "size_by_quantization", 72.0),
         ("latency-feasible", "latency", 0.1),
+        ("same-choice", "first", 15.47),  # as counted by the choice that the second needs
+        ("same-choice", "second", 19.5),
     ],
 )
 def test_planted_number_changes_the_finding(

@@ -63,7 +63,7 @@ def test_the_page_has_the_plot_and_loads_nothing(grey: Audit) -> None:
     """The plot is in the page, names are escaped, and no address is loaded."""
     html = page.render(grey)
     assert "<svg" in html
-    assert "Bytes, time and error of each variant" in html
+    assert "Bytes, error and time, expected on Raspberry Pi 5" in html
     assert "&lt;b&gt;own.py" in html
     assert "<b>own.py" not in html
     assert "src=" not in html.replace("default-src", "").replace("img-src", "").replace("style-src", "")

@@ -174,7 +174,7 @@ def test_networks_with_other_inputs_than_an_image_are_pruned() -> None:
     ("settings", "message"),
     [
         ({"target": 1.0}, "'target' must be between 0 and 1"),
-        ({"target": 0.999}, r"exactly \(got none; 3: it has too few channels for the share\)"),
+        ({"target": 0.999}, r"exactly \(got none; 3: torch-pruning removes none of its channels at this share\)"),
         ({"target": 0.999, "target_of": "macs"}, r"2 of 2 groups can be pruned, which takes 9\d\.\d% of the macs"),
         ({"target": 0.5, "target_of": "bytes"}, "'target_of' must be known"),
         ({"target": 0.5, "importance": "l3"}, "'importance' must be known"),

@@ -110,6 +110,25 @@ def test_check_lists_the_mistakes_of_all_files(tmp_path: Path) -> None:
     assert "b.yaml: claims[a-claim]: 'models' must be known networks (got 'convnext_tinny')" in output
 
 
+def test_function_that_ignores_the_classes_is_refused(tmp_path: Path) -> None:
+    """Its output has another number of classes than the claim says; another one's output has no classes."""
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n\n"
+        "def ten():\n    return nn.Sequential(nn.Flatten(), nn.Linear(192, 10))\n\n"
+        "def maps():\n    return nn.Conv2d(3, 4, 3)\n",
+        encoding="utf-8",
+    )
+    asked = {"metric": "params", "technique": "none", "conditions": {"resolution": 8, "classes": 100}}
+    claims = [claim_entry(id=name, models=[f"own.py:{name}"], **asked) for name in ("ten", "maps")]
+    (tmp_path / "a.yaml").write_text(paper_yaml(*claims), encoding="utf-8")
+
+    output = _run("claims", "check", str(tmp_path / "a.yaml"), status=2)
+
+    assert "own.py:ten must return a network of 100 class" in output
+    assert "the network its own 'classes' under 'networks'" in output
+    assert "own.py:maps, resolution 8, classes 100: reported" in output
+
+
 def test_networks_are_shown_as_reported_and_as_they_are() -> None:
     """Parameters, MACs and bytes."""
     output = _run("networks", "squeezenet1_0")

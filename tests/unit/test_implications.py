@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from edgeai_repro.claims.implications import RULES, ImplicationFinding, Number, check, not_linear, spec_problems
+from edgeai_repro.claims.implications import RULES, ImplicationFinding, check, not_linear, spec_problems
+from edgeai_repro.claims.number_rules import Number
 from edgeai_repro.claims.paper_info import ImplicationSpec
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.devices.spec import Device, load_devices
@@ -204,6 +205,12 @@ def test_printed_change_must_follow_from_the_printed_accuracies(changed: dict[st
     [
         (CHANGE.model_copy(update={"given": {**CHANGE.given, "relative_to": "x"}}), "must be one of points, accu"),
         (CHANGE.model_copy(update={"given": {**CHANGE.given, "after": "x"}}), "'given.after' must be a number"),
+        (
+            _spec(
+                "same-choice", {"first": "a", "second": "b"}, {"choices": "x / y", "first": "1 / 2", "second": "3"}
+            ),
+            "'given.second' must be 2 numbers, one per choice, separated by ' / ' \\(got '3'\\)",
+        ),
         (_spec("composed", COMPOSE.claims), r"'rule' must be known \(got 'composed'\); did you mean 'compose'\?"),
         (_spec("compose", {"size_together": "combined"}), r"'claims' must be just .* \(got size_together\)"),
         (_spec("compose", {**COMPOSE.claims, "x": "y"}), "'claims' must be just size_by_pruning, size_together"),
@@ -223,6 +230,29 @@ def test_mistake_of_an_implication_is_named(spec: ImplicationSpec, match: str) -
     assert any(re.search(match, problem) for problem in spec_problems(spec)), list(spec_problems(spec))
 
 
+# 12 to 14 and 20 to 22 are printed: A gives 13 and 25, B gives 18 and 21, C 14 and 20.
+CHOICE = _spec(
+    "same-choice", {"first": "one", "second": "two"}, {"choices": "A / B", "first": "13 / 18", "second": "25 / 21"}
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "holds"),
+    [
+        ({}, False),
+        ({"second": "21 / 25"}, True),
+        ({"choices": "A / B / C", "first": "13 / 18 / 14", "second": "25 / 21 / 20"}, True),
+    ],
+)
+def test_one_choice_must_make_both_numbers_true(changed: dict[str, str], holds: bool) -> None:
+    """Two numbers of one sentence are printed under one rule, whichever it is."""
+    claims = {"one": _claim(13.0, 12.0, 14.0), "two": _claim(21.0, 20.0, 22.0)}
+
+    finding = check(CHOICE.model_copy(update={"given": {**CHOICE.given, **changed}}), claims)
+
+    assert finding.holds == holds, finding.text
+
+
 def test_every_rule_has_a_test() -> None:
     """Every rule has a test above."""
-    assert {spec.rule for spec in (COMPOSE, SAME_COUNT, CEILING, LATENCY, CHANGE)} == set(RULES)
+    assert {spec.rule for spec in (COMPOSE, SAME_COUNT, CEILING, LATENCY, CHANGE, CHOICE)} == set(RULES)

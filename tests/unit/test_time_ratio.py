@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -80,6 +81,28 @@ def test_passive_threads_are_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(TooNoisyError, match="OMP_WAIT_POLICY=passive"):
         _measured(FakeTimer(), threads=2)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "missing"),
+    [
+        ({"device": "GPU"}, "it is about a GPU, and only CPUs are timed"),
+        ({"device": "ARM"}, "it is about an ARM processor, which this is not; judge it on one"),
+        ({"threads": 4096}, r"it takes 4096 threads, and this machine has \d+ cores"),
+    ],
+)
+def test_claim_about_another_machine_is_not_testable_here(
+    monkeypatch: pytest.MonkeyPatch, conditions: dict[str, Any], missing: str
+) -> None:
+    """The reason says which machine it takes."""
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    asked = RATIO.model_copy(update={"conditions": {name: [v] for name, v in {**CONDITIONS, **conditions}.items()}})
+
+    verdict = judge(asked, CompressedModels().measure(case(asked, networks={"small": SMALL})))
+
+    assert (verdict.verdict, verdict.requirement) == ("not_testable", "device")
+    assert re.search(missing, verdict.reason)
 
 
 def test_claim_on_times_counts_as_timed() -> None:

@@ -60,7 +60,7 @@ def overview(paper: PaperEntry) -> Plot | None:
         axes.set_xlim(-(10**decades), 10**decades)
         axes.set_ylim(len(claims) - 0.5, -0.5)
         lines = range(len(claims))
-        bands = [[_distance(claim, edge) for edge in _edges(claim)] for claim in claims]
+        bands = [[_distance(claim, edge) for edge in _drawn(claim.band.ends)] for claim in claims]
         widths = [high - low for low, high in bands]
         axes.barh(lines, widths, left=[low for low, _ in bands], height=0.66, color=BAND, linewidth=0, zorder=0)
         axes.vlines([0] * len(claims), [y - 0.35 for y in lines], [y + 0.35 for y in lines], INK, linewidth=1.4)
@@ -95,7 +95,7 @@ def counted(paper: PaperEntry) -> Plot | None:
         drawing = figure(ROW * sum(lines) + 30 * len(lines) + 64)
         panels = drawing.subplots(len(shown), squeeze=False, height_ratios=lines).ravel()
         for axes, (claim, rows) in zip(panels, shown, strict=True):
-            axes.axvspan(*_edges(claim), color=BAND, linewidth=0, zorder=0)
+            axes.axvspan(*_drawn(claim.band.ends), color=BAND, linewidth=0, zorder=0)
             axes.axvline(claim.paper_value, color=INK, linewidth=1.4)
             _draw_pairs(axes, rows)
             axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -127,7 +127,7 @@ def sweeps(paper: PaperEntry) -> Plot | None:
         drawing = figure(150 * lines + 40)
         panels = drawing.subplots(lines, 2, squeeze=False).ravel()
         for axes, (claim, setting) in zip(panels, shown, strict=False):
-            axes.axhspan(*_edges(claim), color=BAND, linewidth=0, zorder=0)
+            axes.axhspan(*_drawn(claim.band.ends), color=BAND, linewidth=0, zorder=0)
             axes.axhline(claim.paper_value, color=INK, linewidth=1.2)
             for index, model in enumerate(models):
                 _draw_curve(axes, claim, model, setting, index)
@@ -218,15 +218,13 @@ def _swept_setting(claim: ClaimEntry) -> str | None:
     return best if best is not None and values(best) >= SWEPT else None
 
 
-def _edges(claim: ClaimEntry) -> tuple[float, float]:
-    low, high = claim.band.low, claim.band.high
-    return -FAR if low is None else low, FAR if high is None else high
+def _drawn(edges: Iterable[float]) -> list[float]:
+    """Return the edges of a band as numbers that can be drawn."""
+    return [max(-FAR, min(FAR, edge)) for edge in edges]
 
 
 def _distance(claim: ClaimEntry, value: float) -> float:
-    """Return the distance from the paper's value in half-widths of the band, or in units if it has no width."""
-    edges = [abs(edge - claim.paper_value) for edge in (claim.band.low, claim.band.high) if edge is not None]
-    return (value - claim.paper_value) / (max(edges, default=0.0) or 1.0)
+    return claim.band.half_widths(value, claim.paper_value)
 
 
 def _ends(rows: Iterable[Measurement]) -> list[float]:
