@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
+.PHONY: help claims quick lint test bundle bench nightly sweep pruning-survey fuzz
+=======
 .PHONY: help claims lint test bundle bench nightly sweep pruning-survey fuzz chaos
+>>>>>>> main
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -13,6 +17,9 @@ help: ## show this help
 
 claims: $(READY) ## judge every claim on this machine
 	$(BIN)/python -m pytest -m claims $(ARGS)
+
+quick: $(READY) ## judge only what counts decide, within a minute
+	$(BIN)/python -m pytest -m claims --claims-quick $(ARGS)
 
 # pip may warn that this torch is newer than pyproject.toml allows: that is the purpose.
 nightly: $(READY) ## judge every claim with torch's nightly build from TORCH_NIGHTLY_INDEX; see ci/nightly.sh

@@ -24,7 +24,8 @@ class Options:
 
     `models` and `papers` are those that the run is restricted to (None: all). A claim that lacks one of `required`
     fails instead of being skipped. `shard` is the part of the claims that this machine judges (None: all). With
-    `recorded_only`, nothing is measured live. `command` is the command line.
+    `recorded_only`, nothing is measured live. A `quick` run only counts uncompressed networks while it has time
+    left. `command` is the command line.
     """
 
     models: tuple[str, ...] | None = None
@@ -36,6 +37,7 @@ class Options:
     bundle: Bundle | None = None
     threads: int | None = None
     recorded_only: bool = False
+    quick: bool = False
     command: str = ""
 
     @classmethod
@@ -51,6 +53,7 @@ class Options:
         bundle: Path | None = None,
         threads: int | None = None,
         recorded_only: bool = False,
+        quick: bool = False,
         command: str = "",
     ) -> Options:
         """Check the options of the command line; names are separated by commas. Raises UserError, in one line."""
@@ -60,6 +63,9 @@ class Options:
             files.check(report_folder)
         if threads is not None and threads < 1:
             raise UserError(f"--edge-threads must be 1 or more (got {threads}); drop it for one per usable core")
+        excluded = {"--bundle": bundle, "--edge-threads": threads, "--claims-require": required}
+        for option in [name for name, value in excluded.items() if value is not None and quick]:
+            raise UserError(f"--claims-quick must be given without {option}: it only counts; leave one of them out")
         return cls(
             models=None if models is None else _names("--claims-models", models),
             papers=None if papers is None else _names("--claims-papers", papers),
@@ -70,6 +76,7 @@ class Options:
             bundle=None if bundle is None else load_bundle(bundle),
             threads=threads,
             recorded_only=recorded_only,
+            quick=quick,
             command=command,
         )
 
@@ -84,6 +91,7 @@ class Options:
             "--claims-report": self.report_folder,
             "--bundle": None if self.bundle is None else self.bundle.folder,
             "--edge-threads": self.threads,
+            "--claims-quick": self.quick,
         }
         return {
             name: ",".join(value) if isinstance(value, tuple | list) else str(value)

@@ -242,5 +242,10 @@ def is_timed(claim: Claim) -> bool:
     return METRICS[claim.metric].timed or measured_on(claim) == "deployed"
 
 
+def is_counted(claim: Claim) -> bool:
+    """Return whether counting an uncompressed network judges a claim, which takes seconds or less."""
+    return measured_on(claim) == "compressed" and claim.technique == UNCOMPRESSED and not is_timed(claim)
+
+
 def _summary(function: Callable[..., Any]) -> str:
     return (function.__doc__ or "").strip().partition("\n")[0].rstrip(".")

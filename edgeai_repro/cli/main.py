@@ -13,6 +13,7 @@ from edgeai_repro.cli import (
     MISSING,
     USAGE,
     audit,
+    badge,
     bundle,
     claims,
     crate,
@@ -60,6 +61,7 @@ app.command("audit")(audit.audit)
 app.command("networks")(networks.networks)
 app.command("reproduce")(reproduce.reproduce)
 app.command("diff")(diff.diff)
+app.command("badge")(badge.badge)
 app.command("merge")(merge.merge)
 app.command("crate")(crate.crate)
 

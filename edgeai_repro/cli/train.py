@@ -101,10 +101,14 @@ def evaluate(
     from edgeai_repro.compress import saved_models
     from edgeai_repro.data.cifar import data_folder, load_split
     from edgeai_repro.evidence.statistics import wilson
+    from edgeai_repro.measure.accuracy import BATCH
     from edgeai_repro.measure.accuracy import evaluate as evaluate_model
+    from edgeai_repro.report import console
 
     saved = saved_models.read(folder)
     model = saved_models.load(folder)
-    result = evaluate_model(model, load_split(data_folder(), "test"), resolution=saved.resolution)
+    split = load_split(data_folder(), "test")
+    with console.progress(saved.model, -(-len(split) // BATCH)) as step:
+        result = evaluate_model(model, split, resolution=saved.resolution, on_progress=step)
     top1, images = wilson(result.successes, len(result.correct)), len(result.correct)
     typer.echo(f"{folder.resolve().name}: {top1.value:.2f} % [{top1.low:.2f}, {top1.high:.2f}] of {images}")

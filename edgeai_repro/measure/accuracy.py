@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +37,19 @@ class Predictions:
 
 
 def evaluate(
-    model: nn.Module, split: Split, *, resolution: int = 32, batch_size: int = BATCH, bf16: bool = False
+    model: nn.Module,
+    split: Split,
+    *,
+    resolution: int = 32,
+    batch_size: int = BATCH,
+    bf16: bool = False,
+    on_progress: Callable[[], object] = lambda: None,
 ) -> Predictions:
     """Return the predictions of a model for every image of `split`.
 
     It runs in fp32, in bf16 autocast if `bf16` is true, or with int8 kernels if it is quantized, in eval mode on
-    its own device. The mode is restored. `resolution` is the side of the input in pixels. Raises ValueError for an
-    empty split.
+    its own device. The mode is restored. `resolution` is the side of the input in pixels. `on_progress` is called
+    after each batch. Raises ValueError for an empty split.
     """
     if not len(split):
         raise ValueError("'split' must have at least one image (got 0)")
@@ -52,10 +59,10 @@ def evaluate(
     precision = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
     try:
         with torch.inference_mode(), precision, fast_depthwise(model), packed_linear(model, batch_size):
-            predictions = [
-                model(normalise(images.to(device), resolution)).argmax(1).cpu()
-                for images in torch.split(split.images, batch_size)
-            ]
+            predictions = []
+            for images in torch.split(split.images, batch_size):
+                predictions.append(model(normalise(images.to(device), resolution)).argmax(1).cpu())
+                on_progress()
     finally:
         model.train(was_training)
     classes = torch.cat(predictions).numpy()

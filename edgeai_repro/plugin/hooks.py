@@ -43,6 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--claims-json", type=Path, metavar="FILE", help="write the verdicts and all rows as JSON")
     group.addoption(
+        "--claims-quick", action="store_true", help="judge only what counts decide; nothing is timed, under 30 s"
+    )
+    group.addoption(
         "--claims-require", metavar="NEEDS", help="fail instead of skip if one of data,weights,edge is missing"
     )
     group.addoption(
@@ -97,6 +100,7 @@ def _options(config: pytest.Config) -> Options:
         models=config.option.claims_models,
         papers=config.option.claims_papers,
         shard=config.option.claims_shard,
+        quick=config.option.claims_quick,
         required=config.option.claims_require,
         json_path=config.option.claims_json,
         report_folder=config.option.claims_report,

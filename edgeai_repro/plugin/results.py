@@ -18,7 +18,8 @@ from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.judge.verdict import error_verdict
 from edgeai_repro.plugin.fixtures import CASE, RESULTS, SESSION, keep
-from edgeai_repro.report import github, terminal
+from edgeai_repro.report import github, terminal, text
+from edgeai_repro.report.document import ClaimEntry
 from edgeai_repro.report.results import Result, Results
 
 ATTRIBUTE = "claims_results"  # of a test's report: a list of results, each as JSON
@@ -58,8 +59,21 @@ class Collector:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the results that a report carries."""
-        for text in getattr(report, ATTRIBUTE, []):
-            self._results.add(Result.model_validate_json(text))
+        for encoded in getattr(report, ATTRIBUTE, []):
+            result = Result.model_validate_json(encoded)
+            self._results.add(result)
+            self._show(result)
+
+    def _show(self, result: Result) -> None:
+        """Show a verdict on a terminal as soon as it falls, with the number of claims that are left."""
+        reporter = self._config.pluginmanager.getplugin("terminalreporter")
+        if not isinstance(result.entry, ClaimEntry) or reporter is None or not reporter.isatty:
+            return
+        session = self._config.stash[SESSION]
+        planned = len(session.selected) if session is not None else 0
+        number = len(self._results.claims)
+        reporter.ensure_newline()
+        reporter.write_line(f"{number} of {planned}  {result.case}: {text.verdict_label(result.entry)}")
 
     def pytest_keyboard_interrupt(self) -> None:
         """Mark the results as partial: Ctrl-C ends the run before all claims are judged."""

@@ -108,6 +108,24 @@ def headline(claims: Iterable[ClaimEntry]) -> str:
     return f"Of {total} {kind}{noun}, {', '.join(parts)}." if parts else "No claim was judged."
 
 
+def lead(document: Document) -> PaperEntry | None:
+    """Return the paper that a report begins with: the published one with the most implications, else the first."""
+    published = [paper for paper in document.papers if _published(paper)] or document.papers
+    return max(published, key=lambda paper: len(paper.implications), default=None)
+
+
+def lead_sentence(paper: PaperEntry) -> str:
+    """Return what became of the claims of one paper; our own sentences are counted apart."""
+    claims = _published(paper)
+    own = len(paper.claims) - len(claims)
+    apart = f" {own} more {'sentence is' if own == 1 else 'sentences are'} our own." if own and claims else ""
+    return f"{citation(paper)}: {_first_small(headline(claims or paper.claims))}{apart}"
+
+
+def _first_small(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
 def lines(document: Document) -> list[Line]:
     """Return the line of each published paper, and a last one for all sentences of our own; none for one paper."""
     if len(document.papers) < 2:

@@ -68,6 +68,7 @@ def render(document: Document) -> str:
         document=document,
         environment=document.environment,
         title=_title(document),
+        lead=front_page.lead(document),
         drifted=[(p, claim) for p in document.papers for claim in p.claims if text.drifted(claim)],
         figures={} if large else {paper.id: _Figures.of(paper) for paper in document.papers},
         large=large,

@@ -8,8 +8,8 @@ runtime that isn't installed, or that can't run a network, is named with the rea
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -147,8 +147,9 @@ def ncnn_call(network: nn.Module, image: torch.Tensor, folder: Path, threads: in
         traced = torch.jit.trace(network, image)
     file = folder / "ncnn.pt"
     traced.save(str(file))
-    with contextlib.chdir(folder):
-        pnnx.convert(str(file), inputs=(image,), fp16=False)
+    # Not pnnx.convert: it imports the Python code that it writes, which is invalid for a Sequential's numbers.
+    shape = f"inputshape=[{','.join(map(str, image.shape))}]f32"
+    subprocess.run([pnnx.EXEC_PATH, file, shape, "fp16=0"], check=True, capture_output=True, cwd=folder)
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False

@@ -16,7 +16,6 @@ from edgeai_repro.report.figures.style import (
     BAND,
     INK,
     MUTED,
-    REPORTED,
     ROW,
     SERIES,
     Plot,
@@ -29,6 +28,7 @@ from edgeai_repro.report.plain import printable_line
 from edgeai_repro.report.text import device_result, format_optional
 
 UNIT = "ms"
+MEASURED = SERIES[2]  # no other mark of this figure has it
 COLOURS: dict[Variant, str] = dict(zip(VARIANTS, (MUTED, SERIES[0], SERIES[1]), strict=True))
 
 
@@ -75,7 +75,7 @@ def latency(paper: PaperEntry, roofline: Roofline) -> Plot | None:
             legend_entry("at least", MUTED, "|", markersize=7.0, markeredgewidth=2.0),
             legend_entry("expected", MUTED, "o", markersize=5.0),
             *(legend_entry(variant, COLOURS[variant], "", linestyle="-", linewidth=2.0) for variant in VARIANTS),
-            *([legend_entry("measured", REPORTED, "D", markersize=5.4)] if measured else []),
+            *([legend_entry("measured", MEASURED, "D", markersize=5.4)] if measured else []),
         ]
         drawing.legend(handles=entries, loc="outside upper center", ncols=3)
         title = f"Latency of one image, compared with {claim.printed}"
@@ -117,10 +117,16 @@ def _draw_measured(axes: Axes, lines: Sequence[Line]) -> None:
     for y, line in enumerate(lines):
         for interval in line.measured:
             errors = [[interval.value - interval.low], [interval.high - interval.value]]
-            axes.errorbar(interval.value, y, xerr=errors, fmt="D", color=REPORTED, markersize=5.6, capsize=3)
+            axes.errorbar(interval.value, y, xerr=errors, fmt="D", color=MEASURED, markersize=5.6, capsize=3)
             label = format_number(interval.value, UNIT)
             axes.annotate(
-                label, (interval.high, y), (7, 0), textcoords="offset points", va="center", fontweight="bold"
+                label,
+                (interval.high, y),
+                (7, 0),
+                textcoords="offset points",
+                va="center",
+                fontweight="bold",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},  # no line crosses the number
             )
 
 

@@ -1,0 +1,78 @@
+"""Each command of the README runs as printed, in a copy of a fresh clone; the expensive ones have a reason."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("claims", "docs", "evidence", "examples")
+# Beginnings of lines that are not run here, and why. Their options are checked by test_docs.py.
+NOT_RUN = {
+    "make ": "runs everything; CI runs it",
+    "source .venv": "the tests run in an environment already",
+    "export ": "sets a variable of the shell",
+    "pip install": "installs packages; ci/edge-install.sh and the wheel are tested",
+    "pytest ": "judges for minutes, or needs a bundle and a device",
+    "edgeai-repro data get": "downloads 170 MB",
+    "edgeai-repro train": "trains for hours, on data that must be downloaded first",
+    "edgeai-repro bundle": "builds and checks networks for minutes",
+    "edgeai-repro classify": "needs the bundle of the line before it",
+    "edgeai-repro merge": "needs the shards of several machines",
+    "edgeai-repro audit": "times networks for a minute; the audit has its own tests",
+}
+
+
+def readme_lines() -> list[str]:
+    """Return the lines of the README's blocks for a shell, without their comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    return [line.partition(" #")[0].rstrip() for block in blocks for line in block.splitlines() if line]
+
+
+def reason(line: str) -> str | None:
+    """Return why a line is not run, None if it is."""
+    return next((why for beginning, why in NOT_RUN.items() if line.startswith(beginning)), None)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a fresh clone, and the verdicts that a run of all claims has written."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in COPIED:
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "docs" / "verdicts.json", folder / "verdicts.json")
+    program = folder / "bin" / "edgeai-repro"
+    program.parent.mkdir()
+    main = "from edgeai_repro.cli.main import main; main()"
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{main}' \"$@\"\n", encoding="utf-8")
+    program.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("line", [line for line in readme_lines() if reason(line) is None])
+def test_command_of_the_readme_runs_as_printed(clone: Path, line: str) -> None:
+    """The exit status is 0, and nothing is reported as a mistake."""
+    path = f"{clone / 'bin'}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=clone,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_each_reason_is_that_of_a_line() -> None:
+    """A reason that no line has would hide the next line that begins like this."""
+    unused = [beginning for beginning in NOT_RUN if not any(line.startswith(beginning) for line in readme_lines())]
+
+    assert unused == []
