@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgeai_repro.cli import echo
 from edgeai_repro.cli.claims import Folder
-from edgeai_repro.devices.spec import FILE, Device, load_devices
 from edgeai_repro.errors import Interrupted, UserError, require_known
 from edgeai_repro.networks.variants import IMAGENET_CLASSES
 from edgeai_repro.shipped import CLAIMS, claims_folder
+
+if TYPE_CHECKING:
+    from edgeai_repro.devices.spec import Device
 
 
 def audit(
@@ -114,6 +116,8 @@ def audit(
 
 def _device(name: str, folder: Path) -> Device:
     """Return a device of a claims folder. Raises UserError for another name, with the closest one."""
+    from edgeai_repro.devices.spec import FILE, load_devices
+
     devices = load_devices(folder)
     require_known("'--device'", name, devices, f" (in {folder / FILE})")
     return devices[name]

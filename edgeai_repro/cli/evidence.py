@@ -12,7 +12,6 @@ import typer
 from edgeai_repro.cli import DRIFT, USAGE, echo
 from edgeai_repro.cli.claims import Folder
 from edgeai_repro.errors import UserError
-from edgeai_repro.files import is_folder
 from edgeai_repro.shipped import CLAIMS, claims_folder
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def add(
     from edgeai_repro.evidence.plausibility import check_plausible, cifar10_test_labels
     from edgeai_repro.evidence.store import add_training_record
     from edgeai_repro.evidence.training_record import RESULT, load_record
-    from edgeai_repro.files import read_json
+    from edgeai_repro.files import is_folder, read_json
 
     path = run / RESULT if is_folder(run) else run
     content = read_json(path)
@@ -200,6 +199,7 @@ def report(
     """
     from edgeai_repro.devices.spec import load_devices
     from edgeai_repro.evidence.store import EVIDENCE
+    from edgeai_repro.files import is_folder
     from edgeai_repro.report import files
     from edgeai_repro.report.device_results import load_results
 
