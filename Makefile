@@ -5,11 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help claims quick lint test bundle bench nightly sweep pruning-survey fuzz
-=======
-.PHONY: help claims lint test bundle bench nightly sweep pruning-survey fuzz chaos
->>>>>>> main
+.PHONY: help claims quick lint test bundle bench nightly sweep pruning-survey fuzz chaos
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
