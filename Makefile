@@ -69,11 +69,11 @@ pruning-survey: export OMP_NUM_THREADS ?= 1
 pruning-survey: $(READY) ## prune a network of each of 40 families by two libraries, write docs/pruning.md
 	$(BIN)/python -m tests.benchmarks.pruning_survey $(ARGS)
 
-# roc-validator needs rich before version 14, import-linter a later one, so it has an environment of its own. Without it
-# the tests of crates are skipped: CI must have it.
 chaos: $(READY) ## kill commands at each change of a file, fill their disk, and print what was damaged
 	$(BIN)/python -W ignore -m tests.chaos.run $(ARGS)
 
+# roc-validator needs rich before version 14, import-linter a later one, so it has an environment of its own. Without it
+# the tests of crates are skipped: CI must have it.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv --clear $(VENV)
