@@ -125,8 +125,9 @@ class DeviceBenchmarkStorage:
             if machine is None:
                 raise UserError(f"{path}: the device is missing (saved without edgeai-repro); save again")
             if machine.fingerprint != self._fingerprint:
+                shown = min(str(path), os.path.relpath(path), key=len)
                 raise UserError(
-                    f"{path}: must be of this device, {self._fingerprint} (got {machine.fingerprint}); "
+                    f"{shown}: must be of this device, {self._fingerprint} (got {machine.fingerprint}); "
                     "times of two devices can't be compared"
                 )
             if changes := machine.stack.differences(SoftwareVersions.current()):

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "ci").glob("*.sh"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 BY_HAND = {"ci/setup-arm-runner.sh", "ci/arm64-emulated.sh"}
-CALL = re.compile(r"(ci/[a-z-]+\.sh)( [a-z]+)*")
+CALL = re.compile(r"(ci/[a-z-]+\.sh)( [a-z]+| \d+| \"\$[A-Z]+\")*")
+ACTION = ROOT / "action.yml"
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 JOB = """
 name: x
@@ -96,6 +97,7 @@ class TestWorkflows:
     def test_each_script_is_called_by_a_workflow_or_by_hand(self) -> None:
         """No script of `ci/` is left over."""
         called = {run.split()[0] for path in WORKFLOWS for run in runs(path)}
+        called |= set(re.findall(r"ci/[a-z-]+\.sh", ACTION.read_text(encoding="utf-8")))
 
         assert {f"ci/{path.name}" for path in SCRIPTS} - called <= BY_HAND
 
