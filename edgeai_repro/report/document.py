@@ -132,9 +132,10 @@ class ClaimsFile(Frozen):
 class Document(Frozen):
     """A run: its environment, the results of each paper, and the seconds that each step took.
 
-    `run` is where it comes from, None in older files. `other_environments` are those of the other runs of a merged
-    document. `claims_files` has the file of each paper by its id, also of papers without results. `shards` are the
-    parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was interrupted.
+    `run` is where it comes from, None in older and merged files. `other_environments` are those of the other runs
+    of a merged document. `claims_files` has the file of each paper by its id, also of papers without results.
+    `shards` are the parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was
+    interrupted.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION

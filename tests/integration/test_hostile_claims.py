@@ -45,7 +45,7 @@ def outputs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
     shutil.copytree(CLAIMS, pytester.path / "claims")
     pytester.makepyfile(test_paper=TEST)
     files = ["--claims-json=v.json", "--claims-report=report", "--junitxml=junit.xml"]
-    result = pytester.runpytest("--claims-dir=claims", "-v", "-rA", *files, *PLUGINS)
+    result = pytester.runpytest_subprocess("--claims-dir=claims", "-v", "-rA", *files, *PLUGINS)
     result.assert_outcomes(passed=1, xfailed=1)
     written = {path: (pytester.path / path).read_text(encoding="utf-8") for path in ("v.json", "junit.xml")}
     report = {
@@ -69,7 +69,7 @@ def test_hostile_texts_stay_texts_in_every_output_of_a_run(outputs: dict[str, st
     suite = ElementTree.fromstring(outputs["junit.xml"])
     assert {key for case in suite.iter("testcase") for key in case.attrib} == {"classname", "name", "time"}
     assert {entry.get("name") for entry in suite.iter("property")} <= {
-        *("verdict", "paper", "reported", "actual", "band", "flip_margin")
+        *("verdict", "expected", "paper", "printed", "reported", "actual", "band", "flip_margin")
     }
     assert "os.system('touch owned')" in json.loads(outputs["v.json"])["papers"][0]["claims"][0]["quote"]
 
@@ -95,7 +95,8 @@ def test_hostile_texts_stay_texts_in_every_command(
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
     assert {call.partition("(")[0] for call in calls} == {
         *("torch.device", "torchvision.models.get_model", "print", "count"),
-        *("sum", "parameter.numel", "model.parameters"),
+        *("sum", "map", "isinstance", "parameters", "parameter.numel", "model.parameters", "model.modules"),
+        "layer.bias.numel",
     }
     assert "touch owned" in source
 

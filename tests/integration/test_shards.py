@@ -36,7 +36,7 @@ CLAIMS = [
 
 
 def without_times(run: Document) -> Document:
-    """Return a document without durations, which never repeat, and without its shards."""
+    """Return a document without durations and provenance, which never repeat, and without its shards."""
     papers = [
         paper.model_copy(
             update={
@@ -50,7 +50,7 @@ def without_times(run: Document) -> Document:
         )
         for paper in run.papers
     ]
-    return run.model_copy(update={"papers": papers, "seconds": {}, "shards": []})
+    return run.model_copy(update={"papers": papers, "seconds": {}, "shards": [], "run": None})
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques
 from edgeai_repro.claims.load import load_file
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES
 from edgeai_repro.claims.schema import Claim, Paper
+from edgeai_repro.claims.values import RANGES
 from tests.support.factories import PAPER, claim
 
 FULL_SCALE = {"init": "pretrained", "epochs": 1, "resolution": 32, "stem_stride": 4}
@@ -37,8 +38,18 @@ PLAIN_METRICS = sorted(
     if not (metric.techniques or metric.over or metric.conditions)
 )
 PLAIN_TECHNIQUES = sorted(name for name, technique in TECHNIQUES.items() if not technique.optional)
-LISTS = st.lists(VALUES, min_size=1, max_size=3)
 INTERVALS = st.tuples(NUMBERS, NUMBERS).map(sorted)
+
+
+def lists(name: str) -> st.SearchStrategy[list[Any]]:
+    """Draw lists of values that a setting or a condition may have."""
+    if name not in RANGES:
+        return st.lists(VALUES, min_size=1, max_size=3)
+    allowed = RANGES[name]
+    low, high = (end if end is not None else open for end, open in ((allowed.low, -1e6), (allowed.high, 1e6)))
+    floats = st.floats(low, high, exclude_min=allowed.low_is_open, exclude_max=allowed.high_is_open)
+    whole = st.integers(math.ceil(low), math.floor(high)).filter(allowed.contains)
+    return st.lists(floats | whole, min_size=1, max_size=3)
 
 
 @st.composite
@@ -48,8 +59,8 @@ def claims(draw: st.DrawFn) -> dict[str, Any]:
     others = [model for model in MODELS if model not in models]
     metric = draw(st.sampled_from(PLAIN_METRICS))
     technique = draw(st.sampled_from(PLAIN_TECHNIQUES))
-    settings = {name: draw(LISTS) for name in TECHNIQUES[technique].settings}
-    conditions = {name: draw(LISTS) for name in ("resolution", "classes")}
+    settings = {name: draw(lists(name)) for name in TECHNIQUES[technique].settings}
+    conditions = {name: draw(lists(name)) for name in ("resolution", "classes")}
     values = {**settings, **conditions}
     choosable = [name for name in values if len(values[name]) > 1]
     verdicts = ["reproduced", "contradicted", *["artefact"] * METRICS[metric].has_actual]
