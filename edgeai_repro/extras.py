@@ -16,12 +16,12 @@ EXTRAS = {
     "thop": "torch",
     "timm": "torch",
     "torch": "torch",
-    "torch_pruning": "light-counters",
+    "torch_pruning": "torch",
     "torchao": "torchao",
     "torchvision": "torch",
     "tqdm": "torch",
 }
-_REQUIREMENTS: dict[str, Requirement] = {"light-counters": "counters", "edge": "edge", "onnx": "edge"}
+_REQUIREMENTS: dict[str, Requirement] = {"edge": "edge", "onnx": "edge"}
 
 
 def how_to_install(extra: str) -> str:

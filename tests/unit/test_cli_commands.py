@@ -157,7 +157,7 @@ class TestTrain:
         ("arguments", "complaint"),
         [
             (["tiny"], "'model' must be a known one (got 'tiny'); did you mean 'convnext_tiny'?"),
-            (["alexnet"], "'model' must be a known one (got 'alexnet'); known are convnext_"),
+            (["alexnet"], "'model' must be a known one (got 'alexnet'); known are "),
             (["convnext_atto", "--structured", "80"], "'structured' must be a share in (0, 1) (got 80.0); "),
             (["convnext_atto", "--structured", "0"], "'structured' must be a share in (0, 1) (got 0.0); "),
             (["convnext_atto", "--unstructured", "0.5"], "'init' must be trained weights if 'unstructured' is "),
@@ -429,7 +429,7 @@ class TestEvidence:
         (["data"], "verify"),
         (["data", "get"], "Download CIFAR-10"),
         (["data", "pack"], "TARGET"),
-        (["data", "verify"], "class counts"),
+        (["data", "verify"], "checksums, shapes, classes"),
         (["evidence"], "add"),
         (["evidence", "add"], "--name"),
         (["rejudge"], "without torch and data"),

@@ -81,8 +81,12 @@ def test_step_that_takes_too_long_is_interrupted() -> None:
 @pytest.mark.usefixtures("handlers")
 def test_outside_of_a_command_ctrl_c_stays_as_it_is() -> None:
     """A program that uses this library gets its KeyboardInterrupt at once."""
-    with step_to_its_end() as interruption, pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of pytest-xdist ignore the signal
+    try:
+        with step_to_its_end() as interruption, pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
     assert not interruption.asked
 
