@@ -153,7 +153,7 @@ def test_bundle_with_random_weights_fails_the_job(installed: Path, atto_bundle: 
 
 @pytest.mark.slow
 def test_times_are_compared_with_the_last_ones_of_the_device(installed: Path, atto_bundle: Path) -> None:
-    """Worse times fail the job until a person accepts them."""
+    """Worse times fail the job until a person accepts them, unless the machine was too noisy for them."""
     folder = Path(shutil.copytree(atto_bundle, installed / "small"))
     manifest = json.loads((folder / bundle.MANIFEST).read_text())
     manifest["models"] = {
@@ -173,7 +173,10 @@ def test_times_are_compared_with_the_last_ones_of_the_device(installed: Path, at
     assert first.returncode == 0, first.stdout + first.stderr
     assert "no benchmark of this device" in first.stdout
     assert kept.parent.parent.name == fingerprint(1).key
-    assert second.returncode != 0, second.stdout
-    assert "Performance has regressed" in second.stdout + second.stderr
+    if "too noisy to be compared" in second.stdout:  # then a difference is no regression
+        assert second.returncode == 0, second.stdout + second.stderr
+    else:
+        assert second.returncode != 0, second.stdout
+        assert "Performance has regressed" in second.stdout + second.stderr
     assert accepted.returncode == 0, accepted.stdout + accepted.stderr
     assert "convnext_atto-pruned-int8-onnxruntime" in (installed / "results" / "benchmarks.txt").read_text()

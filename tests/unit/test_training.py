@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import signal
 import subprocess
@@ -279,15 +280,17 @@ def test_weights_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     save_file({"a": torch.ones(2)}, path := tmp_path / "pool.safetensors")
     expected = sha256(path)
     opened: list[Path] = []
-    plain = Path.open
+    plain = open
 
-    def noting(self: Path, *given: Any, **named: Any) -> Any:
-        opened.append(self)
-        return plain(self, *given, **named)
+    def noting(file: Path, *given: Any, **named: Any) -> Any:
+        opened.append(file)
+        return plain(file, *given, **named)
 
-    monkeypatch.setattr(Path, "open", noting)
+    monkeypatch.setattr(builtins, "open", noting)
 
     state, digest = read_weights(path)
+
+    monkeypatch.undo()
 
     assert opened == [path]
     assert digest == expected
