@@ -17,6 +17,7 @@ from rich.text import Text
 from edgeai_repro.report.plain import printable, without_commands
 
 PIPED_WIDTH = 132  # a pipe has no width; in this one, the table of verdicts wraps no column
+LONGEST_LABEL = 40  # characters of what a progress bar is about
 
 
 def coloured() -> bool:
@@ -36,7 +37,8 @@ def width() -> int | None:
 def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
     """Show a bar with the time left on standard error while the block runs, and yield what counts a step.
 
-    Nothing is shown unless standard error is a terminal, and nothing is left of the bar at the end.
+    Nothing is shown unless standard error is a terminal, and nothing is left of the bar at the end. Of a long label
+    the end is shown, so that the numbers keep their place.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -48,7 +50,8 @@ def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
     )
     console = Console(stderr=True, no_color=not coloured() or None)
     with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(label, total=steps)
+        shown = label if len(label) <= LONGEST_LABEL else f"…{label[1 - LONGEST_LABEL :]}"
+        task = bar.add_task(shown, total=steps)
         yield lambda: bar.advance(task)
 
 

@@ -145,7 +145,7 @@ def test_progress_bar_appears_only_on_a_terminal(tmp_path: Path, command: Comman
     (tmp_path / "mine.py").write_text("from torch import nn\n\n\ndef make():\n    return nn.Conv2d(3, 4, 3)\n")
     arguments = ("audit", f"{tmp_path / 'mine.py'}:make", "--resolution=8", "--no-latency")
 
-    assert re.search(r"mine.*0/\d+", on_terminal(*arguments))
+    assert re.search(r"mine.py:make.*0/\d+", on_terminal(*arguments))
     status, out, err = command(*arguments)
     assert (status, err) == (0, "")
     assert "\x1b" not in out
