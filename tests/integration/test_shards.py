@@ -8,23 +8,8 @@ import pytest
 
 from edgeai_repro.report import document, merging
 from edgeai_repro.report.document import Document
-from tests.support.repository import Repository, planted
+from tests.support.repository import IMPLICATION, IMPLICATION_TEST, Repository, planted
 
-IMPLICATION_TEST = """
-import pytest
-
-
-@pytest.mark.claims
-def test_implication(implication, implication_result):
-    assert implication_result.holds == implication.expect
-"""
-IMPLICATION = {
-    "id": "it",
-    "rule": "int8-ceiling",
-    "claims": {"size_by_quantization": "passes"},
-    "given": {"models": "convnext_tiny"},
-    "expect": True,
-}
 CLAIMS = [
     planted(10, id="passes"),
     planted(10, 0, id="artefact", expected="artefact", models=["alexnet"]),

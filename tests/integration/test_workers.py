@@ -19,7 +19,7 @@ from edgeai_repro.plugin import xdist
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document
 from tests.support.factories import AT_32, paper_yaml
-from tests.support.repository import CONFTEST, PLUGINS, TEST, Repository, planted
+from tests.support.repository import CONFTEST, IMPLICATION, IMPLICATION_TEST, PLUGINS, TEST, Repository, planted
 
 # A metric that is timed, and a record of what ran when and where.
 OBSERVED = '''
@@ -52,19 +52,6 @@ def timed(models, claim, model):
     """The same, timed."""
     yield from observed(models, claim, model)
 '''
-IMPLICATION = {
-    "id": "it",
-    "rule": "int8-ceiling",
-    "claims": {"size_by_quantization": "passes"},
-    "given": {"models": "convnext_tiny"},
-    "expect": True,
-}
-IMPLICATION_TEST = """
-
-@pytest.mark.claims
-def test_implication(implication, implication_result):
-    assert implication_result.holds == implication.expect
-"""
 
 
 def observed(seconds: float, *, metric: str = "observed", **fields: Any) -> dict[str, Any]:

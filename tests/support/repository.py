@@ -11,6 +11,21 @@ import pytest
 from edgeai_repro.report import document
 from tests.support.factories import AT_32, claim_entry, paper_yaml
 
+IMPLICATION = {
+    "id": "it",
+    "rule": "int8-ceiling",
+    "claims": {"size_by_quantization": "passes"},
+    "given": {"models": "convnext_tiny"},
+    "expect": True,
+}
+IMPLICATION_TEST = """
+import pytest
+
+
+@pytest.mark.claims
+def test_implication(implication, implication_result):
+    assert implication_result.holds == implication.expect
+"""
 CONFTEST = '''
 from edgeai_repro import Interval, Measurement, metric
 from edgeai_repro.errors import MissingRequirement, TooNoisyError
