@@ -47,10 +47,19 @@ def unit_of(claim: Claim) -> str:
 
 
 def describe_method(claim: Claim) -> str:
-    """Return what a claim's metric and technique do, in words."""
+    """Return what a claim's metric and technique do, in words, and what else its reported value is."""
     technique = TECHNIQUES.get(claim.technique)
-    words = technique.description if technique else "The model is not compressed"
-    return f"{METRICS[claim.metric].description}. {words}."
+    words = [
+        METRICS[claim.metric].description.replace("`against`", claim.against or "the uncompressed model"),
+        technique.description if technique else "The model is not compressed",
+    ]
+    if claim.without is not None:
+        words.append(f"Here reported is the whole change, and actual the part from {claim.without} on")
+    if own := sorted({str(one) for one in claim.conditions.get("convention", ())} - {"counter"}):
+        words.append(f"Here reported is what the paper's authors count ({', '.join(own)})")
+    elif counters := claim.conditions.get("counter"):
+        words.append(f"Here reported is what {', '.join(map(str, counters))} counts")
+    return f"{'. '.join(words)}."
 
 
 def format_value(claim: Claim, interval: Interval) -> str:

@@ -275,3 +275,22 @@ def test_alexnet_computes_in_convolutions_and_stores_in_linear_layers() -> None:
 
     assert kinds["conv"].macs > 0.9 * (kinds["conv"].macs + kinds["linear"].macs)
     assert kinds["linear"].parameters > 0.9 * (kinds["conv"].parameters + kinds["linear"].parameters)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_weight_in_a_buffer_that_an_operator_repeats_counts_once(device: str) -> None:
+    """A product with a transposed input repeats the 8 × 8 matrix for each block of the image; 64 values are stored."""
+
+    class Transform(nn.Module):
+        """A transform of blocks of 8 × 8 pixels, as in JPEG, whose matrix is no parameter."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("matrix", torch.eye(8, device=device))
+
+        def forward(self, blocks: torch.Tensor) -> torch.Tensor:
+            return nn.functional.linear(blocks.transpose(-1, -2), self.matrix)
+
+    counted = actual(Transform(), inputs=(torch.ones(1, 5, 3, 8, 8, device=device),))
+
+    assert (counted.parameters, counted.macs) == (64, 5 * 3 * 8 * 64)

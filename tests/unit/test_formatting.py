@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from edgeai_repro.evidence.measurement import Interval
-from edgeai_repro.judge.formatting import format_edges, format_interval, format_number
+from edgeai_repro.judge.formatting import describe_method, format_edges, format_interval, format_number
+from tests.support.factories import claim
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,20 @@ def test_small_band_is_written_in_the_smaller_unit() -> None:
 
     assert format_edges(*edges, "G") == "145.5 … 146.5 M"
     assert format_interval(Interval(value=0.146, low=0.1458, high=0.1462), "G", edges) == "146 M [145.8, 146.2]"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "parameters vgg16 has: reported by parameters()"),
+        ({"without": "vgg11"}, "Here reported is the whole change, and actual the part from vgg11 on."),
+        ({"conditions": {"convention": "hrank"}}, "Here reported is what the paper's authors count (hrank)."),
+        ({"conditions": {"counter": "fvcore"}}, "Here reported is what fvcore counts."),
+    ],
+)
+def test_method_says_what_the_reported_value_is(changed: dict[str, Any], told: str) -> None:
+    """It names the other network, the cause, the paper's own count, or the counter."""
+    entry = claim(metric="params_ratio", technique="none", against="vgg16", **changed)
+
+    assert told in describe_method(entry)
+    assert "`" not in describe_method(entry)

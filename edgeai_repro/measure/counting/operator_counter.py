@@ -17,7 +17,15 @@ from edgeai_repro.measure.counting.known import has_no_products, name_of
 from edgeai_repro.measure.counting.operators import RULES
 from edgeai_repro.measure.counting.origins import CONSTANT, Origin, Origins, join
 from edgeai_repro.measure.counting.packed import bits_of, packed_key
-from edgeai_repro.measure.counting.products import Call, PackedProduct, Product, Rule, rows, stored_size
+from edgeai_repro.measure.counting.products import (
+    Call,
+    PackedProduct,
+    Product,
+    Rule,
+    distinct_size,
+    rows,
+    stored_size,
+)
 from edgeai_repro.measure.counting.stored_values import StoredValue, count_nonzero
 from edgeai_repro.measure.counting.work import Kind, Run
 
@@ -170,7 +178,7 @@ class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._run.kinds.setdefault(value, kind)
         if product.opaque or not any(value.is_parameter for value in origin.stored):
             largest = max(origin.stored, key=lambda value: value.size)  # the others are its scales, or a mask
-            size = product.macs // rows(product.first) if product.opaque else stored_size(weight)
+            size = product.macs // rows(product.first) if product.opaque else distinct_size(weight)
             self._run.weights.setdefault(largest, (size, size * nonzero // max(macs, 1)))
         return kind
 

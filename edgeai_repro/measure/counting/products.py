@@ -63,6 +63,13 @@ def stored_size(tensor: Tensor) -> int:
     return int((tensor._values() if tensor.layout == torch.sparse_coo else tensor.values()).numel())
 
 
+def distinct_size(tensor: Tensor) -> int:
+    """Return the number of values that a tensor stores, each once: an expanded one repeats values, with stride 0."""
+    if tensor.layout != torch.strided or tensor.is_mkldnn:
+        return stored_size(tensor)
+    return prod(length for length, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
+
+
 def rows(features: Tensor) -> int:
     """Return the number of vectors in features of shape (…, width)."""
     return prod(features.shape[:-1])

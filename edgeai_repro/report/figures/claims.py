@@ -70,7 +70,10 @@ def overview(paper: PaperEntry) -> Plot | None:
         axes.set_yticks(lines, [printable_line(claim.id) for claim in claims])
         for label, claim in zip(axes.get_yticklabels(), claims, strict=True):
             label.set_color(INK if claim.rows else MUTED)
-        powers = [10**power for power in range(decades + 1)]
+        # Labels of more than two powers would overlap: then every second one has a label.
+        powers = [
+            10**power for power in (range(decades % 2 or 2, decades + 1, 2) if decades > 2 else range(decades + 1))
+        ]
         ticks = [*(-power for power in reversed(powers)), 0, *powers]
         axes.set_xticks(ticks, [f"{tick:+d}".replace("-", "−") if tick else "paper" for tick in ticks])
         axes.set_xticks([], minor=True)
