@@ -279,7 +279,7 @@ def test_alexnet_computes_in_convolutions_and_stores_in_linear_layers() -> None:
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_weight_in_a_buffer_that_an_operator_repeats_counts_once(device: str) -> None:
-    """A product with a transposed input repeats the 8 × 8 matrix for each block of the image; 64 values are stored."""
+    """A product with a transposed input repeats the 8 × 8 matrix for each block of it; 64 values are stored."""
 
     class Transform(nn.Module):
         """A transform of blocks of 8 × 8 pixels, as in JPEG, whose matrix is no parameter."""

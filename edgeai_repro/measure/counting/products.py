@@ -64,7 +64,7 @@ def stored_size(tensor: Tensor) -> int:
 
 
 def distinct_size(tensor: Tensor) -> int:
-    """Return the number of values that a tensor stores, each once: an expanded one repeats values, with stride 0."""
+    """Return the number of values that a tensor stores, each once: an expanded one repeats some, with stride 0."""
     if tensor.layout != torch.strided or tensor.is_mkldnn:
         return stored_size(tensor)
     return prod(length for length, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride)
