@@ -46,7 +46,9 @@ def claim_problems(claim: Claim, paper: Paper) -> Iterator[str]:
     yield from _unknown("technique", claim.technique, [*TECHNIQUES, UNCOMPRESSED], OWN.format("technique"))
     yield from network_problems(claim, paper)
     for name in claim.assumes:
-        yield from _unknown("assumes", name, [unstated.id for unstated in paper.unstated])
+        yield from _unknown(
+            "assumes", name, [unstated.id for unstated in paper.unstated], "; or add it under 'unstated'"
+        )
     if claim.metric in METRICS:
         yield from _metric_problems(claim, paper)
         yield from use_problems(claim)

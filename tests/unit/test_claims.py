@@ -271,7 +271,10 @@ def _refusal(folder: Path, document: object) -> list[str]:
             {**PRUNED, "choice": {**CHOICE, "accuracy_claim": "a-clam"}},
             ": 'choice.accuracy_claim' must be known (got 'a-clam'); did you mean 'a-claim'?",
         ),
-        ({"assumes": ["size"]}, ": 'assumes' must be known (got 'size'); none is known"),
+        (
+            {"assumes": ["size"]},
+            ": 'assumes' must be known (got 'size'); none is known; or add it under 'unstated'",
+        ),
     ],
 )
 def test_mistake_in_a_claim_is_one_line(tmp_path: Path, fields: dict[str, Any], complaint: str) -> None:
