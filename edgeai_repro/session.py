@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+from edgeai_repro.claims.entries import Source, SourceName
 from edgeai_repro.claims.implications import check
 from edgeai_repro.claims.load import read_claims
-from edgeai_repro.claims.registry import Source, SourceName, is_counted, is_timed, measured_on
+from edgeai_repro.claims.registry import is_counted, is_timed, measured_on
 from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Paper
 from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices

@@ -15,8 +15,9 @@ from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import SCHEMA_VERSION, Paper
 from edgeai_repro.claims.user_code import register_conftests
 from edgeai_repro.devices.spec import DevicesFile
-from edgeai_repro.errors import LONGEST, UserError, complaints
-from edgeai_repro.files import is_folder, parse_as, read_yaml
+from edgeai_repro.errors import LONGEST, UserError
+from edgeai_repro.files import is_folder, read_yaml
+from edgeai_repro.validation import complaints, parse_as
 
 UPGRADE = "CHANGELOG.md lists the keys that were renamed"
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from edgeai_repro.claims import registry
-from edgeai_repro.claims.registry import MetricGroup
+from edgeai_repro.claims.entries import MetricGroup
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement, Setting, Settings
 

@@ -14,7 +14,7 @@ from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Requirement, UserError
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
-from edgeai_repro.files import parse_as, read_json, write_text
+from edgeai_repro.files import read_json, write_text
 from edgeai_repro.judge.choices import Choices
 from edgeai_repro.judge.formatting import describe_method, unit_of
 from edgeai_repro.judge.margins import FlipMargin
@@ -23,6 +23,7 @@ from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.report.band_edges import BandEdges
 from edgeai_repro.report.provenance import Provenance
+from edgeai_repro.validation import parse_as
 
 SCHEMA_VERSION: Literal[2] = 2
 LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline

@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from edgeai_repro.claims import registry
-from edgeai_repro.claims.registry import RUNTIME, UNCOMPRESSED, MetricGroup
+from edgeai_repro.claims.entries import MetricGroup
+from edgeai_repro.claims.registry import RUNTIME, UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim, Variant
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Settings
 
