@@ -31,7 +31,7 @@ def new_file(
 ) -> None:
     """Write a new claims file, with one claim of each kind.
 
-    DIR/ID.yaml has the paper's data; its claims are comments.
+    DIR/ID.yaml has the paper's data; its claims are comments. DIR/schema.json is for editors.
 
     Example: edgeai-repro claims new iandola2016 --title="SqueezeNet" --authors="Iandola et al." --year=2016
     """
@@ -39,6 +39,8 @@ def new_file(
     from json import dumps
     from re import fullmatch
 
+    import edgeai_repro.builtin  # noqa: F401 - the schema completes the names of metrics and techniques
+    from edgeai_repro.claims.editor_schema import SCHEMA, json_schema
     from edgeai_repro.claims.paper_info import NAME
     from edgeai_repro.files import write_text
 
@@ -59,6 +61,8 @@ def new_file(
         text = text.replace(f"<{name}>", value)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
+    if not (folder / SCHEMA).exists():
+        write_text(folder / SCHEMA, json_schema())
     typer.echo(f"{path}: edit it, then run `edgeai-repro claims check {path}`")
 
 
@@ -81,6 +85,7 @@ def check_files(
     Example: edgeai-repro claims check claims/iandola2016.yaml
     """
     import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+    from edgeai_repro.claims.editor_schema import schema_hint
     from edgeai_repro.claims.load import load_file
     from edgeai_repro.claims.schema import Paper
 
@@ -96,6 +101,8 @@ def check_files(
             for line in _judged(loaded, problems, code=code):
                 echo(on_one_line(line))
         typer.echo(f"{path}: {content}, all right")
+        if hint := schema_hint(path):
+            echo(hint, err=True)
     for problem in problems:
         echo(f"edgeai-repro: {problem}", err=True)
     if problems:

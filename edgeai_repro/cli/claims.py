@@ -81,7 +81,8 @@ def print_schema() -> None:
 
     Example: edgeai-repro claims schema > claims/schema.json
     """
-    from edgeai_repro.claims.load import json_schema
+    import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+    from edgeai_repro.claims.editor_schema import json_schema
 
     typer.echo(json_schema(), nl=False)
 

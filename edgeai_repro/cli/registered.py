@@ -93,10 +93,11 @@ def _about_technique(technique: Technique) -> Iterator[str]:
 
 
 def _allowed(name: str) -> str:
-    """Return the values that a setting or condition may have in words; empty if any."""
-    from edgeai_repro.claims.values import RANGES, VALUES
+    """Return what a setting or condition means, and the values that it may have; empty if unknown."""
+    from edgeai_repro.claims.values import MEANINGS, RANGES, VALUES
 
-    return RANGES[name].text if name in RANGES else ", ".join(map(str, VALUES.get(name, ())))
+    allowed = RANGES[name].text if name in RANGES else ", ".join(map(str, VALUES.get(name, ())))
+    return "; ".join(filter(None, [MEANINGS.get(name), allowed]))
 
 
 def _print_json(entries: Sequence[Metric | Technique]) -> None:

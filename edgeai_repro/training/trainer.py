@@ -78,7 +78,7 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
-        rates = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+        rates: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
         if recipe.optimizer == "sgd":
             return torch.optim.SGD(self.model.parameters(), momentum=recipe.momentum, **rates)
         if recipe.structured is None:

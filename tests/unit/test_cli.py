@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from edgeai_repro.claims.load import json_schema
+from edgeai_repro.claims.editor_schema import json_schema
 from edgeai_repro.cli import main as cli
 from edgeai_repro.errors import MissingRequirement, UserError
 from tests.support.commands import Command
