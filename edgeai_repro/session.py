@@ -107,6 +107,11 @@ class Session:
         cases = self.cases if shard is None else shard.select(self.cases)
         return [case for case in cases if is_counted(case.claim)] if self.options.quick else cases
 
+    @cached_property
+    def planned(self) -> list[ClaimCase]:
+        """The claims that will be judged: the selected ones, until `plan` announces which."""
+        return self.selected
+
     @property
     def implication_cases(self) -> list[ImplicationCase]:
         """All implications with their papers. Only the first of several shards has them: nothing is measured."""
@@ -116,7 +121,8 @@ class Session:
 
     def plan(self, cases: Iterable[ClaimCase]) -> None:
         """Announce the claims that will be judged, so that each network is built only once."""
-        counted = [case for case in cases if measured_on(case.claim) == "compressed"]
+        self.planned = list(cases)
+        counted = [case for case in self.planned if measured_on(case.claim) == "compressed"]
         self._compressed = self._compress(counted)
         self.sources["compressed"] = self._compressed
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from edgeai_repro import __version__, limits
+from edgeai_repro import limits
 from edgeai_repro.claims.entries import Metric, Technique
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import Paper
@@ -29,19 +29,20 @@ from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS, TI
 Schema = dict[str, Any]
 SCHEMA = "schema.json"  # its name in a claims folder
 WRITTEN_BY = "$comment"  # the key with the version that wrote the schema
-OURS = f"edgeai-repro {__version__}"
 _NAMED = re.compile(r"^#\s*yaml-language-server:\s*\$schema=(\S+)")
 _VALUE: Schema = {"type": ["boolean", "number", "string"]}
 _NETWORK: Schema = {"$ref": "#/$defs/NetworkName"}
 
 
-def json_schema() -> str:
-    """Return the JSON schema of the files of a claims folder, as kept in `claims/schema.json`."""
+def json_schema(version: str) -> str:
+    """Return the JSON schema of the files of a claims folder, as kept in `claims/schema.json`.
+
+    `version` is that of this package, which the schema names.
+    """
     schema = TypeAdapter(Paper | DevicesFile).json_schema()
     definitions = schema["$defs"]
-    names = {
-        name for entry in (*METRICS.values(), *TECHNIQUES.values()) for name in (*entry.needed, *entry.optional)
-    }
+    entries: list[Metric | Technique] = [*METRICS.values(), *TECHNIQUES.values()]
+    names = sorted({name for entry in entries for name in (*entry.needed, *entry.optional)})
     definitions |= {_definition(name): _values(name, VALUES.get(name)) for name in names}
     definitions["NetworkName"] = _network_name()
     claim = definitions["Claim"]
@@ -62,12 +63,12 @@ def json_schema() -> str:
     definitions["Paper"]["properties"]["defaults"]["properties"] = {
         name: {**_value(name, VALUES.get(name)), "description": _description(name)} for name in sorted(conditions)
     }
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", WRITTEN_BY: OURS}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", WRITTEN_BY: _author(version)}
     return json.dumps({**head, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
-def schema_hint(path: Path) -> str | None:
-    """Return a hint if a claims file names, for editors, a schema that another version wrote; else None.
+def schema_hint(path: Path, version: str) -> str | None:
+    """Return a hint if a claims file names, for editors, a schema that another version wrote than this; else None.
 
     Only a file is looked at, not an address.
     """
@@ -79,10 +80,15 @@ def schema_hint(path: Path) -> str | None:
         content = read_json(schema)
     except UserError as error:
         return str(error)
-    version = content.get(WRITTEN_BY, "an older version") if isinstance(content, dict) else "no schema"
-    if version == OURS:
+    author, ours = content.get(WRITTEN_BY, "an older one") if isinstance(content, dict) else "", _author(version)
+    if author == ours:
         return None
-    return f"{schema}: must be written by {OURS} (got {version}); run `edgeai-repro claims schema > {schema}`"
+    got = author or "no schema"
+    return f"{schema}: must be written by {ours} (got {got}); run `edgeai-repro claims schema > {schema}`"
+
+
+def _author(version: str) -> str:
+    return f"edgeai-repro {version}"
 
 
 def _suggested(descriptions: Mapping[str, str]) -> Schema:

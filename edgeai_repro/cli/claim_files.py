@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeai_repro import __version__
 from edgeai_repro.cli import USAGE, echo
-from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.errors import UserError, as_line, one_line
 from edgeai_repro.extras import missing_package
 from edgeai_repro.report.plain import on_one_line
 
@@ -62,7 +63,7 @@ def new_file(
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
     if not (folder / SCHEMA).exists():
-        write_text(folder / SCHEMA, json_schema())
+        write_text(folder / SCHEMA, json_schema(__version__))
     typer.echo(f"{path}: edit it, then run `edgeai-repro claims check {path}`")
 
 
@@ -101,8 +102,8 @@ def check_files(
             for line in _judged(loaded, problems, code=code):
                 echo(on_one_line(line))
         typer.echo(f"{path}: {content}, all right")
-        if hint := schema_hint(path):
-            echo(hint, err=True)
+        if hint := schema_hint(path, __version__):
+            echo(as_line(hint), err=True)
     for problem in problems:
         echo(f"edgeai-repro: {problem}", err=True)
     if problems:

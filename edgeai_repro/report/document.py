@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, model_validator
 
 from edgeai_repro.claims.paper_info import Unstated
 from edgeai_repro.claims.schema import Need, Paper
@@ -131,7 +131,7 @@ class ClaimsFile(Frozen):
 
 
 class Document(Frozen):
-    """A run: its environment, the results of each paper, and the seconds that each step took.
+    """A run: its environment, the results of each paper, and the seconds that each step and each claim took.
 
     `run` is where it comes from, None in older and merged files. `other_environments` are those of the other runs
     of a merged document. `claims_files` has the file of each paper by its id, also of papers without results.
@@ -146,6 +146,7 @@ class Document(Frozen):
     partial: bool = False
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)
+    claim_seconds: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     claims_files: dict[str, ClaimsFile] = Field(default_factory=dict)
     shards: list[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$")]] = Field(default_factory=list)
 

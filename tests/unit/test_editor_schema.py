@@ -11,13 +11,15 @@ import jsonschema
 import pytest
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
-from edgeai_repro.claims.editor_schema import OURS, SCHEMA, WRITTEN_BY, json_schema
+from edgeai_repro import __version__
+from edgeai_repro.claims.editor_schema import SCHEMA, WRITTEN_BY, json_schema
 from edgeai_repro.claims.registry import METRICS, TECHNIQUES
 from edgeai_repro.claims.values import MEANINGS
 from edgeai_repro.files import read_yaml
 from tests.support.commands import Command
 from tests.support.factories import claim_entry, paper_entry, paper_yaml
 
+OURS = f"edgeai-repro {__version__}"
 CLAIMS = Path(__file__).parents[2] / "claims"
 FILES = sorted(CLAIMS.glob("*.yaml"))
 DOCUMENT = json.loads((CLAIMS / SCHEMA).read_text(encoding="utf-8"))
@@ -44,7 +46,7 @@ def values_offered(key: str, name: str, values: str) -> Iterator[str]:
 
 def test_schema_file_is_what_the_models_generate() -> None:
     """`claims/schema.json` is what the models say; `edgeai-repro claims schema` writes it again."""
-    assert (CLAIMS / SCHEMA).read_text(encoding="utf-8") == json_schema()
+    assert (CLAIMS / SCHEMA).read_text(encoding="utf-8") == json_schema(__version__)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -134,7 +136,7 @@ def test_file_with_the_schema_of_another_version_gets_a_hint(command: Command, t
         f"{schema}: must be written by {OURS} (got edgeai-repro 0.1.0); "
         f"run `edgeai-repro claims schema > {schema}`\n"
     )
-    assert "(got an older version)" in hint({})
+    assert "(got an older one)" in hint({})
     assert "(got no schema)" in hint([])
 
 
@@ -145,5 +147,5 @@ def test_schema_is_written_next_to_a_new_file(command: Command, tmp_path: Path) 
     (tmp_path / SCHEMA).write_text("{}", encoding="utf-8")
     command("claims", "new", "b2020", f"--claims-dir={tmp_path}")
 
-    assert written == json_schema()
+    assert written == json_schema(__version__)
     assert (tmp_path / SCHEMA).read_text(encoding="utf-8") == "{}"

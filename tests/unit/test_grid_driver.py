@@ -13,7 +13,7 @@ import pytest
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.training_record import RESULT, load_record
 from edgeai_repro.grid import engines, folders
-from edgeai_repro.grid.board import duration, stored_states
+from edgeai_repro.grid.board import stored_states
 from edgeai_repro.grid.engines import Loop, engine
 from edgeai_repro.grid.runs import Run, read_grid
 from edgeai_repro.grid.work import Outcome, Task, Tick, nothing, train_run
@@ -186,22 +186,6 @@ def test_board_shows_epoch_accuracy_and_time_left(runs: tuple[Run, ...], tmp_pat
     assert state.line() == (
         f"running   epoch   1/2     61.20 %  1 h 1 min left  {runs[0].id}  resnet20 dense seed=0"
     )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (59, "59 s"),
-        (60, "1 min 0 s"),
-        (3599, "59 min 59 s"),
-        (3661, "1 h 1 min"),
-        (90_000, "1 d 1 h"),
-    ],
-)
-def test_duration_has_two_units(seconds: float, text: str) -> None:
-    """The larger one fits."""
-    assert duration(seconds) == text
 
 
 def test_folder_without_locks_is_one_line(

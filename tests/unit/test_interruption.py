@@ -21,7 +21,7 @@ import sys, time
 from edgeai_repro.claims import editor_schema
 from edgeai_repro.cli import main
 
-def work():
+def work(*_):
     print("working", file=sys.stderr, flush=True)
     {work}
 

@@ -187,6 +187,20 @@ class TestEvaluate:
         assert out.startswith(f"{folder.name}: ")
         assert out.endswith(f"] of {small_cifar.IMAGES}\n")
 
+    def test_terminal_shows_a_bar_with_the_batches(self, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is on standard error, and leaves standard output as it is; in a log there is none."""
+        folder = saved_models.save(convnext.build("convnext_atto"), "convnext_atto", "none", root=Path("saved"))
+        _, out, err = command("evaluate", str(folder))
+        assert err == ""
+
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        status, out_with_bar, bar = command("evaluate", str(folder))
+
+        assert (status, out_with_bar) == (0, out)
+        assert "convnext_atto" in bar
+        assert "1/1" in bar  # 100 images are one batch
+        assert "0:00:00" in bar
+
     def test_folder_without_a_model_is_refused(self, command: Command) -> None:
         """The error is one line, and the exit status is 2."""
         status, _, err = command("evaluate", "nowhere")
