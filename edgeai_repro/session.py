@@ -223,7 +223,7 @@ class Session:
         written = results.document(
             self.papers, devices, self._device_results, self._claims_files, self.options.shard
         )
-        return written.model_copy(update={"run": self._run})
+        return written.model_copy(update={"run": provenance.finished(self._run)})
 
     def _compress(self, cases: Sequence[ClaimCase]) -> CompressedModels:
         return CompressedModels(cases, models=self.options.models, shared=self._shared)

@@ -41,22 +41,22 @@ def json_schema(version: str) -> str:
     """
     schema = TypeAdapter(Paper | DevicesFile).json_schema()
     definitions = schema["$defs"]
-    entries: list[Metric | Technique] = [*METRICS.values(), *TECHNIQUES.values()]
-    names = sorted({name for entry in entries for name in (*entry.needed, *entry.optional)})
+    metrics, techniques = ([entries[name] for name in sorted(entries)] for entries in (METRICS, TECHNIQUES))
+    names = sorted({name for entry in (*metrics, *techniques) for name in (*entry.needed, *entry.optional)})
     definitions |= {_definition(name): _values(name, VALUES.get(name)) for name in names}
     definitions["NetworkName"] = _network_name()
     claim = definitions["Claim"]
     keys = claim["properties"]
-    keys["metric"] = _suggested({metric.name: metric.description for metric in METRICS.values()})
-    described = {technique.name: technique.description for technique in TECHNIQUES.values()}
+    keys["metric"] = _suggested({metric.name: metric.description for metric in metrics})
+    described = {technique.name: technique.description for technique in techniques}
     keys["technique"] = _suggested({UNCOMPRESSED: "the network is not compressed", **described})
     for key in ("models", "also_shown"):
         keys[key]["items"] = _NETWORK
     for key in ("against", "without"):
         keys[key]["anyOf"] = [_NETWORK, {"type": "null"}]
     claim["allOf"] = [
-        *_given("technique", "settings", TECHNIQUES.values()),
-        *_given("metric", "conditions", METRICS.values()),
+        *_given("technique", "settings", techniques),
+        *_given("metric", "conditions", metrics),
     ]
     definitions["Choice"]["properties"]["name"] = _suggested({name: MEANINGS.get(name, "") for name in names})
     conditions = {name for metric in METRICS.values() for name in (*metric.needed, *metric.optional)}
