@@ -158,8 +158,8 @@ def savings(run: Document) -> Lines:
     saved = format_interval(row.reported, claim.unit)
     yield f"- **Size.** Pruned to 0.8 and in int8, {display_name(row.model)} saves {saved} of its bytes."
     yield "  In a bundle it is a graph (`pruned-int8.onnx`) and a file with its weights."
-    yield "  `make bench` shows the memory of a process that loads it and classifies one image. `bundle --with-test-split` adds CIFAR-10's test images, which"
-    yield "  claims about accuracy need."
+    yield "  `make bench` shows the memory of a process that loads it and classifies one image."
+    yield "  `bundle --with-test-split` adds CIFAR-10's test images, which claims about accuracy need."
 
 
 def byline(paper: PaperEntry) -> Lines:
