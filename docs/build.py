@@ -17,14 +17,14 @@ from typing import TypeVar
 from xml.sax.saxutils import escape
 
 from edgeai_repro.evidence.measurement import Measurement
-from edgeai_repro.judge.formatting import format_interval
+from edgeai_repro.judge.formatting import duration, format_interval
 from edgeai_repro.networks.variants import display_name
 from edgeai_repro.report import document, front_page, text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 from edgeai_repro.report.figures import claims as figures
 from edgeai_repro.report.figures.counters import by_counter
+from edgeai_repro.report.figures.ranks import ranks
 from edgeai_repro.report.figures.style import Plot
-from edgeai_repro.report.time_left import duration
 
 ROOT = Path(__file__).parents[1]
 VERDICTS = ROOT / "docs" / "verdicts.json"
@@ -288,6 +288,7 @@ DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
     "counted": figures.counted,
     "sweeps": figures.sweeps,
     "counters": by_counter,
+    "ranks": ranks,
 }
 
 

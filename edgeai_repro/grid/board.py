@@ -15,7 +15,7 @@ from edgeai_repro.files import write_text
 from edgeai_repro.grid import folders
 from edgeai_repro.grid.runs import Run
 from edgeai_repro.grid.work import Task
-from edgeai_repro.report.time_left import duration
+from edgeai_repro.judge.formatting import duration
 from edgeai_repro.training.progress import Progress
 
 STATES = ("finished", "running", "waiting", "failed")

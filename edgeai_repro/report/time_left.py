@@ -1,4 +1,4 @@
-"""The time that a run of claims still takes, by what each claim took in an earlier run; and durations in words."""
+"""The time that a run of claims still takes, by what each claim took in an earlier run."""
 
 from __future__ import annotations
 
@@ -12,15 +12,6 @@ from edgeai_repro.report import document
 
 SHARE = 0.05  # of the run, before this run's own speed counts as much as the earlier run's
 LEAST = 0.01  # seconds of a claim
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as text in two units: 45 s, 12 min 5 s, 3 h 20 min, 2 d 4 h."""
-    for size, larger, smaller in ((86400, "d", "h"), (3600, "h", "min"), (60, "min", "s")):
-        if seconds >= size:
-            rest = {"h": 3600, "min": 60, "s": 1}[smaller]
-            return f"{seconds // size:.0f} {larger} {seconds % size // rest:.0f} {smaller}"
-    return f"{seconds:.0f} s"
 
 
 def earlier_seconds(verdicts: Path) -> dict[str, float]:

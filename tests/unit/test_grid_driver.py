@@ -188,6 +188,22 @@ def test_board_shows_epoch_accuracy_and_time_left(runs: tuple[Run, ...], tmp_pat
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (60, "1 min 0 s"),
+        (3599, "59 min 59 s"),
+        (3661, "1 h 1 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_duration_has_two_units(seconds: float, text: str) -> None:
+    """The larger one fits."""
+    assert duration(seconds) == text
+
+
 def test_folder_without_locks_is_one_line(
     runs: tuple[Run, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

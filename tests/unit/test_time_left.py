@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeai_repro.report import document
-from edgeai_repro.report.time_left import TimeLeft, duration, earlier_seconds
+from edgeai_repro.report.time_left import TimeLeft, earlier_seconds
 from tests.support import reports
 
 CASES = ("quick", "slow", "last")
@@ -57,19 +57,3 @@ def test_earlier_seconds_are_those_of_the_file(tmp_path: Path) -> None:
     assert earlier_seconds(path) == {"paper/a": 2.5}
     path.write_text("{", encoding="utf-8")
     assert earlier_seconds(path) == {}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4, "0 s"),
-        (59, "59 s"),
-        (60, "1 min 0 s"),
-        (3599, "59 min 59 s"),
-        (3661, "1 h 1 min"),
-        (90_000, "1 d 1 h"),
-    ],
-)
-def test_duration_has_two_units(seconds: float, text: str) -> None:
-    """The larger one fits."""
-    assert duration(seconds) == text
