@@ -113,7 +113,7 @@ def _network_name() -> Schema:
     return {"anyOf": [{"enum": names}, *patterns, {"type": "string", "description": "a name under 'networks'"}]}
 
 
-def _given(key: str, values: str, entries: Iterable[Metric] | Iterable[Technique]) -> Iterator[Schema]:
+def _given(key: str, values: str, entries: Iterable[Metric | Technique]) -> Iterator[Schema]:
     """Yield what may stand under `values` if `key` names an entry, one rule for all entries that take the same."""
     taking: dict[str, tuple[Schema, list[str]]] = {}
     for entry in entries:
