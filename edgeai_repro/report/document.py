@@ -28,7 +28,6 @@ from edgeai_repro.validation import parse_as
 
 SCHEMA_VERSION: Literal[2] = 2
 LARGE = 500  # claims: with more, a page would exceed 5 MB, browsers would need seconds, and nobody reads a table
-LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
 
 
 class ClaimEntry(Frozen):
@@ -133,10 +132,9 @@ class ClaimsFile(Frozen):
 class Document(Frozen):
     """A run: its environment, the results of each paper, and the seconds that each step and each claim took.
 
-    `run` is where it comes from, None in older and merged files. `other_environments` are those of the other runs
-    of a merged document. `claims_files` has the file of each paper by its id, also of papers without results.
-    `shards` are the parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was
-    interrupted.
+    `run` is where it comes from, None in older and merged files. `other_environments` are those of runs that were
+    merged into it. `claims_files` has the file of each paper by its id, also of papers without results. `shards`
+    are the parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was interrupted.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -244,7 +242,7 @@ def of_claim(results: Sequence[DeviceResult], paper: str, claim: str) -> list[De
 
 def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[DeviceResult]) -> Iterator[Roofline]:
     for spec in paper.implications:
-        if spec.rule == LATENCY_RULE:
+        if spec.rule == "latency-feasible":  # the rule that uses the roofline
             model, target = str(spec.given["model"]), float(spec.given["target"])
             names = {device.key: device.name for device in devices}
             rows = list(estimates(devices, CONVNEXT_VARIANTS[model], target=target))
