@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -168,6 +169,53 @@ def test_networks_with_other_inputs_than_an_image_are_pruned() -> None:
     assert isinstance(two, TwoInputs)
     assert two.mask.out_channels == two.both.in_channels == 4
     assert grey[3].in_channels == 4
+
+
+class Between(nn.Module):
+    """Two convolutions with a function of the features between them."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.function, self.last = nn.Conv2d(3, 8, 1), function, nn.Conv2d(8, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return two channels."""
+        return self.last(self.function(self.first(images)))
+
+
+def _by_shape(features: Tensor) -> Tensor:
+    """Normalise each channel by the number of pixels, which the shape gives."""
+    flat = features.view(len(features), features.shape[1], -1)
+    return (flat / flat.shape[-1]).view(features.shape)
+
+
+def _by_values(features: Tensor) -> Tensor:
+    """Add the mean of those values that are above a threshold: the shape between depends on the data."""
+    return features + features[features > 0.1].sum()
+
+
+@pytest.mark.parametrize("function", [_by_shape, _by_values])
+def test_shapes_that_depend_on_the_input_do_not_stop_pruning(function: Callable[[Tensor], Tensor]) -> None:
+    """The removal is exact, or it would have been refused."""
+    smaller = prune(Between(function).eval(), IMAGE, Goal(0.5))
+
+    assert isinstance(smaller, Between)
+    assert smaller.first.out_channels == smaller.last.in_channels == 4
+
+
+def test_custom_operators_are_followed_if_they_have_gradients_and_named_if_not() -> None:
+    """Without a gradient the library can't see that the channels go on, so that the removal breaks the network."""
+
+    @torch.library.custom_op("edgeai_pruning::triple", mutates_args=())
+    def triple(x: Tensor) -> Tensor:
+        return 3 * x
+
+    with pytest.raises(UserError, match=r"^'structured_pruning' must be given a network that .* can follow"):
+        prune(Between(triple).eval(), IMAGE, Goal(0.5))
+    triple.register_autograd(lambda _, gradient: 3 * gradient)
+    smaller = prune(Between(triple).eval(), IMAGE, Goal(0.5))
+    assert isinstance(smaller, Between)
+    assert smaller.first.out_channels == 4
 
 
 @pytest.mark.parametrize(
