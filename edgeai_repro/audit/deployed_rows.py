@@ -98,9 +98,7 @@ def _technique(variant: BundledModel) -> str:
     return f"onnxruntime {variant.replace('-', ' ')}"
 
 
-def _row(
-    variant: BundledModel, made: ModelEntry, expected: list[Tensor], folder: Path, seconds: float
-) -> Row:
+def _row(variant: BundledModel, made: ModelEntry, expected: list[Tensor], folder: Path, seconds: float) -> Row:
     static, counted = made.static_int8, made.counts
     notes = {}
     if static is not None:

@@ -48,7 +48,7 @@ def export(model: nn.Module, path: Path, *, resolution: int = 32) -> None:
 
 
 def _without_shapes_of_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove what torch's current exporter says twice: quantization transposes weights, and these shapes would stay."""
+    """Remove the shapes of weights, which torch's current exporter lists again: quantization transposes weights."""
     weights = {tensor.name for tensor in model.graph.initializer}
     kept = [value for value in model.graph.value_info if value.name not in weights]
     del model.graph.value_info[:]

@@ -65,7 +65,7 @@ def latency(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurem
     optional=("device",),
 )
 def speedup(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Speed-up over technique `baseline` in `baseline_runtime`, both timed in the same run, perhaps on a `device`."""
+    """Speed-up over technique `baseline` in `baseline_runtime`, both timed in one run, perhaps on a `device`."""
     from edgeai_repro.measure.latency.interleaved import ratio, worst_control
 
     for settings, conditions in claim.variants_for(model):

@@ -1,4 +1,4 @@
-"""Bundles and audits of unusual networks by the command line: what can't be done is one line, the rest comes out."""
+"""Bundles and audits of unusual networks by the command line: what fails is one line, and the rest comes out."""
 
 from __future__ import annotations
 
@@ -134,9 +134,7 @@ def test_pruned_network_that_cannot_be_exported_leaves_the_dense_variants(
     file: Path, command: Command, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The manifest has the reason for each variant that is left out."""
-    status, *_ = command(
-        "bundle", f"{file}:custom_after_pruning", "--resolution=32", f"--output={tmp_path / 'b'}"
-    )
+    status, *_ = command("bundle", f"{file}:custom_after_pruning", "--resolution=32", f"--output={tmp_path / 'b'}")
     manifest = bundle.load(tmp_path / "b").manifest
 
     assert status == 0
