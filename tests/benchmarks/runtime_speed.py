@@ -1,9 +1,9 @@
 """`make bench`: times one image of three networks in every runtime that is installed, in one interleaved run each.
 
-The contenders are a bundle's files in ONNX Runtime and OpenVINO, and the same network, plain and pruned, in torch's
-eager mode, ncnn (converted by pnnx) and ExecuTorch (XNNPACK). ncnn and ExecuTorch run it in fp32: ncnn's wheel has no
-tool that quantizes. The logits of each are compared with torch's before it is timed. A runtime that isn't installed,
-or that can't run a network, is named with the reason.
+The contenders are a bundle's files in ONNX Runtime and OpenVINO, and the same network, plain and pruned, in
+torch's eager mode, ncnn (converted by pnnx) and ExecuTorch (XNNPACK). ncnn and ExecuTorch run it in fp32, because
+ncnn's wheel has no tool that quantizes. The logits of each are compared with torch's before it is timed. A runtime
+that isn't installed, or that can't run a network, is named with the reason.
 """
 
 from __future__ import annotations
