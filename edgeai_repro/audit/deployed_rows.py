@@ -56,8 +56,8 @@ def deployed_rows(
         yield Row(technique=_technique(DENSE[-1]), problem=str(error)), None
     probes = np.random.default_rng(0).integers(0, 256, (PROBES, 3, side, side), dtype=np.uint8)
     spec = InputSpec(name="image", shape=(1, 3, side, side), mean=dense.mean, std=dense.std)
-    images = torch.from_numpy(prepare(probes, spec)).split(1)
-    expected = [tensor for image in images for tensor in outputs_of(network, (image,)) or ()]
+    images = torch.from_numpy(prepare(probes, spec))
+    expected = [tensor for image in images for tensor in outputs_of(network, (image[None],)) or ()]
     for variants, model in ((DENSE, network), (PRUNED, pruned)):
         if model is None:
             continue

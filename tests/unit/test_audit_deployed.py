@@ -30,6 +30,8 @@ def test_static_int8_has_a_row_with_its_calibration_and_what_stayed_in_fp32() ->
     assert (row.fp32_macs, row.notes) == (0, {"calibration": "16 random images", "in fp32": "nothing"})
     assert rows["onnxruntime pruned static int8"].macs is not None
     assert rows["onnxruntime pruned static int8"].macs.actual < row.macs.actual  # type: ignore[operator]
+    assert (rows["onnxruntime fp32"].output_error or 0) < 1e-5 < (row.output_error or 0) < 0.1
+    assert (rows["onnxruntime pruned"].output_error or 0) > 0.1
     fp32 = rows["onnxruntime fp32"]
     assert fp32.macs is not None
     assert fp32.fp32_macs == fp32.macs.actual
