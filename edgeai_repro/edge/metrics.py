@@ -63,9 +63,15 @@ def latency(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurem
         )
 
 
-@metric("speedup", unit="×", better="higher", conditions=("runtime", "baseline", "baseline_runtime"))
+@metric(
+    "speedup",
+    unit="×",
+    better="higher",
+    conditions=("runtime", "baseline", "baseline_runtime"),
+    optional=("device",),
+)
 def speedup(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Speed-up over technique `baseline` in `baseline_runtime`, both timed in the same run."""
+    """Speed-up over technique `baseline` in `baseline_runtime`, both timed in one run, perhaps on a `device`."""
     from edgeai_repro.measure.latency.interleaved import ratio, worst_control
 
     for settings, conditions in claim.variants_for(model):
