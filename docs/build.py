@@ -23,6 +23,7 @@ from edgeai_repro.report import document, front_page, text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 from edgeai_repro.report.figures import claims as figures
 from edgeai_repro.report.figures.counters import by_counter
+from edgeai_repro.report.figures.ranks import ranks
 from edgeai_repro.report.figures.style import Plot
 
 ROOT = Path(__file__).parents[1]
@@ -264,6 +265,7 @@ DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
     "counted": figures.counted,
     "sweeps": figures.sweeps,
     "counters": by_counter,
+    "ranks": ranks,
 }
 
 

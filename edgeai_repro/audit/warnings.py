@@ -50,7 +50,7 @@ def _about_uncompressed(row: Row) -> Iterator[str]:
     excess = 100 * (macs.reported - macs.actual) / macs.actual
     if excess < -VISIBLE:
         yield (
-            f"thop leaves out {_percent(-excess)} of the model's MACs (it reports {_billions(macs.reported)} of "
+            f"thop leaves out {_part(-excess)} the model's MACs (it reports {_billions(macs.reported)} of "
             f"{_billions(macs.actual)}): it has no rule for some of the layers, for example attention"
         )
     elif excess > VISIBLE:
@@ -97,13 +97,13 @@ def _about_compressed(uncompressed: Row, row: Row) -> Iterator[str]:
     speedup = _reliable_speedup(row)
     if parameters and parameters[0] - parameters[1] > VISIBLE:
         yield (
-            f"{name}: parameters() reports {_percent(parameters[0])} fewer, but {_percent(parameters[1])} fewer "
-            f"are stored: it misses weights that are packed as int8; the file is {_percent(bytes_saved)} smaller"
+            f"{name}: parameters() reports {_percent(parameters[0])} fewer, but {_less(parameters[1], 'fewer')} "
+            f"are stored: it misses weights that are packed as int8; the file is {_less(bytes_saved, 'smaller')}"
         )
     if macs and macs[0] - macs[1] > VISIBLE:
         bit_operations = saving(uncompressed.bit_operations, row.bit_operations)
         yield (
-            f"{name}: thop reports {_percent(macs[0])} fewer MACs, but {_percent(macs[1])} fewer are computed: it "
+            f"{name}: thop reports {_percent(macs[0])} fewer MACs, but {_less(macs[1], 'fewer')} are computed: it "
             f"misses those in int8; bit operations fall by {_percent(bit_operations)}"
         )
     ratio = _reported_macs_ratio(uncompressed.macs, row.macs)
@@ -117,9 +117,10 @@ def _about_compressed(uncompressed: Row, row: Row) -> Iterator[str]:
         timed = f", and the model is {format_interval(speedup, 'times as fast')} here" if speedup else ""
         deflated = saving(uncompressed.deflated_bytes, row.deflated_bytes)
         yield (
-            f"{name}: {_percent(zeros)} of the weights are set to 0, but the file is {_percent(bytes_saved)} "
-            f"smaller and {_percent(macs[1] if macs else None)} fewer MACs are computed: zeros are stored and "
-            f"multiplied like any other weight{timed}; deflated, the file is {_percent(deflated)} smaller"
+            f"{name}: {_percent(zeros)} of the weights are set to 0, but the file is "
+            f"{_less(bytes_saved, 'smaller')} and {_less(macs[1] if macs else None, 'fewer')} MACs are computed: "
+            f"zeros are stored and multiplied like any other weight{timed}; deflated, the file is "
+            f"{_percent(deflated)} smaller"
         )
 
 
@@ -181,6 +182,16 @@ def _reliable_speedup(row: Row) -> Interval | None:
 
 def _percent(value: float | None) -> str:
     return "an unknown share" if value is None else format_number(round(value, 1), "%")
+
+
+def _less(value: float | None, word: str) -> str:
+    """Return how much less something is, "12 % fewer", or "no fewer" if that would be 0 %."""
+    return f"no {word}" if value is not None and round(value, 1) == 0 else f"{_percent(value)} {word}"
+
+
+def _part(value: float) -> str:
+    """Return which part a share is, "12 % of", or in words if that would be 100 %."""
+    return f"{_percent(value)} of" if round(value, 1) < 100 else "nearly all of" if value < 100 else "all of"
 
 
 def _megabytes(value: int) -> str:

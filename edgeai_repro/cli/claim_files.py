@@ -92,10 +92,12 @@ def check_files(
             problems += str(error).splitlines()
             continue
         content = f"{len(loaded.claims)} claims" if isinstance(loaded, Paper) else f"{len(loaded.devices)} devices"
+        known = len(problems)
         if isinstance(loaded, Paper) and counts:
             for line in _judged(loaded, problems, code=code):
                 echo(on_one_line(line))
-        typer.echo(f"{path}: {content}, all right")
+        found = len(problems) - known
+        typer.echo(f"{path}: {content}, {f'{found} with a problem, see below' if found else 'all right'}")
     for problem in problems:
         echo(f"edgeai-repro: {problem}", err=True)
     if problems:

@@ -1,12 +1,13 @@
 """The work of an ONNX graph: the multiply-accumulates of its operators, and the bits of their operands.
 
-The rules are our own (`onnx_rules.py`); no library was compared.
+The rules are our own (`onnx_rules.py`), because onnx-tool, the only library found that counts these files, leaves
+out or gets wrong what `docs/onnx-counts.md` shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from edgeai_repro.measure.onnx_graph import FP32_BITS, Graph
@@ -33,16 +34,7 @@ class Work:
 
     def __add__(self, other: Work) -> Work:
         """Return the sum of both."""
-        return Work(
-            self.macs + other.macs,
-            self.nonzero_macs + other.nonzero_macs,
-            self.activation_macs + other.activation_macs,
-            self.fp32_macs + other.fp32_macs,
-            self.bit_operations + other.bit_operations,
-            self.operators + other.operators,
-            self.uncounted + other.uncounted,
-            self.shapeless + other.shapeless,
-        )
+        return Work(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
 def count_work(graph: Graph) -> Work:

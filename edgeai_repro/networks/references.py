@@ -39,12 +39,12 @@ def unknown(spec: NetworkSpec) -> str | None:
     if isinstance(spec, Timm):
         names = known_names("timm")
         if names is not None and spec.name.partition(".")[0] not in names:
-            return _not_known(spec.name, names)
+            return _not_known(spec.name, names, TIMM_PREFIX)
     return None
 
 
-def _not_known(name: str, names: frozenset[str]) -> str:
+def _not_known(name: str, names: frozenset[str], prefix: str = "") -> str:
     close = closest_name(name, names)
     if close:
-        return f"did you mean {close!r}?"
+        return f"did you mean {prefix + close!r}?"
     return "write a torchvision name, timm:NAME or FILE.py:FUNCTION, or define the network under 'networks'"

@@ -147,7 +147,7 @@ def _call(spec: Function, offered: dict[str, int | None]) -> Any:
             made = make(**given)
     except user_code.LimitError:
         raise
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything, and may end itself
         arguments = ", ".join(given) or "no arguments"
         raise UserError(
             f"{where} must return a model when called with {arguments} (got {one_line(error)}); fix it"

@@ -24,6 +24,7 @@ from edgeai_repro.options import Options
 from edgeai_repro.plugin import xdist
 from edgeai_repro.plugin.fixtures import CASE, IMPLICATION, SESSION
 from edgeai_repro.plugin.results import Collector
+from edgeai_repro.plugin.shown_timer import ShownTimer
 from edgeai_repro.session import Session
 
 CLAIMS_OPTIONS = ("models", "papers", "shard", "json", "report", "require")
@@ -81,7 +82,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION] = Session(folder, _options(config), shared=worker.folder, alone=worker.alone)
     else:
         try:
-            config.stash[SESSION] = Session(folder, _options(config))
+            config.stash[SESSION] = Session(folder, _options(config), timer=ShownTimer(config))
         except UserError as error:
             raise pytest.UsageError(*str(error).splitlines()) from None
         config.pluginmanager.register(Collector(config), "edgeai-collector")

@@ -16,6 +16,7 @@ import pytest
 
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.interruption import LINE, watched
 from edgeai_repro.judge.verdict import error_verdict
 from edgeai_repro.plugin.fixtures import CASE, RESULTS, SESSION, keep
 from edgeai_repro.report import github, terminal, text
@@ -74,6 +75,21 @@ class Collector:
         number = len(self._results.claims)
         reporter.ensure_newline()
         reporter.write_line(f"{number} of {planned}  {result.case}: {text.verdict_label(result.entry)}")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Write the results so far and end the process if it does not end soon after Ctrl-C: a library computes."""
+        with watched(lambda: self._end(session), only_blocked=True):
+            return (yield)
+
+    def _end(self, session: pytest.Session) -> None:
+        self._results.partial = True
+        if (capture := self._config.pluginmanager.getplugin("capturemanager")) is not None:
+            capture.suspend_global_capture()  # or the line would be lost with what the test printed
+        self._write(session)
+        self._config.get_terminal_writer().line(f"\n{LINE}")
+        self._config.get_terminal_writer().flush()
+        os._exit(pytest.ExitCode.INTERRUPTED)
 
     def pytest_keyboard_interrupt(self) -> None:
         """Mark the results as partial: Ctrl-C ends the run before all claims are judged."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
+from edgeai_repro import limits
 from edgeai_repro.claims.paper_info import Unstated
 from edgeai_repro.claims.schema import Need, Paper
 from edgeai_repro.devices.roofline import Estimate, estimates
@@ -25,6 +26,7 @@ from edgeai_repro.report.band_edges import BandEdges
 from edgeai_repro.report.provenance import Provenance
 
 SCHEMA_VERSION: Literal[2] = 2
+LARGE = 500  # claims: with more, a page would exceed 5 MB, browsers would need seconds, and nobody reads a table
 LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
 
 
@@ -68,9 +70,7 @@ class ClaimEntry(Frozen):
     @model_validator(mode="after")
     def _row_exists(self) -> ClaimEntry:
         if self.row is not None and not 0 <= self.row < len(self.rows):
-            raise ValueError(
-                f"'row' must be the index of one of {len(self.rows)} rows (got {self.row}); correct it"
-            )
+            raise ValueError(f"'row' must be an index of {len(self.rows)} rows (got {self.row}); correct it")
         return self
 
 
@@ -149,6 +149,11 @@ class Document(Frozen):
     shards: list[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$")]] = Field(default_factory=list)
 
     @property
+    def is_large(self) -> bool:
+        """Whether the run has so many claims that its reports are shortened or folded."""
+        return sum(len(paper.claims) for paper in self.papers) > LARGE
+
+    @property
     def environments(self) -> list[Environment]:
         """All environments, as the entries of claims count them."""
         return [self.environment, *self.other_environments]
@@ -212,9 +217,14 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
     )
 
 
-def write(document: Document, path: Path) -> None:
-    """Write the document as JSON, whole or not at all. Raises UserError if it can't be written."""
-    write_text(path, document.model_dump_json(indent=1, exclude=None if document.partial else {"partial"}) + "\n")
+def write(document: Document, path: Path, *, most_bytes: int = limits.JSON_BYTES) -> None:
+    """Write the document as JSON, whole or not at all. Raises UserError if it can't be written or read again."""
+    excluded = None if document.partial else {"partial"}
+    text = document.model_dump_json(indent=None if document.is_large else 1, exclude=excluded) + "\n"
+    if (size := len(text.encode())) > most_bytes:
+        hint = "judge parts of the claims, with --claims-shard, and keep a file of each"
+        raise UserError(f"{path}: must have at most {most_bytes} bytes to be read again (got {size}); {hint}")
+    write_text(path, text)
 
 
 def read(path: Path, content: bytes | None = None) -> Document:

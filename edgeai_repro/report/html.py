@@ -20,6 +20,7 @@ from edgeai_repro.report import front_page, text
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
 from edgeai_repro.report.figures.claims import counted, overview, sweeps
 from edgeai_repro.report.figures.latency import latency
+from edgeai_repro.report.figures.ranks import ranks
 from edgeai_repro.report.figures.style import Plot
 from edgeai_repro.report.figures.trends import trends
 from edgeai_repro.report.plain import printable
@@ -35,6 +36,7 @@ class _Figures:
     counted: Plot | None
     sweeps: Plot | None
     trends: Plot | None
+    ranks: Plot | None
     latencies: list[tuple[Roofline, Plot]]
 
     @classmethod
@@ -45,13 +47,15 @@ class _Figures:
             counted=counted(paper),
             sweeps=sweeps(paper),
             trends=trends(paper),
+            ranks=ranks(paper),
             latencies=[(roofline, plot) for roofline, plot in latencies if plot],
         )
 
     @property
     def any(self) -> bool:
         """Whether there is at least one figure."""
-        return bool(self.overview or self.counted or self.sweeps or self.trends or self.latencies)
+        plots = (self.overview, self.counted, self.sweeps, self.trends, self.ranks)
+        return any(plots) or bool(self.latencies)
 
 
 def render(document: Document) -> str:
@@ -61,7 +65,7 @@ def render(document: Document) -> str:
     reader opens: they are the same rows and sections as on a small page.
     """
     environment, document = _environment(), front_page.published_papers_first(document)
-    large = front_page.is_large(document)
+    large = document.is_large
     script = environment.get_template("table.js.j2").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("report.html.j2").render(

@@ -1,7 +1,8 @@
 """Writes a claim as a script in plain torch and thop, to paste into a review or an issue. No torch here.
 
 Each metric and technique has a body under `scripts/`. The script is the body with the imports and helpers that it
-uses. Placeholders are filled in: `build(name)`, the line `NARROW`, and names in capitals, such as MODELS.
+uses. Placeholders are filled in: `build(name)`, the line `NARROW`, and names in capitals, such as MODELS. Claims
+that name a counter, a paper's way to count, or a network `without` the cause of a saving have their own bodies.
 
 A claims file may come from anyone and its script is run, so its texts are only in literals and comments.
 """
@@ -14,33 +15,45 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import MissingRequirement, UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.judge.rows import DECIDED
-from edgeai_repro.networks.references import reference
-from edgeai_repro.networks.specs import NetworkSet, Timm, Torchvision
+from edgeai_repro.networks.specs import NetworkSpec, ResNetCifar, Timm, Torchvision
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, TIMM_PREFIX
 from edgeai_repro.report.document import Document
 from edgeai_repro.report.literals import literal
 from edgeai_repro.report.plain import printable_line
 from edgeai_repro.report.script_networks import own_build, single_name
 
-STANDARD = ("inspect", "io", "runpy", "statistics", "timeit", "zlib")
+STANDARD = ("inspect", "io", "itertools", "math", "runpy", "statistics", "timeit", "zlib")
 INSTALLED = (
+    "calflops",
+    "fvcore.nn",
     "onnxruntime.quantization",
+    "ptflops",
     "thop",
     "timm",
     "timm.utils",
     "torch",
     "torch.nn.utils.prune",
+    "torch.utils.flop_counter",
+    "torch_pruning.utils",
     "torchao.quantization",
+    "torchinfo",
+    "torchprofile",
     "torchvision",
 )
+CONVENTION, COUNTED = "convention", "counted"  # helpers with a file for each way to count
 HELPERS = (
-    *("vgg_cifar", "vgg", "resnet_cifar", "resnet", "from_file"),
+    *("vgg_cifar", "vgg", "resnet_cifar", "resnet", "from_file", CONVENTION, "convolutions", COUNTED, "tau"),
     *("build", "published", "quantize", "session", "median", "size", "macs", "parameters", "count"),
 )
+COMMON = {CONVENTION: "counter", "counter": "thop"}  # what a claim that names none means
+BY_CONVENTION = ("params", "macs", "params_reduction", "macs_reduction")  # the metrics that its script shows
+OWN_COUNTER = "FlopCounterMode"  # torch's
+SINGLE = ("THREADS", "BATCH", "KEPT", "COUNTER")  # conditions of which a script takes the first value
 BUILD = r"torchvision.models.get_model(\1, num_classes=CLASSES).eval()"
 TORCHVISIONS = CONVNEXT_VARIANTS.keys() - {"convnext_atto", "convnext_xlarge"}
 RESTS_ON = {"data": "CIFAR-10", "weights": "trained weights", "edge": "what is deployed on a device"}
@@ -59,32 +72,29 @@ def script(case: ClaimCase, models: Sequence[str] | None = None, *, run: Documen
     for model in models or ():
         if model not in named:
             raise UserError(f"--model must be one of the claim's (got {model!r}); {did_you_mean(model, named)}")
-    body = _read(f"{claim.metric}--{claim.technique}")
-    # The scripts count with thop, not as a paper's own script did, and know nothing of causes and sets of networks.
-    conventional = claim.conditions.get("counter", ["thop"]) == ["thop"] and "convention" not in claim.conditions
-    ranked = any(isinstance(case.paper.networks.get(name), NetworkSet) for name in claim.networks)
-    if body is None or not conventional or ranked or claim.without is not None:
+    body = _body(case)
+    if body is None:
         raise _no_script(case)
-    named = list(models or claim.models)
+    named = [member for name in models or claim.models for member in case.paper.members(name)]
     pairs = [
         (single_name(case.paper, claim.against or model, given), single_name(case.paper, model, given))
         for model in named
         for _, given in claim.variants_for(model)
     ]
-    values = _values(case, list(dict.fromkeys(pairs)))
-    used = [name for pair in pairs for name in pair]
+    networks, cut = _networks(case, pairs)
+    values = {**_values(case, list(dict.fromkeys(pairs))), "CUT": cut}
     own = ""
-    if all(_is_published(case, name) for name in used):
+    if all(_is_published(name, spec) for name, spec in networks.items()):
         if "VARIANTS" not in values:
-            timms = any(name.startswith(TIMM_PREFIX) for name in used)
+            timms = any(name.startswith(TIMM_PREFIX) for name in networks)
             body = re.sub(r"build\((name|each|against)\)", r"published(\1)" if timms else BUILD, body)
     else:
-        own = own_build(case.paper, dict.fromkeys(used), _conditions(case, used[0])["classes"])
+        own = own_build(networks, _conditions(case, pairs[0][0])["classes"])
     body = re.sub("^( +)NARROW\n", lambda match: textwrap.indent(_read("narrow") or "", match[1]), body, flags=re.M)
     wanted: list[str] = []
     for name in HELPERS:  # each may use those after it
         if (name != "build" or not own) and any(re.search(rf"\b{name}\(", text) for text in (own, body, *wanted)):
-            wanted.append(_read(name) or "")
+            wanted.append(_read(_file(name, case)) or "")
     keys = "|".join(map(re.escape, values))  # all at once: a value may contain the name of another
     *helpers, body = (
         re.sub(rf"\b({keys})\b", lambda match: literal(values[match[1]]), text) for text in (*wanted, body)
@@ -115,7 +125,9 @@ def _heading(case: ClaimCase, run: Document | None) -> Iterator[str]:
         f'Printed: "{claim.printed}". {verdict_of(case, run)}',
     ]:
         # On one line, so that no text can end its comment.
-        yield from textwrap.wrap(printable_line(line), WIDTH, initial_indent="# ", subsequent_indent="# ")
+        yield from textwrap.wrap(
+            printable_line(line), WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+        )
 
 
 def _imports(text: str) -> Iterator[str]:
@@ -133,9 +145,9 @@ def _values(case: ClaimCase, pairs: Sequence[tuple[str, str]]) -> Mapping[str, o
     """
     claim, models = case.claim, [model for _, model in pairs]
     given = {name.upper(): tried for name, tried in {**claim.settings, **claim.conditions}.items()}
-    values: dict[str, object] = {
-        name: tried[0] if name in ("THREADS", "BATCH") else list(tried) for name, tried in given.items()
-    }
+    values: dict[str, object] = {name: tried[0] if name in SINGLE else list(tried) for name, tried in given.items()}
+    if claim.without is not None:
+        values["WITHOUT"] = single_name(case.paper, claim.without, {})
     values.setdefault("OPERATIONS_PER_MAC", [1])
     values |= {"MODELS": list(dict.fromkeys(models)), "PAIRS": list(pairs)}
     own = {name: _conditions(case, name) for pair in pairs for name in pair}
@@ -156,12 +168,54 @@ def _conditions(case: ClaimCase, model: str) -> dict[str, Setting]:
     return {name: getattr(spec, name) or given.get(name, bundled[name]) for name in bundled}
 
 
-def _is_published(case: ClaimCase, model: str) -> bool:
-    """Return whether torchvision or timm has a model, so that a script can build it in one line."""
-    spec = case.paper.networks.get(model) or reference(model)
-    return (
-        isinstance(spec, Torchvision | Timm) and spec.name == model.removeprefix(TIMM_PREFIX) and not spec.options
-    )
+def _is_published(name: str, spec: NetworkSpec) -> bool:
+    """Return whether torchvision or timm has a network, so that a script can build it in one line."""
+    return isinstance(spec, Torchvision | Timm) and spec.name == name.removeprefix(TIMM_PREFIX) and not spec.options
+
+
+def _body(case: ClaimCase) -> str | None:
+    """Return the body of a claim's script, by metric, technique and way to count; None if there is none."""
+    claim = case.claim
+    ways = {name: claim.conditions.get(name, [common]) for name, common in COMMON.items()}
+    if any(len(tried) > 1 for tried in ways.values()):
+        return None
+    name = f"{claim.metric}--{claim.technique}"
+    if ways[CONVENTION] != [COMMON[CONVENTION]]:
+        shown = claim.metric in BY_CONVENTION and claim.technique == UNCOMPRESSED and claim.without is None
+        return _read(CONVENTION) if shown else None
+    if claim.without is not None:
+        name += "--without"
+    if ways["counter"] != [COMMON["counter"]]:
+        name += "--counter"
+    return _read(name)
+
+
+def _file(helper: str, case: ClaimCase) -> str:
+    """Return the name of a helper's file; counters and conventions have one each."""
+    conditions = case.claim.conditions
+    if helper == CONVENTION:
+        return f"convention-{conditions[CONVENTION][0]}"
+    if helper == COUNTED:
+        return f"counter-{conditions.get('counter', [OWN_COUNTER])[0]}".replace(", ", "-")
+    return helper
+
+
+def _networks(case: ClaimCase, pairs: Sequence[tuple[str, str]]) -> tuple[dict[str, NetworkSpec], dict[str, str]]:
+    """Return all networks that a script builds, by name, and that with all listed filters cut, by model.
+
+    HRank counts this one, which is not the model if it has shortcuts.
+    """
+    claim = case.claim
+    without = [] if claim.without is None else [single_name(case.paper, claim.without, {})]
+    names = [name for pair in pairs for name in pair]
+    networks = {name: case.paper.network(name, {}) for name in [*names, *without]}
+    cut: dict[str, str] = {}
+    for _, name in pairs if claim.conditions.get(CONVENTION) == ["hrank"] else []:
+        if isinstance(spec := networks[name], ResNetCifar):
+            spec = spec.model_copy(update={"cut": "all"})
+            cut[name] = next((other for other, known in networks.items() if known == spec), f"{name}, all cut")
+            networks[cut[name]] = spec
+    return networks, cut
 
 
 def _read(name: str) -> str | None:

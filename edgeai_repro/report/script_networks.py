@@ -5,7 +5,7 @@ Only literals come from the claims file: whatever it says, no text of it becomes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from edgeai_repro.networks.specs import (
 )
 from edgeai_repro.report.literals import lines, literal
 
-HALF = 72  # columns of a list in the middle of a line
+HALF = 72  # columns of a list or a call in the middle of a line
 SHORT_RUN = 3  # of equal entries of a list, written out
 UNCUT = 16  # channels of the first layer of a ResNet for CIFAR
 
@@ -35,9 +35,9 @@ def single_name(paper: Paper, name: str, conditions: Settings) -> str:
     return spec.of[str(conditions[spec.by])] if isinstance(spec, Alternatives) else name
 
 
-def own_build(paper: Paper, names: Iterable[str], classes: Setting) -> str:
+def own_build(networks: Mapping[str, NetworkSpec], classes: Setting) -> str:
     """Return the source of `build(name)`, which makes each of some networks with so many classes."""
-    calls = {name: _expression(paper.network(name, {}), classes) for name in names}
+    calls = {name: _expression(spec, classes) for name, spec in networks.items()}
     entries = [f"        {literal(name)}: lambda: {call}," for name, call in calls.items()]
     return "\n".join(
         ["def build(name):", "    networks = {", *entries, "    }", "    return networks[name]().eval()", ""]
@@ -67,7 +67,8 @@ def _expression(spec: NetworkSpec, classes: Setting) -> str:
 
 
 def _call(function: str, *arguments: object) -> str:
-    return f"{function}({', '.join(_runs(one) if isinstance(one, list) else literal(one) for one in arguments)})"
+    written = [_runs(one) if isinstance(one, list) else literal(one) for one in arguments]
+    return f"{function}{lines(written, '()', HALF)}"
 
 
 def _runs(entries: list[object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,50 @@ def test_fp32_share_bounds_the_speed() -> None:
 
     assert slow[0].startswith("dynamic quantization: 25 % of the MACs stay in fp32; if all others took no time, ")
     assert "4 times as fast as in fp32" in slow[0]
+
+
+@pytest.mark.parametrize("fp32", [0, 9_999])
+def test_share_of_none_or_all_is_told_in_words(fp32: int) -> None:
+    """With 0 % of the MACs in fp32 nothing bounds the speed; with 100 % it would be "1 times as fast"."""
+    rows = [row("none", macs=10_000, fp32=10_000), row("dynamic_quantization", macs=10_000, fp32=fp32)]
+    told = answers(rows)["Why is it not faster?"][0]
+
+    assert ("all MACs" in told) == (fp32 > 0)
+    assert not re.search(r"\b(0|100) %|times as fast", told)
+
+
+@pytest.mark.parametrize(("reported", "part"), [(0, "all of"), (4, "nearly all of"), (4000, "60 % of")])
+def test_macs_that_thop_leaves_out_are_a_part_of_all(reported: int, part: str) -> None:
+    """A quantized network loses nearly all of them, which is not 100 %."""
+    counted = Row(technique="none", macs=ReportedAndActual(reported=reported, actual=10_000))
+
+    assert f"leaves out {part} the model's MACs" in "\n".join(find_warnings([counted], {}))
+
+
+@pytest.mark.parametrize(("after", "fewer"), [(1000, "no fewer"), (900, "10 % fewer")])
+def test_nothing_removed_is_no_percentage(after: int, fewer: str) -> None:
+    """Parameters and MACs that are all still there are "no fewer", not "0 % fewer"."""
+    before, now = (
+        ReportedAndActual(reported=number, actual=actual) for number, actual in ((1000, 1000), (50, after))
+    )
+    rows = [
+        Row(technique="none", parameters=before, macs=before, bit_operations=1000),
+        Row(technique="dynamic_quantization", parameters=now, macs=now, bit_operations=100),
+    ]
+    text = "\n".join(find_warnings(rows, {"linear": 0.9}))
+
+    assert f"parameters() reports 95 % fewer, but {fewer} are stored" in text
+    assert f"thop reports 95 % fewer MACs, but {fewer} are computed" in text
+    assert not re.search(r"\b0 % fewer", text)
+
+
+def test_network_without_linear_layers_saves_nothing() -> None:
+    """There is none, instead of 0 % of the parameters in nn.Linear."""
+    rows = [Row(technique="none"), Row(technique="dynamic_quantization")]
+
+    assert find_warnings(rows, {"linear": 0.0}) == [
+        "dynamic quantization replaces only nn.Linear, and here is none: it saves nothing"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -101,13 +101,19 @@ def test_check_lists_the_mistakes_of_all_files(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("def net():\n    raise KeyError('x')\n", encoding="utf-8")
     broken = claim_entry(id="broken", metric="params", technique="none", models=["own.py:net"])
     (tmp_path / "a.yaml").write_text(paper_yaml(broken, RATIO, networks={"small": SMALL}), encoding="utf-8")
-    (tmp_path / "b.yaml").write_text(paper_yaml(claim_entry(models=["convnext_tinny"])), encoding="utf-8")
+    others = [claim_entry(models=["convnext_tinny"]), claim_entry(id="b-claim", models=["timm:resnett50"])]
+    (tmp_path / "b.yaml").write_text(paper_yaml(*others), encoding="utf-8")
 
     output = _run("claims", "check", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"), status=2)
 
     assert "paper/smaller: params_ratio" in output
     assert f"a.yaml: claims[broken].models: {tmp_path / 'own.py'}:net must return a model" in output
+    assert "a.yaml: 2 claims, 1 with a problem, see below" in output
     assert "b.yaml: claims[a-claim]: 'models' must be known networks (got 'convnext_tinny')" in output
+    assert (
+        "claims[b-claim]: 'models' must be known networks (got 'timm:resnett50'); did you mean 'timm:resnet50'"
+        in output
+    )
 
 
 def test_function_that_ignores_the_classes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

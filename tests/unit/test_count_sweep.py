@@ -12,6 +12,7 @@ from torch import nn
 
 from edgeai_repro.measure.counts import Counts
 from tests.benchmarks import count_sweep, count_sweep_page
+from tests.support.killed_workers import DEADLY, compare_or_die
 from tests.support.zoo import Built, Inputs, Network, reference
 from tests.support.zoo_counts import Comparison, compare, count_actual, missing_macs, weights_in_buffers
 
@@ -128,6 +129,18 @@ def test_results_of_another_counter_are_not_used_again(tmp_path: Path) -> None:
 
     assert list(count_sweep.read(results, "new")) == ["b"]
     assert count_sweep.read(tmp_path / "absent.jsonl", "new") == {}
+
+
+def test_a_killed_process_is_told_in_one_line_and_the_other_networks_are_counted(tmp_path: Path) -> None:
+    """The worker is killed by -9 for the second network; the third has another worker, the file no second one."""
+    zoo = [Network("torchvision", name, name) for name in ("squeezenet1_0", DEADLY, "squeezenet1_1")]
+    results = tmp_path / "results.jsonl"
+
+    found = count_sweep.compare_all(zoo, 1, results, compare_or_die)
+
+    assert [one.outcome for one in found] == ["agrees", "does not run", "agrees"]
+    assert count_sweep_page.reason(found[1]) == "its process was killed, perhaps for its memory"
+    assert list(count_sweep.read(results, count_sweep.fingerprint())) == [zoo[0].id, zoo[2].id], "the next sweep's"
 
 
 def test_networks_are_chosen_by_id_or_family() -> None:

@@ -178,6 +178,7 @@ def test_function_that_fails_on_meta_is_built_on_the_cpu(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
+        ("raise SystemExit(3)", r"own\.py:net must return a model when called with classes \(got SystemExit: 3\)"),
         ("raise KeyError('x')", r"own\.py:net must return a model when called with classes \(got KeyError"),
         ("return 3", r"own\.py:net must return an nn\.Module \(got int\)"),
         (

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from edgeai_repro.claims.load import load_claims
-from edgeai_repro.claims.schema import Claim, ClaimCase
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.networks.specs import Alternatives
@@ -22,11 +21,12 @@ from edgeai_repro.report.provenance import Provenance
 from edgeai_repro.report.script import script
 from tests.support.factories import case, claim, judged, row
 from tests.support.reports import HERE
+from tests.support.scripts import CASES, COMPARED, IGNORED, quickest, run
 
-CASES = {case.id: case for paper in load_claims(Path(__file__).parents[2] / "claims") for case in paper.cases}
 TINY = "convnext_tiny"
 LONGEST, WIDEST = 32, 128  # lines that aren't empty, comments and imports included; and columns
-LONGEST_WITH_NETWORKS = 50  # the script builds networks that no library has
+LONGEST_WITH_NETWORKS = 50  # the script builds networks that no library has, or many
+LONGEST_WITH_CONVENTION = 90  # the script also counts as the paper's authors did
 # One claim per kind of script, with the settings to try and a pattern of the output.
 SHOWN = {
     "francy2024/dq-params": ({}, r"27,827,818 -> 1,908,480, 93\.14% fewer\n.* 0\.00% fewer"),
@@ -70,14 +70,10 @@ SHOWN = {
     "iandola2016/fifty-times-size": ({}, r"alexnet has 48\.\d\d times as many bytes, 244\.4 and 5\.0 MB"),
     "iandola2016/size": ({}, r"squeezenet1_0: 5\.0\d MB saved, 4\.99 MB of values, 4\.76 MiB"),
     "ding2021/b2-params": ({}, r"64\.\d\d% .* training graph, 58\.05% deployed"),
+    "counters/vit-torchinfo": ({}, r"0\.17323\d G by torchinfo; 17\.563828 G by torch's own"),
+    "counters/dq-macs-torchinfo": ({}, r"torchinfo says .* 86\.\d\d% fewer\n.*compute 169,876,992 products"),
     "vasu2022/s0-deploy-macs": ({}, r"1\.052 G .* training graph at 224 pixels, 0\.275 G deployed"),
 }
-
-
-def quickest(entry: Claim) -> str:
-    """Return the fastest model of a claim."""
-    named = [*entry.models, *entry.also_shown]
-    return next((model for model in ("convnext_atto", "mobilenet_v3_large", TINY) if model in named), named[0])
 
 
 def lines(text: str) -> list[str]:
@@ -85,22 +81,24 @@ def lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line]
 
 
-def kind(entry: Claim) -> tuple[str, str]:
-    """Return the metric and the technique, which determine the script."""
-    return entry.metric, entry.technique
+def kind(entry: Claim) -> tuple[str, ...]:
+    """Return the metric, the technique and the way to count, which determine the script."""
+    ways = [name for name in ("convention", "counter") if entry.conditions.get(name, ["thop"]) != ["thop"]]
+    ways += ["without"] if entry.without else []
+    if "convention" in ways:  # one script shows all that is counted so
+        return str(entry.conditions["convention"][0]), entry.technique
+    return entry.metric, entry.technique, *ways
 
 
 SLOW = {"convnext_large", "vgg16"}  # half a gigabyte and more to save
 TINY_VGG = {"family": "vgg_cifar", "channels": [8, "M", 8]}
 # Kinds whose claims are about large networks, or take a second to time: what is run instead, and shown.
+RANKED = ("macs_time_tau", "none")  # 42 networks and more
 SMALL = [
     ("size", "dynamic_quantization", "tiny", None, r"0\.0\d MB saved, 0\.0\d MB with int8"),
     ("time_ratio", "none", "tiny", "resnet20", r"tiny: \d+\.\d ms, resnet20: \d+\.\d ms, \d+\.\d\d times faster"),
     ("time_ratio", "reparameterize", "timm:mobileone_s0", "tiny", r"mobileone_s0, deployed: \d+\.\d ms, tiny: "),
 ]
-IGNORED = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning"
-)
 
 
 def _has_script(name: str) -> bool:
@@ -124,17 +122,9 @@ def uninitialised(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_kind_of_script_is_tested() -> None:
     """The claims above and below cover every metric and technique of the claims files that a script can show."""
     small = {(metric, technique) for metric, technique, *_ in SMALL}
-    assert {kind(CASES[name].claim) for name in SHOWN} | small >= {
+    assert {kind(CASES[name].claim) for name in (*SHOWN, *COMPARED)} | small | {RANKED} >= {
         kind(case.claim) for name, case in CASES.items() if name not in WITHOUT
     }
-
-
-def run(name: str, settings: dict[str, list[Setting]] = {}) -> None:  # noqa: B006 - it is only read
-    """Run the script of a claim in this process, for its fastest model and with other settings."""
-    paper, entry = CASES[name].paper, CASES[name].claim
-    entry = entry.model_copy(update={"settings": {**entry.settings, **settings}})
-
-    exec(compile(script(ClaimCase(paper, entry), [quickest(entry)]), name, "exec"), {"__name__": "__main__"})
 
 
 @IGNORED
@@ -154,12 +144,12 @@ def test_script_shows_the_number(
 
 def _other_scripts() -> list[Any]:
     """Return one claim for each kind of script and of networks that no claim above has."""
-    tested, others = set(map(_networks_too, SHOWN)), []
+    tested, others = set(map(_networks_too, (*SHOWN, *COMPARED))), []
     for name, shown in CASES.items():
         if name in WITHOUT or _networks_too(name) in tested:
             continue
         tested.add(_networks_too(name))
-        if kind(shown.claim) not in {(metric, technique) for metric, technique, *_ in SMALL}:
+        if kind(shown.claim) not in {RANKED, *((metric, technique) for metric, technique, *_ in SMALL)}:
             slow = {*shown.claim.models} & SLOW
             others.append(pytest.param(name, marks=[pytest.mark.slow] if slow else []))
     return others
@@ -231,23 +221,14 @@ def test_script_is_short_and_does_not_import_this_package(name: str) -> None:
     assert f'{paper.paper.url or name}: "{entry.quote}"' in heading
     assert entry.expect.reason in heading
     assert "edgeai_repro" not in text
-    assert len(lines(text)) <= (LONGEST_WITH_NETWORKS if "networks = {" in text else LONGEST), text
+    longest = LONGEST_WITH_NETWORKS if "networks = " in text else LONGEST
+    assert len(lines(text)) <= (LONGEST_WITH_CONVENTION if "def convention" in text else longest), text
     assert max(map(len, lines(text))) <= WIDEST, text
     assert imported <= {
-        "inspect",
-        "io",
-        "runpy",
-        "statistics",
-        "timeit",
-        "zlib",
-        "onnxruntime.quantization",
-        "thop",
-        "timm",
-        "timm.utils",
-        "torch",
-        "torch.nn.utils.prune",
-        "torchao.quantization",
-        "torchvision",
+        *("inspect", "io", "itertools", "math", "runpy", "statistics", "timeit", "zlib"),
+        *("torch", "torch.nn.utils.prune", "torch.utils.flop_counter", "torchao.quantization", "torchvision"),
+        *("onnxruntime.quantization", "timm", "timm.utils"),
+        *("calflops", "fvcore.nn", "ptflops", "thop", "torch_pruning.utils", "torchinfo", "torchprofile"),
     }
     compile(text, name, "exec")
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.artist import Artist
-from matplotlib.axis import Axis
 
 from edgeai_repro.report.figures.style import (
     INK,
@@ -14,6 +13,7 @@ from edgeai_repro.report.figures.style import (
     Plot,
     figure,
     legend_entry,
+    log_scale,
     report_style,
     series_colour,
     series_marker,
@@ -21,7 +21,6 @@ from edgeai_repro.report.figures.style import (
 )
 
 HEIGHT = 300  # points
-FEW_LABELS = 100.0  # an axis that spans less has labels at 2 and 5, too
 # By the largest error of a class, as a share of the largest output; the last class has no end.
 ERRORS = (
     (0.0, "same outputs"),
@@ -71,22 +70,13 @@ def pareto(points: Sequence[Point], *, time: str, target_ms: float | None = None
             axes.annotate(numbers, (megabytes, milliseconds), (6, 5), textcoords="offset points", color=INK)
         if target_ms is not None:
             axes.axhline(target_ms, color=MUTED, linewidth=1.2, linestyle="--")
-        axes.set_xlim(*_set_scale(axes.xaxis, [point.bytes / 1e6 for point in points]))
-        axes.set_ylim(*_set_scale(axes.yaxis, _times(points, target_ms)))
+        axes.set_xlim(*log_scale(axes.xaxis, [point.bytes / 1e6 for point in points]))
+        axes.set_ylim(*log_scale(axes.yaxis, _times(points, target_ms)))
         axes.set_xlabel("MB stored, logarithmic scale")
         axes.set_ylabel("ms per image, logarithmic scale")
         axes.grid()
         drawing.legend(handles=_legend(points, target_ms), loc="outside upper center", ncols=2)
         return to_plot(drawing, "pareto", f"Bytes, error and time, {time}", _describe(points, time))
-
-
-def _set_scale(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
-    """Label an axis with plain numbers, also at 2 and 5 if there are few powers of ten; return its ends."""
-    low, high = min(values) / 1.5, max(values) * 1.6
-    axis.set_major_formatter(lambda value, _: f"{value:g}")
-    between = ("2", "5") if high / low < FEW_LABELS else ()
-    axis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in between else "")
-    return low, high
 
 
 def _times(points: Sequence[Point], target_ms: float | None) -> list[float]:

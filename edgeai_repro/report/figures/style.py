@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib.style
 from markupsafe import Markup
 from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -26,6 +27,7 @@ INK, MUTED, LINE, BAND = "#1a1f25", "#59636e", "#d3d9df", "#d3e3f3"
 REPORTED, ACTUAL = "#0a5aa8", "#c2500c"
 SERIES = ("#0b5ba7", "#c2510b", "#0e7a5b", "#8a3f8f")
 MARKERS = ("o", "s", "^", "D")
+FEW_LABELS = 100.0  # a logarithmic axis that spans less has labels at 2 and 5, too
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the date would differ on every run
 # Matplotlib numbers the groups of each figure from 1: two figures on one page would share these ids.
 _GROUP_ID = re.compile(r' id="[\w.]+_\d{1,4}"')
@@ -85,6 +87,15 @@ def common_entries() -> list[Artist]:
         legend_entry("reported", REPORTED, "o"),
         legend_entry("actual", ACTUAL, "D", markersize=5.4),
     ]
+
+
+def log_scale(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
+    """Label a logarithmic axis with plain numbers, also at 2 and 5 if it has few powers of ten; return its ends."""
+    low, high = min(values) / 1.5, max(values) * 1.6
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+    between = ("2", "5") if high / low < FEW_LABELS else ()
+    axis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in between else "")
+    return low, high
 
 
 def to_plot(drawing: Figure, name: str, title: str, description: str) -> Plot:

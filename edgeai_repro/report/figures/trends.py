@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from edgeai_repro.evidence.measurement import Curve
 from edgeai_repro.report.document import PaperEntry
+from edgeai_repro.report.figures.ranks import of_networks
 from edgeai_repro.report.figures.style import (
     MUTED,
     Plot,
@@ -65,7 +66,7 @@ def _labelled_curves(paper: PaperEntry) -> Iterator[tuple[str, Curve]]:
         (claim, row, row.curve)
         for claim in paper.claims
         for row in claim.rows
-        if row.curve is not None and row.curve.points
+        if row.curve is not None and row.curve.points and not of_networks(row.curve)
     ]
     several = len({row.model for _, row, _ in rows}) > 1
     for claim, row, curve in rows:
