@@ -18,9 +18,9 @@ from edgeai_repro.audit.latency import FEWEST_ROUNDS, Call, time_models, why_too
 from edgeai_repro.audit.schema import Audit, Latency, ReportedAndActual, Row
 from edgeai_repro.audit.table import render
 from edgeai_repro.audit.warnings import find_warnings
-from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
+from edgeai_repro.claims.registry import TECHNIQUES, technique
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence.measurement import Interval
+from edgeai_repro.evidence.measurement import Interval, Settings
 from edgeai_repro.measure.latency.interleaved import Plan, Timing
 
 ONE = Interval.exact(1.0)
