@@ -12,8 +12,8 @@ from pydantic import Field
 
 from edgeai_repro.errors import TooNoisyError, UserError, closest_name, did_you_mean, one_line, require_known
 from edgeai_repro.evidence.measurement import Frozen, Interval
-from edgeai_repro.files import parse_as
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from edgeai_repro.validation import parse_as
 
 FIVE = sorted(CONVNEXT_VARIANTS)[:5]
 
