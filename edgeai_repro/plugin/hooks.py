@@ -21,7 +21,7 @@ from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
 from edgeai_repro.measure.latency.threads import usable_cores
 from edgeai_repro.options import Options
-from edgeai_repro.plugin import xdist
+from edgeai_repro.plugin import quick_exit, xdist
 from edgeai_repro.plugin.fixtures import CASE, IMPLICATION, SESSION
 from edgeai_repro.plugin.results import Collector
 from edgeai_repro.plugin.shown_timer import ShownTimer
@@ -76,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the claims before anything else runs; bad input ends the run with one line per mistake."""
     config.addinivalue_line("markers", "claims: judges what a paper says")
     config.addinivalue_line("markers", "edge: needs an edge device or a deployed model")
+    quick_exit.configured(config)
     folder = _claims_folder(config)
     if folder is None:
         _refuse_options_without_claims(config)

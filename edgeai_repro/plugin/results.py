@@ -21,6 +21,7 @@ from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.interruption import LINE, watched
 from edgeai_repro.judge.formatting import duration
 from edgeai_repro.judge.verdict import error_verdict
+from edgeai_repro.plugin import quick_exit
 from edgeai_repro.plugin.fixtures import CASE, RESULTS, SESSION, keep
 from edgeai_repro.report import github, terminal, text
 from edgeai_repro.report.document import ClaimEntry
@@ -134,6 +135,7 @@ class Collector:
     def pytest_keyboard_interrupt(self) -> None:
         """Mark the results as partial: Ctrl-C ends the run before all claims are judged."""
         self._results.partial = True
+        quick_exit.leave_soon(self._config)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -141,7 +143,12 @@ class Collector:
 
         They are written before any other plugin ends the run, which may raise.
         """
-        self._write(session)
+        try:
+            self._write(session)
+        except KeyboardInterrupt:  # all claims are judged; a file that was not yet written is the earlier one
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+            quick_exit.leave_soon(self._config)
+            self._config.get_terminal_writer().line(f"\n{LINE}")
         return (yield)
 
     def _write(self, session: pytest.Session) -> None:

@@ -224,14 +224,14 @@ class TestFile:
             raise exception
 
         monkeypatch.setattr("edgeai_repro.files.os.fsync", stopped)
-        try:
-            result = repository.judge(planted(10), arguments=(f"--claims-json={repository.json}",))
-        except KeyboardInterrupt:
-            assert isinstance(exception, KeyboardInterrupt)
+        result = repository.judge(planted(10), arguments=(f"--claims-json={repository.json}",))
+
+        if isinstance(exception, KeyboardInterrupt):
+            assert result.ret == pytest.ExitCode.INTERRUPTED
+            result.stdout.fnmatch_lines(["edgeai-repro: interrupted"])
         else:
             assert result.ret == pytest.ExitCode.USAGE_ERROR
             result.stdout.fnmatch_lines(["*ERROR: *out.json: must be writable (got No space left on device); *"])
-
         assert repository.json.read_text(encoding="utf-8") == "old"
         assert not list(repository.pytester.path.glob(".out.json*"))
 
