@@ -69,7 +69,7 @@ pruning-survey: export OMP_NUM_THREADS ?= 1
 pruning-survey: $(READY) ## prune a network of each of 40 families by two libraries, write docs/pruning.md
 	$(BIN)/python -m tests.benchmarks.pruning_survey $(ARGS)
 
-chaos: $(READY) ## kill commands at each change of a file, fill their disk, and print what was damaged
+chaos: $(READY) ## kill commands, fill their disk, run claims under load, and print what was damaged or flipped
 	$(BIN)/python -W ignore -m tests.chaos.run $(ARGS)
 
 # roc-validator needs rich before version 14, import-linter a later one, so it has an environment of its own. Without it

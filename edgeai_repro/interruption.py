@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -21,20 +22,33 @@ LINE = "edgeai-repro: interrupted"
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise Interrupted in the block at Ctrl-C, and end the process if the block goes on for `GRACE` seconds.
+    """Raise Interrupted in the block at Ctrl-C, and end the process if the block goes on for `GRACE` seconds."""
+    handler = signal.signal(signal.SIGINT, _interrupt)
+    try:
+        with watched(_end):
+            yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
-    While a library computes, Python raises nothing, so a thread waits for the signal, too.
+
+@contextmanager
+def watched(late: Callable[[], None], *, only_blocked: bool = False) -> Iterator[None]:
+    """Call `late` if the block goes on for `GRACE` seconds after Ctrl-C. Elsewhere than on the main thread, don't.
+
+    While a library computes, Python raises nothing, so a thread waits for the signal, too. With `only_blocked`, a
+    block that has gone on from where it was is left alone: its code may have caught the interruption.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     waiting, woken = os.pipe()
     os.set_blocking(woken, False)
-    handler = signal.signal(signal.SIGINT, _interrupt)
     earlier = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-    threading.Thread(target=_end_late, args=(waiting,), daemon=True).start()
+    threading.Thread(target=_watch, args=(waiting, late, only_blocked), daemon=True).start()
     try:
         yield
     finally:
         signal.set_wakeup_fd(earlier)
-        signal.signal(signal.SIGINT, handler)
         os.close(woken)  # ends the thread
 
 
@@ -76,12 +90,23 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise Interrupted
 
 
-def _end_late(waiting: int) -> None:
-    """Wait for the numbers of signals; end the process if its block goes on for `GRACE` seconds after SIGINT."""
+def _watch(waiting: int, late: Callable[[], None], only_blocked: bool) -> None:
+    """Wait for the numbers of signals; call `late` if the block goes on for `GRACE` seconds after SIGINT."""
     with os.fdopen(waiting, "rb", buffering=0) as signals:
         while number := signals.read(1):
             if number == bytes([signal.SIGINT]):
+                before = _place()
                 ended, _, _ = select.select([signals], [], [], GRACE)
-                if not ended:
-                    os.write(2, f"{LINE}\n".encode())  # Python's own stream may be locked
-                    os._exit(EXIT)
+                if not ended and (not only_blocked or _place() == before):
+                    late()
+
+
+def _place() -> tuple[FrameType | None, int]:
+    """Return the frame that the main thread runs, and its instruction there."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return frame, -1 if frame is None else frame.f_lasti
+
+
+def _end() -> NoReturn:
+    os.write(2, f"{LINE}\n".encode())  # Python's own stream may be locked
+    os._exit(EXIT)

@@ -49,7 +49,7 @@ def parse_json(text: str) -> Any:
 
     NaN, infinity, integers of more than 64 bits and half surrogate pairs are refused: nothing here writes them.
     """
-    _check_json_depth(text.encode())
+    _check_json_size(text.encode())
     document = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
     if _HALF_OF_A_PAIR.search(text):
         json.dumps(document, ensure_ascii=False).encode()
@@ -70,8 +70,14 @@ def _finite(text: str) -> float:
     return number
 
 
-def _check_json_depth(content: bytes) -> None:
-    """Raise ValueError if a JSON text nests too deep, by its brackets outside strings. Other texts may pass."""
+def _check_json_size(content: bytes) -> None:
+    """Raise ValueError if a JSON text nests too deep or has too many values. Other invalid texts may pass.
+
+    Depth is that of the brackets outside strings. Values are counted by the signs that separate them, also in
+    strings: the limit is far above the number of any text that is written here.
+    """
+    if sum(map(content.count, (b",", b"[", b"{"))) > limits.JSON_VALUES:
+        raise ValueError(f"it has more than {limits.JSON_VALUES:,} values")
     brackets = _STRING.sub(b"", _ESCAPED.sub(b"", content).translate(None, _OTHERS))
     if max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0) > limits.DEPTH:
         raise ValueError(TOO_DEEP)

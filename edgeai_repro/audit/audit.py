@@ -104,7 +104,12 @@ def audit(
                 by_technique = dict(zip((row.technique for row in rows), models, strict=True))
                 pruned = by_technique.get("structured_pruning")
                 for row, deployed in deployed_rows(
-                    source.name, source.model, pruned, side, calibrate=calibrate, threads=threads or usable_cores()
+                    source.name,
+                    source.model,
+                    pruned,
+                    inputs,
+                    calibrate=calibrate,
+                    threads=threads or usable_cores(),
                 ):
                     rows.append(row)
                     models.append(deployed)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from edgeai_repro.audit.schema import Audit, Ranked, RankedBy, Ranking, Row
+from edgeai_repro.audit.schema import FP32_PRODUCT, INT8_PRODUCT, Audit, Ranked, RankedBy, Ranking, Row
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.devices.roofline import Times, Work, times
 from edgeai_repro.devices.spec import Device
 
-FP32_PRODUCT, INT8_PRODUCT = 32 * 32, 8 * 8  # bit operations of a product
 Measure = tuple[float, ...]  # what is better if it is less
 ON_DEVICE: tuple[RankedBy, ...] = ("expected", "bound")
 
@@ -46,7 +45,7 @@ def rank(rows: Sequence[Row], *, device: Device | None, target_ms: float | None,
         ranked_by=by,
         variants=[*placed, *(one for one in ranked if one.reason)],
         advice="",
-        unknown=_unknown(by, device, random_weights),
+        unknown=_unknown(by, device, random_weights, _basis(variants)),
     )
     return ranking.model_copy(update={"advice": _advice(ranking)})
 
@@ -169,15 +168,23 @@ def _with_time(variant: Ranked, ranking: Ranking) -> str:
     return f"{variant.name} ({words[ranking.ranked_by]} {three_digits(time or 0.0)} ms)"
 
 
-def _unknown(by: RankedBy, device: Device | None, random_weights: bool) -> str:
-    return f"not known: {'; '.join(_unknowns(by, device, random_weights))}"
+def _basis(variants: Sequence[tuple[Row, Times | None]]) -> str:
+    """Return the names of the networks whose published rates let expect times."""
+    named = (estimate.basis for _, estimate in variants if estimate is not None and estimate.basis)
+    return " and ".join(dict.fromkeys(named))
 
 
-def _unknowns(by: RankedBy, device: Device | None, random_weights: bool) -> Iterator[str]:
+def _unknown(by: RankedBy, device: Device | None, random_weights: bool, basis: str) -> str:
+    return f"not known: {'; '.join(_unknowns(by, device, random_weights, basis))}"
+
+
+def _unknowns(by: RankedBy, device: Device | None, random_weights: bool, basis: str) -> Iterator[str]:
     yield "the accuracy of any variant (there were no data to measure it on, and nothing was retrained)"
     if random_weights:
         yield "how much the outputs of trained weights would change (these are random)"
     if device is not None:
         yield "the time of moving activations, and of operators that the device's runtime has no fast form of"
+    if by == "expected":
+        yield f"whether it reaches the rates of {basis}, at which times are expected, or higher ones"
     if by == "bound":
         yield f"what {device.name if device else 'the device'} reaches: no rate is published for some precision"

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.audit.latency import Call, time_models
+from edgeai_repro.audit.latency import Call, time_models, why_too_slow
 from edgeai_repro.audit.operators import describe_operators
-from edgeai_repro.audit.schema import ReportedAndActual, Row
+from edgeai_repro.audit.schema import FP32_PRODUCT, ReportedAndActual, Row
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.compress.pruning_exactness import distance, flatten_tensors
 from edgeai_repro.compress.techniques import Variant, apply, notes_on
@@ -23,7 +23,6 @@ from edgeai_repro.measure.counting.run import ready_to_run, runnable_clone
 from edgeai_repro.measure.latency.threads import why_eager_is_not_timed
 from edgeai_repro.networks.convnext import clone_sharing_tensors
 
-FP32_PRODUCT = 32 * 32  # bit operations
 Inputs = tuple[Any, ...]
 T = TypeVar("T")
 
@@ -33,7 +32,7 @@ def counted_rows(
 ) -> Iterator[tuple[Row, nn.Module | None]]:
     """Yield a row for the model and for each technique, with the compressed model (None if that failed)."""
     dense = count_row(model, inputs, UNCOMPRESSED, {}, time.perf_counter())
-    expected = _outputs(model, inputs)
+    expected = outputs_of(model, inputs)
     yield (dense if expected is None else dense.model_copy(update={"output_error": 0.0})), model
     cache: dict[Variant, nn.Module] = {}
     for name in techniques:
@@ -45,11 +44,11 @@ def counted_rows(
                 yield Row(technique=name, settings=dict(setting), problem=one_line(error)), None
             else:
                 row = count_row(compressed, inputs, name, setting, start)
-                actual = None if expected is None else _outputs(compressed, inputs)
-                yield row.model_copy(update={"output_error": _error(actual, expected)}), compressed
+                actual = None if expected is None else outputs_of(compressed, inputs)
+                yield row.model_copy(update={"output_error": output_error(actual, expected)}), compressed
 
 
-def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor] | None:
+def outputs_of(model: nn.Module, inputs: Inputs) -> list[Tensor] | None:
     """Return the tensors that a model returns, None if it doesn't run."""
     clone = runnable_clone(model)
     try:
@@ -59,7 +58,7 @@ def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor] | None:
         return None
 
 
-def _error(actual: list[Tensor] | None, expected: list[Tensor] | None) -> float | None:
+def output_error(actual: list[Tensor] | None, expected: list[Tensor] | None) -> float | None:
     """Return the largest difference over the largest output, None if there is none that can be told."""
     error = math.nan if actual is None or not expected else distance(actual, expected)
     return error if math.isfinite(error) else None
@@ -141,6 +140,10 @@ def with_latency(counted: Sequence[Row], models: Sequence[nn.Module | None], inp
                 rows[index] = _not_timed(rows[index], one_line(error))
     if 0 not in calls:
         return rows  # without the uncompressed model there is nothing to compare with
+    for index in [index for index in calls if index]:
+        if reason := why_too_slow(calls[index], calls[0]):
+            rows[index] = _not_timed(rows[index], reason)
+            del calls[index]
     names = {f"{rows[index].technique} {index}": index for index in calls if index}
     try:
         latency, others = time_models(calls[0], {name: calls[index] for name, index in names.items()})

@@ -10,6 +10,7 @@ from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Environment, Frozen, Interval, Setting, percent_saved
 
 RankedBy = Literal["expected", "bound", "measured", "bytes"]
+FP32_PRODUCT, INT8_PRODUCT = 32 * 32, 8 * 8  # bit operations of a product
 
 
 class ReportedAndActual(Frozen):

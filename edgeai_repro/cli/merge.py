@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgeai_repro.cli import MISSING
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import SHOWN, UserError
 
 
 def merge(
@@ -30,7 +30,6 @@ def merge(
     document.write(merged, output)
     typer.echo(output)
     if missing := merging.missing_shards(merged):
-        typer.echo(
-            f"edgeai-repro: shards are missing (got all but {', '.join(missing)}); merge them, too", err=True
-        )
+        named = ", ".join(missing[:SHOWN]) + (f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else "")
+        typer.echo(f"edgeai-repro: shards are missing (got all but {named}); merge them, too", err=True)
         raise typer.Exit(MISSING)

@@ -1,4 +1,4 @@
-"""Why a latency that was measured here does not judge a claim on milliseconds. No torch."""
+"""Why this machine does not judge a claim about a device or its milliseconds. No torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,22 @@ from edgeai_repro.evidence.measurement import Measurement, Obstacle
 from edgeai_repro.judge.formatting import format_interval, format_number
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 
+NOT_IN_BUNDLES = "executorch"  # a runtime that published claims are about
 ROOFLINE_VARIANT = {"none": "fp32", "dynamic_quantization": "int8", "combined": "pruned + int8"}
+
+
+def other_target(claim: Claim, named: Device | None) -> Obstacle | None:
+    """Return the obstacle of a claim about another device, or about a runtime that no bundle has a file for.
+
+    `named` is the device that EDGEAI_DEVICE names.
+    """
+    wanted = claim.values_of("device")
+    if wanted and (named is None or named.key not in wanted):
+        got = "is not set" if named is None else f"names {named.key}"
+        return Obstacle("device", f"it is about {wanted[0]}, and EDGEAI_DEVICE {got}; judge it there")
+    if NOT_IN_BUNDLES in claim.values_of("runtime"):
+        return Obstacle("edge", "it is about ExecuTorch, and a bundle has files for ONNX Runtime only")
+    return None
 
 
 def not_an_edge_device(

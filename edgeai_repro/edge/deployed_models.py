@@ -17,7 +17,7 @@ from edgeai_repro.claims.paper_info import FullScale
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.devices.spec import Device
-from edgeai_repro.edge.absolute_latency import not_an_edge_device
+from edgeai_repro.edge.absolute_latency import not_an_edge_device, other_target
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.contenders import Contender, Runtime, eager_runner, needs_timing_of, why_not_eager
 from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel, ModelEntry
@@ -85,6 +85,8 @@ class DeployedModels:
         if self.model not in [*claim.models, *claim.also_shown]:
             remedy = f"the claim is about {', '.join(claim.models)}; the bundle is of {self.model}"
             return Measured(obstacle=Obstacle("models", remedy))
+        if obstacle := other_target(claim, self.named):
+            return Measured(obstacle=obstacle)
         try:
             rows = self._rows(claim, case.paper.full_scale)
         except MissingRequirement as missing:

@@ -26,6 +26,7 @@ from edgeai_repro.files import sha256
 
 INPUT, OUTPUT = "image", "logits"
 OPSET = 20  # the first that has Gelu as one node; needs ONNX Runtime 1.17 or later
+FLOAT = onnx.TensorProto.FLOAT
 EXTERNAL_FROM = 1024  # bytes from which a tensor is stored in the file of weights, not in the graph's
 
 
@@ -43,7 +44,16 @@ def export(model: nn.Module, path: Path, *, resolution: int = 32) -> None:
             _write(network, exported, resolution, dynamo=False)
         except Exception as first:  # whatever tracing a stranger's network raises
             _write_with_current_exporter(network, exported, resolution, first)
-        save(onnx.load(exported), path)
+        save(_without_shapes_of_weights(onnx.load(exported)), path)
+
+
+def _without_shapes_of_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove the shapes of weights, which torch's current exporter lists again: quantization transposes weights."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    kept = [value for value in model.graph.value_info if value.name not in weights]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
+    return model
 
 
 def rewritten(model: nn.Module, resolution: int) -> nn.Module:
@@ -133,7 +143,9 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     weights.unlink(missing_ok=True)  # onnx would append to it
     tensors = [tensor for tensor in model.graph.initializer if tensor.HasField("raw_data")]
     large = [tensor for tensor in tensors if len(tensor.raw_data) >= EXTERNAL_FROM]
-    for tensor in large or tensors:  # not onnx's function for all: it looks for the file in the current folder
+    # A small network's largest weight: small tensors may be shapes, which ONNX Runtime reads from the graph only.
+    large = large or sorted(tensors, key=lambda one: (one.data_type == FLOAT, len(one.raw_data)))[-1:]
+    for tensor in large:  # not onnx's function for all: it looks for the file in the current folder
         onnx.external_data_helper.set_external_data(tensor, weights.name)
     onnx.save(model, path)
     weights.chmod(path.stat().st_mode)  # onnx makes it readable by its owner only

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.edge import export, static_int8
 from edgeai_repro.edge.any_network import OnnxNetwork
+from edgeai_repro.edge.images import Floats, prepare
 from edgeai_repro.edge.manifest import (
     TECHNIQUE_OF_VARIANT,
     BundledModel,
@@ -26,7 +27,7 @@ from edgeai_repro.edge.manifest import (
     StaticInt8,
 )
 from edgeai_repro.edge.model_source import ModelSource
-from edgeai_repro.edge.runtime import Floats, Network, prepare
+from edgeai_repro.edge.runtime import Network
 from edgeai_repro.edge.simulated_int8 import dynamic_logits, static_logits
 from edgeai_repro.edge.static_int8 import Calibration
 from edgeai_repro.errors import UserError, one_line
@@ -67,20 +68,29 @@ class VariantExporter:
     def export(self) -> Iterator[tuple[BundledModel, ModelEntry | Problem]]:
         """Write the files, and yield each variant's entry of the manifest, or its problem.
 
-        Raises UserError if the fp32 file differs from torch, and for a ConvNeXt if another file does.
+        Raises UserError if the dense fp32 file can't be made or differs from torch, and for a ConvNeXt if any file
+        does. If the pruned fp32 file can't be made, the files that are made from it have the same problem.
         """
         fp32, int8, static = self.variants
-        yield fp32, self._fp32(fp32)
-        steps = {int8: self._int8} if self.calibration is None else {int8: self._int8, static: self._static}
+        steps = {fp32: self._fp32, int8: self._int8}
+        if self.calibration is not None:
+            steps[static] = self._static
         for variant, step in steps.items():
             try:
                 yield variant, step(variant)
-            except Exception as error:  # quantizers and runtimes raise many types for a stranger's network
-                if self.source.is_convnext:
+            except Exception as error:  # exporters, quantizers and runtimes raise many types
+                if self.source.is_convnext or (variant == "fp32" and isinstance(error, UserError)):
                     raise
+                if variant == "fp32":
+                    raise UserError(
+                        f"{self.source.name!r} must run after its export (got {one_line(error)}); simplify it"
+                    ) from error
                 for path in (self._path(variant), export.weights_file(self._path(variant))):
                     path.unlink(missing_ok=True)
                 yield variant, Problem(one_line(error))
+                if variant == fp32:
+                    yield from ((other, Problem(one_line(error))) for other in steps if other != fp32)
+                    return
 
     def _fp32(self, variant: BundledModel) -> ModelEntry:
         path, network = self._path(variant), self.source.network

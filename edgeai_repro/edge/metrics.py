@@ -10,8 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from edgeai_repro.claims import registry
-from edgeai_repro.claims.registry import MetricGroup
+from edgeai_repro.claims.entries import MetricGroup
 from edgeai_repro.claims.schema import Claim
+from edgeai_repro.claims.values import explain
 from edgeai_repro.evidence.measurement import Measurement, Setting, Settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class TimingSource(Protocol):
 
 DEPLOYED: MetricGroup[TimingSource] = MetricGroup("deployed", needs=("edge", "weights"))
 metric = partial(registry.metric, group=DEPLOYED)
+explain(
+    runtime="what runs the model: onnxruntime or eager",
+    baseline="the technique of the model that is compared with",
+    baseline_runtime="what runs that model",
+)
 
 
 @metric("latency", unit="ms", better="lower")
@@ -57,9 +63,15 @@ def latency(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurem
         )
 
 
-@metric("speedup", unit="×", better="higher", conditions=("runtime", "baseline", "baseline_runtime"))
+@metric(
+    "speedup",
+    unit="×",
+    better="higher",
+    conditions=("runtime", "baseline", "baseline_runtime"),
+    optional=("device",),
+)
 def speedup(models: TimingSource, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Speed-up over technique `baseline` in `baseline_runtime`, both timed in the same run."""
+    """Speed-up over technique `baseline` in `baseline_runtime`, both timed in one run, perhaps on a `device`."""
     from edgeai_repro.measure.latency.interleaved import ratio, worst_control
 
     for settings, conditions in claim.variants_for(model):

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgeai_repro.claims.registry import Source
+from edgeai_repro.claims.entries import Source
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.deployed_models import NO_BUNDLE, require_real_processor
@@ -36,6 +36,9 @@ class TemporaryDeployedModels:
         """Return the rows of a claim, or the obstacle if no bundle can be made here."""
         if "weights" in case.claim.needs:
             return Measured(obstacle=Obstacle("edge", NO_BUNDLE))
+        if devices := case.claim.values_of("device"):
+            remedy = f"it is about {devices[0]}; write a bundle of {case.claim.models[0]}, and judge it there"
+            return Measured(obstacle=Obstacle("device", remedy))
         if self._deployed is None:
             model = case.claim.models[0]
             if self._models is not None and model not in self._models:

@@ -15,6 +15,7 @@ from edgeai_repro.files import write_text
 from edgeai_repro.grid import folders
 from edgeai_repro.grid.runs import Run
 from edgeai_repro.grid.work import Task
+from edgeai_repro.judge.formatting import duration
 from edgeai_repro.training.progress import Progress
 
 STATES = ("finished", "running", "waiting", "failed")
@@ -41,15 +42,6 @@ class State:
         left = "-" if self.seconds_left is None or self.name != "running" else duration(self.seconds_left)
         words = f"{self.name:8}  epoch {self.epoch:>3}/{epochs:<3}  {top1:>8}  {left:>8} left"
         return f"{words}  {self.run.id}  {self.run.label}" + (f"  ({self.note})" if self.note else "")
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as text in two units: 45 s, 12 min 5 s, 3 h 20 min, 2 d 4 h."""
-    for size, larger, smaller in ((86400, "d", "h"), (3600, "h", "min"), (60, "min", "s")):
-        if seconds >= size:
-            rest = {"h": 3600, "min": 60, "s": 1}[smaller]
-            return f"{seconds // size:.0f} {larger} {seconds % size // rest:.0f} {smaller}"
-    return f"{seconds:.0f} s"
 
 
 def total(states: Iterable[State]) -> str:

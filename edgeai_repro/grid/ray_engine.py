@@ -105,7 +105,7 @@ def _connect(address: str) -> None:
         with warnings.catch_warnings():  # the error below says the same
             warnings.filterwarnings("ignore", "Ray Client connection timed out", UserWarning)
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, ray.exceptions.RayError) as error:
         raise UserError(
             f"--on={address} must be a Ray cluster that answers (got {one_line(error)}); check the address, or "
             "start one with `ray start --head`"

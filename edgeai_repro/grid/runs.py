@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from edgeai_repro import limits
 from edgeai_repro.claims.checks import repeated
-from edgeai_repro.errors import UserError, complaints
+from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Setting
-from edgeai_repro.files import parse_as, read_yaml
+from edgeai_repro.files import read_yaml
 from edgeai_repro.grid.schema import GridFile, Technique
 from edgeai_repro.training.options import TrainOptions, run_name
 from edgeai_repro.training.recipe import Recipe
+from edgeai_repro.validation import complaints, parse_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ class Grid:
 def read_grid(path: Path) -> Grid:
     """Return the grid of a YAML file. Raises UserError with one line per mistake."""
     file = parse_as(GridFile, read_yaml(path), path)
+    if (number := _number_of_runs(file)) > limits.RUNS:
+        raise UserError(
+            f"{path}: must have at most {limits.RUNS} runs (got {number}); divide it into several grids"
+        )
     runs: list[Run] = []
     problems: dict[str, None] = {}  # a set that keeps the order: networks may share a mistake
     for network, key, values in _combinations(file):
@@ -63,6 +70,11 @@ def read_grid(path: Path) -> Grid:
     if problems:
         raise UserError("\n".join(problems))
     return Grid(path.stem, file, tuple(runs))
+
+
+def _number_of_runs(file: GridFile) -> int:
+    techniques = sum(len(technique.networks or file.networks) for technique in file.techniques.values())
+    return techniques * math.prod(map(len, file.settings.values())) * len(file.seeds)
 
 
 def _combinations(file: GridFile) -> Iterator[tuple[str, str, dict[str, Setting]]]:

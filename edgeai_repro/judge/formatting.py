@@ -134,3 +134,12 @@ def value_with_budget(claim: Claim, row: Measurement) -> str:
             number = row.notes[name]
             details.append(f"{number} {name if number != 1 else name.removesuffix('s')}")
     return f"{format_value(claim, row.reported)} ({', '.join(details)})"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as text in two units: 45 s, 12 min 5 s, 3 h 20 min, 2 d 4 h."""
+    for size, larger, smaller in ((86400, "d", "h"), (3600, "h", "min"), (60, "min", "s")):
+        if seconds >= size:
+            rest = {"h": 3600, "min": 60, "s": 1}[smaller]
+            return f"{seconds // size:.0f} {larger} {seconds % size // rest:.0f} {smaller}"
+    return f"{seconds:.0f} s"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import StringIO
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -34,11 +34,14 @@ def width() -> int | None:
 
 
 @contextmanager
-def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
-    """Show a bar with the time left on standard error while the block runs, and yield what counts a step.
+def progress(
+    label: str, steps: int, *, stream: TextIO | None = None, redrawn: bool = True
+) -> Iterator[Callable[[], None]]:
+    """Show a bar with the time left while the block runs, and yield what counts a step.
 
-    Nothing is shown unless standard error is a terminal, and nothing is left of the bar at the end. Of a long label
-    the end is shown, so that the numbers keep their place.
+    `stream` is where it is shown (default: standard error). Nothing is shown unless that is a terminal, and nothing
+    is left of the bar at the end. Of a long label the end is shown, so that the numbers keep their place. A thread
+    redraws the bar ten times per second; a bar that is not `redrawn` is drawn at each step only.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -48,11 +51,13 @@ def progress(label: str, steps: int) -> Iterator[Callable[[], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True, no_color=not coloured() or None)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+    stream = stream or sys.stderr
+    console = Console(file=stream, no_color=not coloured() or None)
+    options: dict[str, Any] = {"transient": True, "disable": not stream.isatty(), "auto_refresh": redrawn}
+    with Progress(*columns, console=console, **options) as bar:
         shown = label if len(label) <= LONGEST_LABEL else f"…{label[1 - LONGEST_LABEL :]}"
         task = bar.add_task(shown, total=steps)
-        yield lambda: bar.advance(task)
+        yield lambda: bar.update(task, advance=1, refresh=not redrawn)
 
 
 class _Console(Console):

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, model_validator
 
+from edgeai_repro import limits
 from edgeai_repro.claims.paper_info import Unstated
 from edgeai_repro.claims.schema import Need, Paper
 from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Requirement, UserError
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
-from edgeai_repro.files import parse_as, read_json, write_text
+from edgeai_repro.files import read_json, write_text
 from edgeai_repro.judge.choices import Choices
 from edgeai_repro.judge.formatting import describe_method, unit_of
 from edgeai_repro.judge.margins import FlipMargin
@@ -23,9 +24,10 @@ from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.report.band_edges import BandEdges
 from edgeai_repro.report.provenance import Provenance
+from edgeai_repro.validation import parse_as
 
 SCHEMA_VERSION: Literal[2] = 2
-LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
+LARGE = 500  # claims: with more, a page would exceed 5 MB, browsers would need seconds, and nobody reads a table
 
 
 class ClaimEntry(Frozen):
@@ -68,9 +70,7 @@ class ClaimEntry(Frozen):
     @model_validator(mode="after")
     def _row_exists(self) -> ClaimEntry:
         if self.row is not None and not 0 <= self.row < len(self.rows):
-            raise ValueError(
-                f"'row' must be the index of one of {len(self.rows)} rows (got {self.row}); correct it"
-            )
+            raise ValueError(f"'row' must be an index of {len(self.rows)} rows (got {self.row}); correct it")
         return self
 
 
@@ -130,12 +130,11 @@ class ClaimsFile(Frozen):
 
 
 class Document(Frozen):
-    """A run: its environment, the results of each paper, and the seconds that each step took.
+    """A run: its environment, the results of each paper, and the seconds that each step and each claim took.
 
-    `run` is where it comes from, None in older and merged files. `other_environments` are those of the other runs
-    of a merged document. `claims_files` has the file of each paper by its id, also of papers without results.
-    `shards` are the parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was
-    interrupted.
+    `run` is where it comes from, None in older and merged files. `other_environments` are those of runs that were
+    merged into it. `claims_files` has the file of each paper by its id, also of papers without results. `shards`
+    are the parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was interrupted.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -145,8 +144,14 @@ class Document(Frozen):
     partial: bool = False
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)
+    claim_seconds: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     claims_files: dict[str, ClaimsFile] = Field(default_factory=dict)
     shards: list[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$")]] = Field(default_factory=list)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the run has so many claims that its reports are shortened or folded."""
+        return sum(len(paper.claims) for paper in self.papers) > LARGE
 
     @property
     def environments(self) -> list[Environment]:
@@ -212,9 +217,14 @@ def claim_entry(verdict: Verdict) -> ClaimEntry:
     )
 
 
-def write(document: Document, path: Path) -> None:
-    """Write the document as JSON, whole or not at all. Raises UserError if it can't be written."""
-    write_text(path, document.model_dump_json(indent=1, exclude=None if document.partial else {"partial"}) + "\n")
+def write(document: Document, path: Path, *, most_bytes: int = limits.JSON_BYTES) -> None:
+    """Write the document as JSON, whole or not at all. Raises UserError if it can't be written or read again."""
+    excluded = None if document.partial else {"partial"}
+    text = document.model_dump_json(indent=None if document.is_large else 1, exclude=excluded) + "\n"
+    if (size := len(text.encode())) > most_bytes:
+        hint = "judge parts of the claims, with --claims-shard, and keep a file of each"
+        raise UserError(f"{path}: must have at most {most_bytes} bytes to be read again (got {size}); {hint}")
+    write_text(path, text)
 
 
 def read(path: Path, content: bytes | None = None) -> Document:
@@ -232,7 +242,7 @@ def of_claim(results: Sequence[DeviceResult], paper: str, claim: str) -> list[De
 
 def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[DeviceResult]) -> Iterator[Roofline]:
     for spec in paper.implications:
-        if spec.rule == LATENCY_RULE:
+        if spec.rule == "latency-feasible":  # the rule that uses the roofline
             model, target = str(spec.given["model"]), float(spec.given["target"])
             names = {device.key: device.name for device in devices}
             rows = list(estimates(devices, CONVNEXT_VARIANTS[model], target=target))

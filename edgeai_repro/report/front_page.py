@@ -14,7 +14,6 @@ from edgeai_repro.judge.rows import DECIDED, VerdictName
 from edgeai_repro.report import text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 
-LARGE = 500  # claims: with more, a page would exceed 5 MB, browsers would need seconds, and nobody reads a table
 UNDECIDED = "undecided"
 HEADINGS = (*DECIDED, UNDECIDED)
 OWN = "Our own sentences"
@@ -91,9 +90,14 @@ def all_claims(document: Document) -> list[ClaimEntry]:
     return [claim for paper in document.papers for claim in paper.claims]
 
 
-def is_large(document: Document) -> bool:
-    """Return whether a run has so many claims that its reports are shortened or folded."""
-    return sum(len(paper.claims) for paper in document.papers) > LARGE
+def fails(claim: ClaimEntry) -> bool:
+    """Return whether a claim fails its run: it has another verdict than expected, or its measurement failed."""
+    return text.drifted(claim) or claim.verdict == "error"
+
+
+def unexpected(document: Document) -> list[tuple[PaperEntry, ClaimEntry]]:
+    """Return the claims that fail a run with their papers."""
+    return [(paper, claim) for paper in document.papers for claim in paper.claims if fails(claim)]
 
 
 def headline(claims: Iterable[ClaimEntry]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgeai_repro.claims.lines import claim_lines
 from edgeai_repro.errors import UserError
-from edgeai_repro.report import text
+from edgeai_repro.report import front_page, text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 from edgeai_repro.report.plain import printable_line
 
@@ -36,7 +36,7 @@ def commands(document: Document, files: Mapping[str, Path], root: Path) -> list[
 
 
 def _level(claim: ClaimEntry) -> str:
-    if text.drifted(claim) or claim.verdict == "error":
+    if front_page.fails(claim):
         return "error"
     return "warning" if claim.verdict in WARNED else ""
 

@@ -65,7 +65,7 @@ def render(document: Document) -> str:
     reader opens: they are the same rows and sections as on a small page.
     """
     environment, document = _environment(), front_page.published_papers_first(document)
-    large = front_page.is_large(document)
+    large = document.is_large
     script = environment.get_template("table.js.j2").render().strip()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = environment.get_template("report.html.j2").render(

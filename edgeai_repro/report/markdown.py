@@ -1,5 +1,8 @@
 """The Markdown report, for the summary of a CI job: the tables and texts of the HTML page without its figures.
 
+GitHub shows no summary of more than 1 MiB (https://docs.github.com/actions/reference/workflow-commands-for-github-actions).
+The report of a run that would exceed it has the verdicts of each paper and the claims that are not as expected.
+
 Text from claims files stays text: whatever Markdown or HTML would read as markup is escaped.
 """
 
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -16,6 +20,8 @@ from edgeai_repro.report import front_page, text
 from edgeai_repro.report.document import Document
 from edgeai_repro.report.plain import printable
 
+MOST_BYTES = 900_000  # of the 1,048,576 of a step's summary, which may get its benchmarks, too
+MOST_CLAIMS = 4_000  # in a summary; no more of them fit
 _MARKUP = re.compile(r"([\\`*_{}\[\]|~#$])")
 _BLOCK = re.compile(r"^( ?\d{0,9})([-+=.)])(?=[-+= ]|$)")  # begins a list, a rule or an underlined heading
 # GitHub makes links of addresses and of names; a backslash before the sign prevents the one, a comment the other.
@@ -24,7 +30,27 @@ _NAME = re.compile(r"@(?=\w)")
 
 
 def render(document: Document) -> str:
-    """Return the document as GitHub's Markdown. The same document gives the same bytes."""
+    """Return the document as GitHub's Markdown. The same document gives the same bytes.
+
+    If it would have more than `MOST_BYTES`, it is shortened: as many papers and unexpected claims as fit are shown.
+    """
+    environment = _environment()
+    document = front_page.published_papers_first(document)
+    values: dict[str, Any] = {"document": document, "environment": document.environment, "most": None}
+    if not document.is_large:
+        page = f"{environment.get_template('report.md.j2').render(values).rstrip()}\n"
+        if len(page.encode()) <= MOST_BYTES:
+            return page
+    unexpected = front_page.unexpected(document)
+    values |= {"unexpected": unexpected, "most": MOST_CLAIMS}
+    while True:
+        page = f"{environment.get_template('short.md.j2').render(values).rstrip()}\n"
+        if len(page.encode()) <= MOST_BYTES or not values["most"]:
+            return page
+        values["most"] //= 2
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("edgeai_repro.report"),
         autoescape=False,  # `finalize` escapes for both Markdown and HTML
@@ -34,9 +60,7 @@ def render(document: Document) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(front_page=front_page, text=text, format_number=format_number, link=link)
-    document = front_page.published_papers_first(document)
-    page = environment.get_template("report.md.j2").render(document=document, environment=document.environment)
-    return f"{page}\n"
+    return environment
 
 
 def link(url: str) -> str:

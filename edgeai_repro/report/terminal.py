@@ -51,9 +51,10 @@ def render(document: Document, *, colour: bool, width: int | None = None) -> str
     """Return the document as text, with ANSI colours or plain. `width` is in columns."""
     document = front_page.published_papers_first(document)
     columns = width or PIPED_WIDTH
-    shown = _unexpected(document.papers) if front_page.is_large(document) else document.papers
+    shown = _unexpected(document.papers) if document.is_large else document.papers
     papers = [_paper(paper, document, columns) for paper in shown]
     partial = [Text(front_page.PARTIAL, "yellow")] if document.partial else []
+    partial += [] if document.papers else [Text(front_page.headline([]))]
     parts = [*partial, *_front_page(document, columns), *papers, *_left_out(document, shown), *_machines(document)]
     return to_text(parts, colour=colour, width=width)
 
@@ -121,7 +122,7 @@ def _unexpected(papers: Iterable[PaperEntry]) -> list[PaperEntry]:
     """Return the papers with their first claims that fail a run, at most `MOST_CLAIMS` in all."""
     shown, left = [], MOST_CLAIMS
     for paper in papers:
-        claims = [claim for claim in paper.claims if text.drifted(claim) or claim.verdict == "error"][:left]
+        claims = list(filter(front_page.fails, paper.claims))[:left]
         left -= len(claims)
         shown += [paper.model_copy(update={"claims": claims, "implications": []})] if claims else []
     return shown

@@ -1,8 +1,9 @@
 """`make bench`: times one image of three networks in every runtime that is installed, in one interleaved run each.
 
-The contenders are a bundle's files in ONNX Runtime and OpenVINO, and the same network in torch's eager mode, ncnn
-(converted by pnnx) and ExecuTorch (XNNPACK). The logits of each are compared with torch's before it is timed. A
-runtime that isn't installed, or that can't run a network, is named with the reason.
+The contenders are a bundle's files in ONNX Runtime and OpenVINO, and the same network, plain and pruned, in
+torch's eager mode, ncnn (converted by pnnx) and ExecuTorch (XNNPACK). ncnn and ExecuTorch run it in fp32, because
+ncnn's wheel has no tool that quantizes. The logits of each are compared with torch's before it is timed. A runtime
+that isn't installed, or that can't run a network, is named with the reason.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rich.table import Table
 from torch import nn
 from torchvision.models import resnet50
 
+from edgeai_repro.compress.techniques import apply
 from edgeai_repro.edge import build
 from edgeai_repro.edge.any_network import network_source
 from edgeai_repro.edge.bundle import Bundle
@@ -37,6 +39,7 @@ from edgeai_repro.measure.latency.threads import torch_threads
 Call = Callable[[], Any]
 ALLOWED = {"fp32": 1e-3, "int8": 0.5}  # share of the largest logit by which a contender may differ from torch
 BASELINE = "onnxruntime fp32"
+TARGET = 0.5  # share of each group's channels that is pruned
 
 
 def two_layers() -> nn.Module:
@@ -66,7 +69,7 @@ def main() -> None:
         network = make().eval()
         with tempfile.TemporaryDirectory() as folder, torch_threads(options.threads):
             source = network_source(name, network, resolution=side)
-            bundle = build.build(source, Path(folder) / "bundle", target=0.5)
+            bundle = build.build(source, Path(folder) / "bundle", target=TARGET)
             calls, left_out = contenders(network, bundle, Path(folder), options.threads)
             timings = time_interleaved(calls, Plan(rounds=options.rounds, samples=2, untimed=1))
         console.print(table(f"{name}, one image of {side} × {side}, threads: {options.threads}", timings))
@@ -79,19 +82,21 @@ def main() -> None:
 def contenders(network: nn.Module, bundle: Bundle, folder: Path, threads: int) -> tuple[dict[str, Call], list[str]]:
     """Return a callable per contender whose logits are torch's, and a line for each of the others."""
     image = torch.from_numpy(Deployed(bundle, "fp32", threads=1).prepared(bundle.probes()[:1]))
+    pruned = apply(network, "structured_pruning", {"target": TARGET}, inputs=(image,))
     with torch.inference_mode():
-        expected = network(image).numpy()
+        expected = {False: network(image).numpy(), True: pruned(image).numpy()}
     calls: dict[str, Call] = {}
     left_out: list[str] = []
-    for name, make in makers(network, bundle, folder, image, threads):
+    for name, make in makers(network, pruned, bundle, folder, image, threads):
+        logits = expected["pruned" in name]
         try:
             call = make()
-            difference = float(np.abs(np.asarray(call()).reshape(expected.shape) - expected).max())
+            difference = float(np.abs(np.asarray(call()).reshape(logits.shape) - logits).max())
         except Exception as error:  # each library raises its own types
             left_out.append(f"{name}: {one_line(error)}")
             continue
-        share = difference / float(np.abs(expected).max())
-        if "pruned" not in name and not share <= ALLOWED["int8" if "int8" in name else "fp32"]:
+        share = difference / float(np.abs(logits).max())
+        if not share <= ALLOWED["int8" if "int8" in name else "fp32"]:
             left_out.append(f"{name}: its logits differ from torch's by {share:.1%} of the largest")
             continue
         calls[name] = call
@@ -99,18 +104,19 @@ def contenders(network: nn.Module, bundle: Bundle, folder: Path, threads: int) -
 
 
 def makers(
-    network: nn.Module, bundle: Bundle, folder: Path, image: torch.Tensor, threads: int
+    network: nn.Module, pruned: nn.Module, bundle: Bundle, folder: Path, image: torch.Tensor, threads: int
 ) -> Iterator[tuple[str, Callable[[], Call]]]:
     """Yield the name of each contender and a function that prepares it."""
     pixels = image.numpy()
     yield "torch eager fp32", lambda: eager(network, image)
     for variant in bundle.manifest.models:
         yield f"onnxruntime {variant}", lambda v=variant: onnxruntime_call(bundle, v, pixels, threads)
-    for variant in ("fp32", "static-int8"):
+    for variant in ("fp32", "static-int8", "pruned", "pruned-static-int8"):
         if variant in bundle.manifest.models:
             yield f"openvino {variant}", lambda v=variant: openvino_call(bundle.path(v), pixels, threads)
-    yield "ncnn fp32", lambda: ncnn_call(network, image, folder, threads)
-    yield "executorch fp32", lambda: executorch_call(network, image, threads)
+    for name, one in (("fp32", network), ("pruned", pruned)):
+        yield f"ncnn {name}", lambda n=name, o=one: ncnn_call(o, image, folder / f"ncnn_{n}.pt", threads)
+        yield f"executorch {name}", lambda o=one: executorch_call(o, image, threads)
 
 
 def eager(network: nn.Module, image: torch.Tensor) -> Call:
@@ -138,18 +144,17 @@ def openvino_call(path: Path, pixels: Any, threads: int) -> Call:
     return lambda: request.infer({0: pixels})[0]
 
 
-def ncnn_call(network: nn.Module, image: torch.Tensor, folder: Path, threads: int) -> Call:
-    """Return a callable that runs a network in ncnn, in fp32."""
+def ncnn_call(network: nn.Module, image: torch.Tensor, file: Path, threads: int) -> Call:
+    """Return a callable that runs a network in ncnn, in fp32; it is traced to `file`."""
     import ncnn
     import pnnx
 
     with torch.no_grad():
         traced = torch.jit.trace(network, image)
-    file = folder / "ncnn.pt"
     traced.save(str(file))
     # Not pnnx.convert: it imports the Python code that it writes, which is invalid for a Sequential's numbers.
     shape = f"inputshape=[{','.join(map(str, image.shape))}]f32"
-    subprocess.run([pnnx.EXEC_PATH, file, shape, "fp16=0"], check=True, capture_output=True, cwd=folder)
+    subprocess.run([pnnx.EXEC_PATH, file, shape, "fp16=0"], check=True, capture_output=True, cwd=file.parent)
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False

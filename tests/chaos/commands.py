@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from edgeai_repro.cli import main as cli
+from edgeai_repro.data import packing
 from edgeai_repro.edge import bundle
 from edgeai_repro.evidence import attestation, store
-from edgeai_repro.evidence.training_record import RESULT
-from edgeai_repro.files import write_text
+from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
+from edgeai_repro.files import verify_sha256, write_text
 from edgeai_repro.report import document
+from tests.fuzz.onnx_models import onnx_models
+from tests.support import small_cifar
 from tests.support.records import dense, keep, pruned
 from tests.support.reports import run as example
 
@@ -86,8 +92,6 @@ def _prepare_claims(folder: Path) -> None:
 
 
 def _run_claims(folder: Path) -> None:
-    import pytest
-
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio"]
     files = [f"--claims-json={folder / 'v.json'}", f"--claims-report={folder / 'out'}"]
     root = [f"--rootdir={folder}", f"--claims-dir={folder / 'claims'}", str(folder / "test_paper.py")]
@@ -101,6 +105,46 @@ def _check_claims(folder: Path) -> None:
 def _check_bundle(folder: Path) -> None:
     if (folder / "bundle").exists():
         bundle.load(folder / "bundle")
+
+
+def _prepare_images(folder: Path) -> None:
+    """Write a small CIFAR-10. The package expects it until this process ends; its children inherit that."""
+    small_cifar.write(folder / "images", pytest.MonkeyPatch())
+
+
+def _check_pack(folder: Path) -> None:
+    if (folder / "packed" / "cifar10").exists():
+        assert {one.form for one in packing.verify(folder / "packed")} == {"packed"}
+
+
+def _check_run(folder: Path) -> None:
+    if (folder / "run" / RESULT).exists():
+        record = load_record(folder / "run" / RESULT)
+        verify_sha256(folder / "run" / WEIGHTS, record.weights_sha256, "the weights must be those of the record")
+
+
+def _prepare_audit(folder: Path) -> None:
+    (folder / "net.onnx").write_bytes(onnx_models()[0])
+    write_text(folder / "page.html", "earlier\n")
+
+
+def _check_page(folder: Path) -> None:
+    text = (folder / "page.html").read_text(encoding="utf-8")
+    assert text == "earlier\n" or (text.endswith("</html>\n") and len(text) > 1000), "the page is not whole"
+
+
+def _pack(folder: Path) -> None:
+    _edgeai("data", "pack", folder / "images", folder / "packed")
+
+
+def _train(folder: Path) -> None:
+    os.environ["EDGEAI_DATA"] = str(folder / "images")
+    options = ["--epochs=1", "--batch-size=250", "--precision=fp32"]
+    _edgeai("train", "convnext_atto", *options, f"--out={folder / 'run'}")
+
+
+def _audit(folder: Path) -> None:
+    _edgeai("audit", folder / "net.onnx", "--no-latency", f"--report={folder / 'page.html'}")
 
 
 def _report(folder: Path) -> None:
@@ -125,5 +169,8 @@ COMMANDS = [
     Command("evidence attest", _prepare_evidence, _attest, _check_statement),
     Command("report", _prepare_report, _report, _check_report),
     Command("pytest -m claims", _prepare_claims, _run_claims, _check_claims),
+    Command("data pack", _prepare_images, _pack, _check_pack),
+    Command("train", _prepare_images, _train, _check_run),
+    Command("audit", _prepare_audit, _audit, _check_page),
     Command("bundle", lambda folder: None, _bundle, _check_bundle),
 ]

@@ -1,14 +1,16 @@
-"""Kills commands at each change of a file and fills their disk; `make chaos` prints a table of what was damaged.
+"""Kills commands at each change of a file, fills their disk, and runs claims under load; `make chaos` runs it.
 
 Each command runs in a folder with an earlier result. After a kill, results must be the earlier or the new ones, and
 the same command must then end well and leave no temporary file. With a full disk, a command must end with one line,
-leave the results whole and no temporary file.
+leave the results whole and no temporary file. Under load, no verdict may flip and no file may be mixed (`load.py`).
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,12 +20,14 @@ from pathlib import Path
 from tests.chaos import faults
 from tests.chaos.commands import COMMANDS, Command
 from tests.chaos.faults import Outcome
+from tests.chaos.load import LOADS, strain
 
 PRELOADED = (
     *("edgeai_repro.session", "edgeai_repro.report.html", "edgeai_repro.report.markdown"),
     *("edgeai_repro.edge.build", "edgeai_repro.evidence.plausibility", "edgeai_repro.plugin.hooks"),
-    "edgeai_repro.measure.network_profiles",
+    *("edgeai_repro.measure.network_profiles", "edgeai_repro.training.train", "edgeai_repro.audit.onnx_file"),
 )
+LOGGED = re.compile(r"\d\d:\d\d:\d\d ")  # a line of training's log
 SIZES = (64, 16_384)  # bytes that a file may have on a disk that fills while it is written
 
 
@@ -85,7 +89,7 @@ def _after_full_disk(command: Command, *, fail_at: int = 0, most_bytes: int = 0)
 
 def _no_line(outcome: Outcome) -> str | None:
     """Return what is wrong with the message of a failed command, None if it is one line for users."""
-    lines = [line for line in outcome.error.splitlines() if line.strip()]
+    lines = [line for line in outcome.error.splitlines() if line.strip() and not LOGGED.match(line)]
     wrong = len(lines) != 1 or not lines[0].startswith("edgeai-repro: ")
     return f"the message is {lines[-3:]}" if lines and wrong else None
 
@@ -131,11 +135,25 @@ def main() -> None:
     for command in COMMANDS:
         if options.only in command.name:
             row = torment(command, options.most)
-            print(f"{row.command:<18} {row.kills:>6} {row.full_disks:>11} {len(row.problems):>9}", flush=True)
-            for problem in row.problems:
-                print(f"    {problem}")
-            failed = failed or bool(row.problems)
+            print(f"{row.command:<18} {row.kills:>6} {row.full_disks:>11} {len(row.problems):>9}")
+            failed = _print_problems(row.problems) or failed
+    print(f"{'load':<18} {'runs':>6} {'no verdict':>11} {'problems':>9} {'seconds':>8}")
+    for load in LOADS:
+        if options.only in load.name:
+            strained = strain(load)
+            undecided = f"{strained.undecided} of {strained.times}"
+            counts = f"{load.runs:>6} {undecided:>11} {len(strained.problems):>9} {strained.seconds:>8.0f}"
+            print(f"{load.name:<18} {counts}")
+            failed = _print_problems(strained.problems) or failed
     raise SystemExit(failed)
+
+
+def _print_problems(problems: list[str]) -> bool:
+    """Print problems, a line each; return whether there are any."""
+    for problem in problems:
+        print(f"    {problem}")
+    sys.stdout.flush()
+    return bool(problems)
 
 
 if __name__ == "__main__":

@@ -158,13 +158,13 @@ def endless_yaml() -> st.SearchStrategy[bytes]:
         st.sampled_from(["", "]", "}", "1"]),
     )
     levels, width = st.sampled_from([5, 9, 20, 30]), st.sampled_from([1, 2, 9])
-    aliases = st.builds(lambda n, k: _chain("a{0}: &a{0} [{1}]\n", n, k), levels, width)
-    merges = st.builds(lambda n, k: _chain("a{0}: &a{0} {{<<: [{1}]}}\n", n, k), levels, width)
+    aliases = st.builds(lambda n, k: chain("a{0}: &a{0} [{1}]\n", n, k), levels, width)
+    merges = st.builds(lambda n, k: chain("a{0}: &a{0} {{<<: [{1}]}}\n", n, k), levels, width)
     numbers = st.builds(lambda part, n: b"a: 1" + part * n, st.sampled_from([b":1", b"9", b"_", b"e"]), depth)
     return nested | aliases | merges | numbers | st.sampled_from([b"a: &a [*a]", b"&a {a: *a}", b"a: &a {<<: *a}"])
 
 
-def _chain(line: str, levels: int, width: int) -> bytes:
+def chain(line: str, levels: int, width: int) -> bytes:
     """Return lines each of which repeats the one before several times."""
     first = "a0: &a0 {x: 1, y: 2}\n"
     lines = (line.format(level, ", ".join([f"*a{level - 1}"] * width)) for level in range(1, levels))

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeai_repro.errors import MissingRequirement, UserError
+from tests.fuzz.command_readers import ENDLESS_GRID
+from tests.fuzz.inputs import chain
 from tests.fuzz.outcomes import failure_of
 from tests.fuzz.reader import Reader
 from tests.fuzz.readers import READERS
@@ -26,6 +28,31 @@ FAILED = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 def test_input_that_once_failed_is_refused(path: Path, tmp_path: Path) -> None:
     """The corpus has an input of every failure that was found."""
     assert outcome(BY_NAME[path.parent.name], path.read_bytes(), tmp_path) is None
+
+
+# Inputs that once crashed or hung a reader, and are too large for the corpus.
+LARGE = {
+    "lists in YAML's flow style": ("yaml", b"[" * 60_000),
+    "lists in its block style": ("yaml", b"- " * 60_000),
+    "keys in keys": ("claims", b"? " * 60_000),
+    "mappings in lists": ("devices", b"[{" * 60_000),
+    "lists with an anchor": ("recipes", b"&a [" * 60_000),
+    "aliases of aliases": ("yaml", chain("a{0}: &a{0} [{1}]\n", 30, 9)),
+    "merged keys": ("claims", chain("a{0}: &a{0} {{<<: [{1}]}}\n", 30, 9)),
+    "lists in JSON": ("json", b"[" * 100_000 + b"]" * 100_000),
+    "mappings in JSON": ("verdicts", b'{"a":' * 100_000),
+    "digits in base 60": ("yaml", b"a: 1" + b":1" * 60_000),
+    "digits in JSON": ("json", b"9" * 100_000),
+    "grid without end": ("grids", ENDLESS_GRID),
+}
+
+
+@pytest.mark.parametrize(("reader", "content"), LARGE.values(), ids=LARGE)
+def test_large_input_that_once_failed_is_refused(reader: str, content: bytes, tmp_path: Path) -> None:
+    """In lines, by the limits."""
+    with pytest.raises(UserError):
+        BY_NAME[reader].read(content, tmp_path)
+    assert outcome(BY_NAME[reader], content, tmp_path) is None
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)

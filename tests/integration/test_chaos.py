@@ -27,3 +27,4 @@ def test_killed_command_damages_nothing_and_the_next_one_ends_well() -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[1].split() == ["evidence", "attest", "2", "4", "0"]
+    assert done.stdout.splitlines()[2].split()[0] == "load", "no load was asked for"

@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
 pytest.importorskip("matplotlib", reason="the report's plotting library isn't installed")
 
-from edgeai_repro.report import document, front_page
+from edgeai_repro.report import document, front_page, markdown
 from edgeai_repro.training.trained_models import SHOWN
 from tests.benchmarks import scale
 from tests.support.commands import Command
 
-CLAIMS, RECORDS = front_page.LARGE + 1, 150
+CLAIMS, RECORDS = document.LARGE + 1, 150
 PACKED = re.compile('<script type="application/gzip"(?: id="packed-rows")?>([^<]*)</script>')
 
 
@@ -56,3 +56,7 @@ def test_many_claims_are_judged_and_reported(folder: Path, command: Command) -> 
     )
     assert "<svg" not in page
     assert len(page) < 1_000 * CLAIMS
+    summary = (folder / "report.md").read_bytes()
+    assert len(summary) < markdown.MOST_BYTES
+    drifted = sum(map(front_page.fails, claims))
+    assert f"Of the {drifted} that fail the run, {drifted} are listed" in summary.decode()

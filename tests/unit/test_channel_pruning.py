@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.claims.registry import own_notes
+from edgeai_repro.claims.entries import own_notes
 from edgeai_repro.compress.channel_pruning import Goal, example_image, prune
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import UserError
@@ -168,6 +169,51 @@ def test_networks_with_other_inputs_than_an_image_are_pruned() -> None:
     assert isinstance(two, TwoInputs)
     assert two.mask.out_channels == two.both.in_channels == 4
     assert grey[3].in_channels == 4
+
+
+class Between(nn.Module):
+    """Two convolutions with a function of the features between them."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.function, self.last = nn.Conv2d(3, 8, 1), function, nn.Conv2d(8, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return two channels."""
+        return self.last(self.function(self.first(images)))
+
+
+def _by_shape(features: Tensor) -> Tensor:
+    """Normalise each channel by the number of pixels, which the shape gives."""
+    flat = features.view(len(features), features.shape[1], -1)
+    return (flat / flat.shape[-1]).view(features.shape)
+
+
+def _by_values(features: Tensor) -> Tensor:
+    """Add the mean of those values that are above a threshold: the shape between depends on the data."""
+    return features + features[features > 0.1].sum()
+
+
+@pytest.mark.parametrize("function", [_by_shape, _by_values])
+def test_shapes_that_depend_on_the_input_do_not_stop_pruning(function: Callable[[Tensor], Tensor]) -> None:
+    """The removal is exact, or it would have been refused."""
+    smaller = prune(Between(function).eval(), IMAGE, Goal(0.5))
+
+    assert isinstance(smaller, Between)
+    assert smaller.first.out_channels == smaller.last.in_channels == 4
+
+
+def test_a_custom_operator_without_a_gradient_does_not_stop_pruning() -> None:
+    """Autograd records it all the same, and the removal around it is compared like any other."""
+
+    @torch.library.custom_op("edgeai_pruning::triple", mutates_args=())
+    def triple(x: Tensor) -> Tensor:
+        return 3 * x
+
+    smaller = prune(Between(lambda x: triple(x)).eval(), IMAGE, Goal(0.5))
+
+    assert isinstance(smaller, Between)
+    assert smaller.first.out_channels == smaller.last.in_channels == 4
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import torch
 from edgeai_repro.data import cifar, packing
 from edgeai_repro.data.transforms import MEAN, STD, augment, normalise
 from edgeai_repro.errors import MissingRequirement, UserError
+from tests.support import small_cifar
 
 
 def plain_images(first: int, count: int) -> np.ndarray:
@@ -105,6 +106,22 @@ def test_packing_into_another_folder_is_refused(batches: Path, tmp_path: Path) -
 
     with pytest.raises(UserError, match=r"cifar10: must not exist yet"):
         packing.pack(batches, tmp_path)
+
+
+def test_packing_again_leaves_the_finished_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is recognised by its content; one that was changed is refused, and stays as it is."""
+    images = small_cifar.write(tmp_path / "images", monkeypatch)
+    first = packing.pack(images, tmp_path / "packed")
+    before = {path.name: path.stat().st_mtime_ns for path in first.iterdir()}
+
+    assert packing.pack(images, tmp_path / "packed") == first
+    assert {path.name: path.stat().st_mtime_ns for path in first.iterdir()} == before
+    (first / "test.webp").write_bytes(b"changed")
+    with pytest.raises(
+        UserError, match=r"cifar10: must not exist yet, or have the same content \(got another test"
+    ):
+        packing.pack(images, tmp_path / "packed")
+    assert (first / "test.webp").read_bytes() == b"changed"
 
 
 def test_an_unset_variable_is_a_missing_requirement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -402,6 +402,56 @@ class TestLatency:
         assert judge(SPEEDUP, measured).verdict == "reproduced"
 
 
+class TestOtherTarget:
+    """A claim about one device, or about a runtime that no bundle has a file for, is not judged by others."""
+
+    PUBLISHED = _claim(
+        "speedup",
+        conditions={
+            "runtime": ["executorch"],
+            "baseline": ["none"],
+            "baseline_runtime": ["executorch"],
+            "device": ["raspberry-pi-5"],
+        },
+    )
+
+    @pytest.mark.parametrize(
+        ("named", "kind", "remedy"),
+        [
+            (None, "device", "about raspberry-pi-5, and EDGEAI_DEVICE is not set"),
+            (CLOUD, "device", f"about raspberry-pi-5, and EDGEAI_DEVICE names {CLOUD.key}"),
+            (PI5, "edge", "about ExecuTorch, and a bundle has files for ONNX Runtime only"),
+        ],
+        ids=["no device", "another device", "the device, another runtime"],
+    )
+    def test_nothing_is_timed(self, loaded: Bundle, named: Device | None, kind: str, remedy: str) -> None:
+        """The obstacle says what is missing."""
+        timer = FakeTimer()
+
+        obstacle = _obstacle(DeployedModels(loaded, named=named, threads=1, timer=timer), self.PUBLISHED)
+
+        assert (obstacle.kind, timer.timed) == (kind, [])
+        assert remedy in obstacle.remedy
+
+    def test_claim_about_the_named_device_is_judged_there(self, loaded: Bundle) -> None:
+        """As any other ratio is."""
+        claim = _claim("speedup", conditions={**OVER_FP32, "device": ["raspberry-pi-5"]})
+        timer = FakeTimer({"fp32-onnxruntime": 2.0})
+
+        measured = _measure(DeployedModels(loaded, named=PI5, threads=1, timer=timer), claim)
+
+        assert judge(claim, measured).verdict == "reproduced"
+
+    def test_no_temporary_bundle_is_built_for_another_device(self) -> None:
+        """It could not be judged here."""
+        models = TemporaryDeployedModels(lambda _: pytest.fail("a bundle was built"))
+
+        obstacle = models.measure(case(self.PUBLISHED)).obstacle
+
+        assert obstacle is not None
+        assert (obstacle.kind, "about raspberry-pi-5; write a bundle" in obstacle.remedy) == ("device", True)
+
+
 class TestSameFile:
     """The file that is timed is the file that is evaluated, or there is no verdict."""
 

@@ -123,6 +123,7 @@ class TestReading:
             pytest.param("[9223372036854775808]", "9223372036854775808 has more than 64 bits", id="65 bits"),
             pytest.param("[" + "9" * 5000 + "]", "99999999999999999999 has more than 64 bits", id="5000 digits"),
             pytest.param(r'["\ud800"]', "surrogates not allowed", id="half of a pair"),
+            pytest.param("[" + "[]," * 4_000_000 + "1]", "it has more than 8,000,000 values", id="values"),
         ],
     )
     def test_json_beyond_the_limits_is_refused(self, tmp_path: Path, text: str, complaint: str) -> None:

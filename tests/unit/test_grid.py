@@ -153,6 +153,11 @@ def test_example_is_a_grid() -> None:
         ({"seed": [1]}, "seed: is not a known key; did you mean 'seeds'?"),
         ({"schema_version": 1}, "schema_version: must be 2"),
         ({"resources": {"cpus": 0}}, "resources.cpus: must be greater than 0"),
+        ({"seeds": [*range(50_001)]}, "must have at most 50000 runs (got 50001); divide it into several grids"),
+        (
+            {"settings": {name: [*range(1, 40)] for name in ("epochs", "lr", "resolution", "stem_stride")}},
+            "must have at most 50000 runs (got 2313441)",
+        ),
     ],
 )
 def test_mistake_is_one_line(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:

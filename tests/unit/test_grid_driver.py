@@ -13,10 +13,11 @@ import pytest
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.training_record import RESULT, load_record
 from edgeai_repro.grid import engines, folders
-from edgeai_repro.grid.board import duration, stored_states
+from edgeai_repro.grid.board import stored_states
 from edgeai_repro.grid.engines import Loop, engine
 from edgeai_repro.grid.runs import Run, read_grid
 from edgeai_repro.grid.work import Outcome, Task, Tick, nothing, train_run
+from edgeai_repro.judge.formatting import duration
 from edgeai_repro.training.progress import Progress
 from tests.support.grids import STEPS, NoiseWork, drive, results, runs_of, write_grid
 from tests.support.planted_work import Planted, record_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain, pairwise, repeat
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ import pytest
 
 from edgeai_repro.errors import TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import aa_control_passes
+from edgeai_repro.measure.latency.blocks import Clocks
 from edgeai_repro.measure.latency.interleaved import (
     LEAST_WARM_UPS,
     Plan,
@@ -36,6 +38,9 @@ class Bench:
         self.calls: list[str] = []
         self.wall = 0.0
         self.readings: Iterator[Throttling] = self._repeated((Throttling(),))
+        self.waiting: dict[int, float] = {}  # seconds, by thread
+        self.announced = (0.0, 0)
+        self.ends: list[float] = []
 
     def takes(self, name: str, *seconds: float) -> Callable[[], None]:
         """Return a contender whose calls take these seconds in turn, repeatedly."""
@@ -57,10 +62,17 @@ class Bench:
         return time_interleaved(
             contenders,
             plan,
-            clock=lambda: self.now,
-            wall_clock=lambda: self.now + self.wall,
+            clocks=Clocks(lambda: self.now, lambda: self.now + self.wall),
             throttling=lambda: next(self.readings),
+            waiting=lambda: self.waiting,
+            progress=self.progress,
         )
+
+    @contextmanager
+    def progress(self, seconds: float, rounds: int) -> Iterator[Callable[[], None]]:
+        """Record what is announced, and at which time each round ended."""
+        self.announced = (seconds, rounds)
+        yield lambda: self.ends.append(self.now)
 
 
 @pytest.fixture
@@ -225,9 +237,8 @@ def test_an_adjusted_wall_clock_is_no_jump(bench: Bench) -> None:
     """It runs 0.05 % too fast."""
     call = bench.takes("a", 10.0)
 
-    timings = time_interleaved(
-        {"a": call}, PLAN, clock=lambda: bench.now, wall_clock=lambda: bench.now * 1.0005, throttling=Throttling
-    )
+    clocks = Clocks(lambda: bench.now, lambda: bench.now * 1.0005)
+    timings = time_interleaved({"a": call}, PLAN, clocks=clocks, throttling=Throttling, waiting=dict)
 
     assert timings["a"].median.value == pytest.approx(10_000)
 
@@ -268,3 +279,12 @@ def test_first_and_second_blocks_alternate(bench: Bench) -> None:
     rising = bench.time({"a": bench.takes("a", *(0.001 * k for k in range(1, 200)))})["a"].milliseconds
 
     assert all(later.min() > earlier.max() for earlier, later in pairwise(rising))
+
+
+def test_run_says_how_long_it_will_take_and_counts_its_rounds(bench: Bench) -> None:
+    """The announced seconds are those from the first round to the last, if no sample is slower than a warm-up."""
+    bench.time({"a": bench.takes("a", 0.25), "b": bench.takes("b", 1.5)})
+
+    seconds, rounds = bench.announced
+    assert (seconds, rounds) == (2 * 4 * 5 * 1.75, 4)
+    assert bench.ends == pytest.approx([100 + 10 * 1.75 + 2 * 5 * 1.75 * one for one in (1, 2, 3, 4)])

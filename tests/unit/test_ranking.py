@@ -140,7 +140,8 @@ def test_rows_that_failed_are_left_out_and_other_types_have_no_rank() -> None:
 
 
 def test_what_is_not_known_is_said() -> None:
-    """Accuracy without data, random weights, and the time of activations on a device."""
+    """Accuracy without data, random weights, and on a device what activations cost and the rates."""
     assert "of trained weights would change (these are random)" in ranked([row("none")]).unknown
     assert "moving activations" in ranked([row("none")]).unknown
+    assert "the rates of convnext_base, at which times are expected" in ranked([row("none")]).unknown
     assert "moving activations" not in ranked([row("none")], None).unknown

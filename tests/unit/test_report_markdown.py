@@ -10,7 +10,7 @@ pytest.importorskip("jinja2", reason="the report's template engine isn't install
 
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.report import document, markdown
-from edgeai_repro.report.document import Document
+from edgeai_repro.report.document import LARGE, Document
 from tests.support.factories import claim, judged, paper_entry, row
 from tests.support.reports import HERE, HOSTILE, networks, run
 
@@ -99,3 +99,66 @@ class TestRender:
         nothing = run().model_copy(update={"papers": []})
 
         assert markdown.render(nothing).startswith("No claim was judged.")
+
+
+class TestSummary:
+    """The report of a run that is too large for the summary of a CI job."""
+
+    @pytest.mark.parametrize("papers", [1, LARGE // 100, 10_000])
+    def test_claims_that_fail_the_run_are_listed_first(self, papers: int) -> None:
+        """All of them are, if they fit; each paper has a line, if that fits."""
+        text = markdown.render(many(LARGE + 1 if papers < LARGE else papers, papers=papers, failing=3))
+
+        assert len(text.encode()) <= markdown.MOST_BYTES
+        assert (
+            "Of the 3 that fail the run, 3 are listed; report.html and the file of --claims-json have all." in text
+        )
+        assert text.count("contradicted (expected reproduced)") == 3
+        assert "### " not in text
+
+    def test_as_many_as_fit_are_listed(self) -> None:
+        """Of 10,000 claims, all of which fail."""
+        text = markdown.render(many(10_000, papers=10, failing=10_000))
+        listed = text.count("contradicted (expected reproduced)")
+
+        assert markdown.MOST_BYTES / 4 < len(text.encode()) <= markdown.MOST_BYTES
+        assert f"Of the 10000 that fail the run, {listed} are listed" in text
+
+    def test_few_claims_with_long_texts_are_shortened(self) -> None:
+        """Bytes count, not claims; the control is the same run with short texts."""
+        long = run(hostile="a long text " * 50_000)
+
+        assert len(markdown.render(long).encode()) <= markdown.MOST_BYTES
+        assert "This is a summary" in markdown.render(long)
+        assert "This is a summary" not in markdown.render(run())
+
+    def test_partial_run_names_only_the_file_that_it_writes(self) -> None:
+        """It has no HTML page."""
+        partial = many(LARGE + 1, papers=1, failing=1).model_copy(update={"partial": True})
+
+        assert "1 are listed; the file of --claims-json has all." in markdown.render(partial)
+
+
+def many(claims: int, *, papers: int, failing: int) -> Document:
+    """Return a run with many claims of several papers; the last of all claims fail the run."""
+    good, bad = (document.claim_entry(judged(claim(), [row(value, value)])) for value in (10.0, 20.0))
+    entry = document.paper_entry(Paper.model_validate(paper_entry()), [], [])
+    of_each = claims // papers
+    numbers = [
+        range(of_each * paper, claims if paper == papers - 1 else of_each * (paper + 1)) for paper in range(papers)
+    ]
+    return Document(
+        environment=HERE,
+        papers=[
+            entry.model_copy(
+                update={
+                    "id": f"paper-{paper}",
+                    "claims": [
+                        (bad if number >= claims - failing else good).model_copy(update={"id": f"claim-{number}"})
+                        for number in of_paper
+                    ],
+                }
+            )
+            for paper, of_paper in enumerate(numbers)
+        ],
+    )

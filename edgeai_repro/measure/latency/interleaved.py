@@ -4,29 +4,30 @@ A contender is a callable that runs a model on one image. Blocks of samples run 
 of the machine affects all contenders equally. The order is shuffled every round, so that cache after-effects do,
 too. The first samples of a block are untimed, because the caches still have the data of another contender.
 
-The A/A control of a contender compares its first with its second blocks. A round in which the device was throttled
-is discarded for all contenders, because comparisons are made within rounds.
+The A/A control of a contender compares its first with its second blocks. A load that is always there slows both
+alike, so the control also holds the time in which a thread waited for a core that another process used. A round in
+which the device was throttled is discarded for all contenders, because comparisons are made within rounds.
 """
 
 from __future__ import annotations
 
-import gc
 import math
 import random
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro.errors import TooNoisyError, UserError
+from edgeai_repro.errors import TooNoisyError
 from edgeai_repro.evidence.measurement import Interval
 from edgeai_repro.measure.latency.affinity import main_thread_pinned
+from edgeai_repro.measure.latency.blocks import Clock, Clocks, no_garbage_collection, shortest, time_block
 from edgeai_repro.measure.latency.throttling import Throttling, read, throttled
+from edgeai_repro.measure.latency.waiting import Waiting, longest_wait, waiting_times
 
-Clock = Callable[[], float]
+Progress = Callable[[float, int], AbstractContextManager[Callable[[], object]]]
 LEAST_ROUNDS, LEAST_WARM_UPS = 2, 10
 
 
@@ -63,19 +64,7 @@ class Plan:
         )
 
 
-@dataclass(frozen=True)
-class ClockTolerance:
-    """The largest difference of two clocks over a block: seconds, plus a share of the block. More is a jump.
-
-    A wall clock that is being adjusted runs at most 0.05 % too fast or slow (adjtime). The rest allows for the time
-    between the readings of the two clocks.
-    """
-
-    seconds: float = 0.02
-    share: float = 0.01
-
-
-PLAN, CLOCK_TOLERANCE = Plan(), ClockTolerance()
+PLAN, CLOCKS = Plan(), Clocks()
 
 
 @dataclass(frozen=True)
@@ -83,11 +72,12 @@ class Timing:
     """The times of one contender in milliseconds, (2 × rounds, samples). First and second blocks alternate.
 
     `discarded` is the number of rounds that were left out because the device was throttled; None if the device does
-    not report throttling.
+    not report throttling. `waiting` is the share of the run in which a thread waited for a core that others used.
     """
 
     milliseconds: NDArray[np.float64]
     discarded: int | None = None
+    waiting: float = 0.0
 
     @property
     def n(self) -> int:
@@ -110,10 +100,14 @@ class Timing:
 
     @property
     def control(self) -> Interval:
-        """The A/A control: the ratio of first to second blocks, with its interval."""
+        """The A/A control: the ratio of first to second blocks, with its interval.
+
+        The interval reaches up to the factor by which waiting may have slowed the model.
+        """
         from edgeai_repro.evidence.statistics import paired_ratio
 
-        return paired_ratio(self.milliseconds[0::2], self.milliseconds[1::2])
+        control = paired_ratio(self.milliseconds[0::2], self.milliseconds[1::2])
+        return control.model_copy(update={"high": max(control.high, 1 / (1 - min(self.waiting, 0.99)))})
 
 
 def ratio(slower: Timing, faster: Timing) -> Interval:
@@ -136,33 +130,43 @@ def worst_control(timings: Sequence[Timing]) -> Interval:
     )
 
 
+def untold(seconds: float, rounds: int) -> AbstractContextManager[Callable[[], object]]:
+    """Show no progress."""
+    return nullcontext(lambda: None)
+
+
 def time_interleaved(
     contenders: Mapping[str, Callable[[], object]],
     plan: Plan = PLAN,
     *,
-    clock: Clock = time.perf_counter,
-    wall_clock: Clock = time.time,
-    tolerance: ClockTolerance = CLOCK_TOLERANCE,
+    clocks: Clocks = CLOCKS,
     throttling: Callable[[], Throttling] = read,
+    waiting: Callable[[], Waiting] = waiting_times,
+    progress: Progress = untold,
 ) -> dict[str, Timing]:
     """Return the times of every contender by name. The main thread is pinned to a core meanwhile.
 
-    `clock` measures each sample, in seconds. `wall_clock`, an independent clock, and `throttling` are read before
-    and after each block. Raises UserError if a clock stops, runs backwards or jumps, and TooNoisyError if the
-    device was throttled in most rounds. All times are discarded then.
+    `throttling` is read before and after each block, `waiting` before and after all. `progress` is given the
+    expected seconds and the number of rounds after the warm-ups; it yields what is called after each round. Raises
+    UserError if a clock stops, runs backwards or jumps, and TooNoisyError if the device was throttled in most
+    rounds. All times are discarded then.
     """
     names = list(contenders)
-    plans = {name: _warm_up(name, contenders[name], plan, clock) for name in names}
+    once = {name: _warmed_up(name, contenders[name], plan, clocks.clock) for name in names}
+    plans = {name: plan.fitted(once[name]) for name in names}
     blocks: dict[str, list[list[float]]] = {name: [] for name in names}
     discarded = 0
     shuffle = random.Random(0)
-    with _no_garbage_collection(), main_thread_pinned():
+    expected = 2 * plan.rounds * sum(once[name] * (plans[name].untimed + plans[name].samples) for name in names)
+    with progress(expected, plan.rounds) as step, no_garbage_collection(), main_thread_pinned():
+        started, waited_before = clocks.clock(), waiting()
         for _ in range(plan.rounds):
             round_times, slowed = [], False
             before = throttling()
             order = shuffle.sample(names, len(names))
             for name in [*order, *reversed(order)]:
-                times = _time_block(name, contenders[name], plans[name], clock, wall_clock, tolerance)
+                fitted = plans[name]
+                times = time_block(name, contenders[name], fitted.untimed, fitted.samples, clocks)
                 round_times.append((name, times))
                 after = throttling()
                 slowed, before = slowed or throttled(before, after), after
@@ -170,6 +174,8 @@ def time_interleaved(
             for name, times in round_times:
                 if not slowed:
                     blocks[name].append(times)
+            step()
+        share = longest_wait(waited_before, waiting()) / (clocks.clock() - started)
     kept = plan.rounds - discarded
     if kept < max(LEAST_ROUNDS, plan.rounds / 2):  # the remaining rounds are no fair sample
         raise TooNoisyError(
@@ -177,60 +183,14 @@ def time_interleaved(
             "supply, and try again"
         )
     reported = discarded if before.reports_throttling else None
-    return {name: Timing(1000 * np.array(times), reported) for name, times in blocks.items()}
+    return {name: Timing(1000 * np.array(times), reported, share) for name, times in blocks.items()}
 
 
-def _warm_up(name: str, call: Callable[[], object], plan: Plan, clock: Clock) -> Plan:
-    """Warm a contender up; return the plan fitted to its shortest time."""
+def _warmed_up(name: str, call: Callable[[], object], plan: Plan, clock: Clock) -> float:
+    """Warm a contender up; return its shortest time in seconds."""
     times = []
     for _ in range(plan.warm_ups):
         start = clock()
         call()
         times.append(clock() - start)
-    return plan.fitted(_shortest(name, times))
-
-
-def _time_block(
-    name: str,
-    call: Callable[[], object],
-    plan: Plan,
-    clock: Clock,
-    wall_clock: Clock,
-    tolerance: ClockTolerance,
-) -> list[float]:
-    for _ in range(plan.untimed):
-        call()
-    times = []
-    wall_start, block_start = wall_clock(), clock()
-    for _ in range(plan.samples):
-        start = clock()
-        call()
-        times.append(clock() - start)
-    by_clock, by_wall_clock = clock() - block_start, wall_clock() - wall_start
-    _shortest(name, times)
-    if abs(by_clock - by_wall_clock) > tolerance.seconds + tolerance.share * by_clock:
-        raise UserError(
-            f"'clock' must not jump (got {by_clock:.3f} s for a block of {name}, {by_wall_clock:.3f} s by the wall "
-            "clock); time it again when the clock is set and the machine stays awake"
-        )
-    return times
-
-
-def _shortest(name: str, times: list[float]) -> float:
-    """Return the shortest time. Raises UserError if the clock stopped or ran backwards."""
-    if (shortest := min(times)) <= 0:
-        raise UserError(f"'clock' must run forward (got {shortest:g} s for {name}); time it again")
-    return shortest
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Turn Python's garbage collector off inside the block."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    return shortest(name, times)

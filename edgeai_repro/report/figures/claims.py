@@ -42,6 +42,7 @@ from edgeai_repro.report.text import (
 )
 
 SWEPT = 3  # a setting with fewer values makes no curve
+MOST_TICKS, DIGITS = 8, 9  # on each side of the paper's value, and of their labels
 FAR = 1e9  # stands for the open end of a band; beyond every axis
 
 
@@ -57,7 +58,7 @@ def overview(paper: PaperEntry) -> Plot | None:
         farthest = max(abs(_distance(claim, value)) for claim in claims for value in _ends(claim.rows))
         decades = max(1, math.ceil(math.log10(max(farthest, 1.0) * 1.2)))
         axes.set_xscale("symlog", linthresh=1, linscale=0.8)
-        axes.set_xlim(-(10**decades), 10**decades)
+        axes.set_xlim(-(10.0**decades), 10.0**decades)
         axes.set_ylim(len(claims) - 0.5, -0.5)
         lines = range(len(claims))
         bands = [[_distance(claim, edge) for edge in _drawn(claim.band.ends)] for claim in claims]
@@ -70,12 +71,9 @@ def overview(paper: PaperEntry) -> Plot | None:
         axes.set_yticks(lines, [printable_line(claim.id) for claim in claims])
         for label, claim in zip(axes.get_yticklabels(), claims, strict=True):
             label.set_color(INK if claim.rows else MUTED)
-        # Labels of more than two powers would overlap: then every second one has a label.
-        powers = [
-            10**power for power in (range(decades % 2 or 2, decades + 1, 2) if decades > 2 else range(decades + 1))
-        ]
-        ticks = [*(-power for power in reversed(powers)), 0, *powers]
-        axes.set_xticks(ticks, [f"{tick:+d}".replace("-", "−") if tick else "paper" for tick in ticks])
+        powers = [10.0**power for power in range(0, decades + 1, math.ceil(decades / MOST_TICKS))]
+        ticks = [*(-power for power in reversed(powers)), 0.0, *powers]
+        axes.set_xticks(ticks, [f"{tick:+.{DIGITS}g}".replace("-", "−") if tick else "paper" for tick in ticks])
         axes.set_xticks([], minor=True)
         axes.grid(axis="x")
         axes.set_xlabel("distance from the paper, in half-widths of the band")
