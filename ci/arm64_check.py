@@ -32,7 +32,8 @@ from edgeai_repro.edge import bundle
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence import environment
-from edgeai_repro.files import parse_as, read_json, write_text
+from edgeai_repro.files import read_json, write_text
+from edgeai_repro.validation import parse_as
 
 if TYPE_CHECKING:
     from torch import nn

@@ -17,7 +17,7 @@ from typing import TypeVar
 from xml.sax.saxutils import escape
 
 from edgeai_repro.evidence.measurement import Measurement
-from edgeai_repro.judge.formatting import format_interval
+from edgeai_repro.judge.formatting import duration, format_interval
 from edgeai_repro.networks.variants import display_name
 from edgeai_repro.report import document, front_page, text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
@@ -71,7 +71,8 @@ def built() -> dict[Path, str]:
     run = front_page.published_papers_first(document.read(VERDICTS))
     content = {}
     for path, folder in FRONT_PAGES.items():
-        tables = {"papers": partial(papers, folder=folder), "surprises": partial(surprises, folder=folder)}
+        by_folder = {"papers": partial(papers, folder=folder), "surprises": partial(surprises, folder=folder)}
+        tables = {**by_folder, "cost": cost, "savings": savings}
         content[path] = _fill(path.read_text(encoding="utf-8"), run, tables)
     for paper in run.papers:
         plots = {f"{paper.id}-{name}": plot for name, draw in DRAWINGS.items() if (plot := draw(paper))}
@@ -137,6 +138,28 @@ def surprises(run: Document, folder: str) -> Lines:
         link = f"[{front_page.citation(paper)}]({folder}{paper.id}.md#{claim.id})"
         said = text.explanation(claim)
         yield f"- {text.SIGNS[claim.verdict]} **{claim.verdict}**: {link}: “{surprise.quote}”: {said}"
+
+
+def cost(run: Document) -> Lines:
+    """Yield what the run of all claims took, on which machine; a merged or older document doesn't say it."""
+    made, machine = run.run, run.environment
+    if made is None or made.seconds is None or made.peak_memory is None:
+        yield "All claims take some minutes and several GB of memory."
+        return
+    took = f"{duration(made.seconds)} and {made.peak_memory / 1e9:.1f} GB of memory"
+    yield f"In the run that is kept here, all claims took {took}, on {machine.cores} cores ({machine.cpu})."
+
+
+def savings(run: Document) -> Lines:
+    """Yield what pruning and int8 save in the network that a bundle is built of by default."""
+    entry = next(paper for paper in run.papers if paper.id == "francy2024")
+    claim = _claim(entry, "combined-size")
+    (row,) = (row for row in claim.rows if (row.model, row.settings["target"]) == ("convnext_small", 0.8))
+    saved = format_interval(row.reported, claim.unit)
+    yield f"- **Size.** Pruned to 0.8 and in int8, {display_name(row.model)} saves {saved} of its bytes."
+    yield "  In a bundle it is a graph (`pruned-int8.onnx`) and a file with its weights."
+    yield "  `make bench` shows the memory of a process that loads it and classifies one image."
+    yield "  `bundle --with-test-split` adds CIFAR-10's test images, which claims about accuracy need."
 
 
 def byline(paper: PaperEntry) -> Lines:

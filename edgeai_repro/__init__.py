@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from edgeai_repro.claims.registry import technique
     from edgeai_repro.claims.schema import Claim
     from edgeai_repro.evidence.measurement import Interval, Measurement
-    from edgeai_repro.measure.metrics import metric
+    from edgeai_repro.measure.quantities import metric
 
 _HOMES = {
     "Claim": "claims.schema",
     "Interval": "evidence.measurement",
     "Measurement": "evidence.measurement",
-    "metric": "measure.metrics",
+    "metric": "measure.quantities",
     "technique": "claims.registry",
 }
 

@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from edgeai_repro import limits
-from edgeai_repro.errors import UserError, complaints, one_line
+from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.parsing import compose_yaml, parse_json, parse_yaml
 from edgeai_repro.temporary import differing_file, temporary_file, temporary_folder
 
-Schema = TypeVar("Schema", bound=BaseModel)
 Content = TypeVar("Content")
 
 
@@ -124,19 +122,6 @@ def read_text(
         return (read_bytes(path, limit, hint, form) if content is None else content).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: must be UTF-8 text (got {error}); save it as UTF-8") from None
-
-
-def parse_as(schema: type[Schema], document: Any, path: Path) -> Schema:
-    """Return the content of the file `path` as an instance of `schema`.
-
-    Raises UserError with one line per mistake: file, place, rule, value received, next step. Entries of lists are
-    named by their `id` or `key`. If the schema has renamed a key, its class variable `renamed` maps the old name to
-    the new one.
-    """
-    try:
-        return schema.model_validate(document)
-    except ValidationError as error:
-        raise UserError(*(f"{path}: {line}" for line in complaints(error, schema, document))) from None
 
 
 def sha256(path: Path, *, follow: bool = True) -> str:

@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+from edgeai_repro.claims.entries import Source, SourceName
 from edgeai_repro.claims.implications import check
 from edgeai_repro.claims.load import read_claims
-from edgeai_repro.claims.registry import Source, SourceName, is_counted, is_timed, measured_on
+from edgeai_repro.claims.registry import is_counted, is_timed, measured_on
 from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Paper
 from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices
@@ -106,6 +107,11 @@ class Session:
         cases = self.cases if shard is None else shard.select(self.cases)
         return [case for case in cases if is_counted(case.claim)] if self.options.quick else cases
 
+    @cached_property
+    def planned(self) -> list[ClaimCase]:
+        """The claims that will be judged: the selected ones, until `plan` announces which."""
+        return self.selected
+
     @property
     def implication_cases(self) -> list[ImplicationCase]:
         """All implications with their papers. Only the first of several shards has them: nothing is measured."""
@@ -115,7 +121,8 @@ class Session:
 
     def plan(self, cases: Iterable[ClaimCase]) -> None:
         """Announce the claims that will be judged, so that each network is built only once."""
-        counted = [case for case in cases if measured_on(case.claim) == "compressed"]
+        self.planned = list(cases)
+        counted = [case for case in self.planned if measured_on(case.claim) == "compressed"]
         self._compressed = self._compress(counted)
         self.sources["compressed"] = self._compressed
 
@@ -216,7 +223,7 @@ class Session:
         written = results.document(
             self.papers, devices, self._device_results, self._claims_files, self.options.shard
         )
-        return written.model_copy(update={"run": self._run})
+        return written.model_copy(update={"run": provenance.finished(self._run)})
 
     def _compress(self, cases: Sequence[ClaimCase]) -> CompressedModels:
         return CompressedModels(cases, models=self.options.models, shared=self._shared)

@@ -16,8 +16,9 @@ from edgeai_repro.audit.rows import Inputs, output_error, outputs_of
 from edgeai_repro.audit.schema import FP32_PRODUCT, INT8_PRODUCT, ReportedAndActual, Row
 from edgeai_repro.edge.any_network import network_source
 from edgeai_repro.edge.export_variants import Problem, VariantExporter
+from edgeai_repro.edge.images import prepare
 from edgeai_repro.edge.manifest import BundledModel, Counts, InputSpec, ModelEntry
-from edgeai_repro.edge.runtime import Network, prepare
+from edgeai_repro.edge.runtime import Network
 from edgeai_repro.edge.static_int8 import Calibration, random_calibration
 from edgeai_repro.edge.user_images import read_calibration
 from edgeai_repro.errors import UserError, one_line

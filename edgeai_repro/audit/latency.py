@@ -18,6 +18,7 @@ Timer = Callable[[Mapping[str, Call], Plan], Mapping[str, Timing]]
 SECONDS = 4.0  # of timed blocks, about; a person waits for them
 FEWEST_ROUNDS, MOST_ROUNDS = 4, 20  # fewer give no interval
 SAMPLES, UNTIMED = 2, 1  # images per block: timed ones, after untimed ones
+SLOW_SECONDS, SLOW_TIMES = 1.0, 10.0  # a model that takes more, and so many times the reference's time, is slow
 
 
 def time_models(
@@ -39,11 +40,26 @@ def time_models(
     return _latency(base), {name: _latency(timing, base) for name, timing in timings.items()}
 
 
-def _block_seconds(plan: Plan, call: Call) -> float:
-    """Estimate the seconds of one block from a single run."""
+def why_too_slow(call: Call, reference: Call) -> str | None:
+    """Return why a model is so slow that a single run says enough, None if it is to be timed with the others.
+
+    Without a kernel for this processor, torchao's int8 product takes seconds per image; all rounds take minutes.
+    """
+    once, compared = _seconds(call), _seconds(reference)
+    if once <= max(SLOW_SECONDS, SLOW_TIMES * compared):
+        return None
+    return f"one image takes {once:.1f} s, {once / compared:.0f} times as long as the uncompressed model"
+
+
+def _seconds(call: Call) -> float:
     start = time.perf_counter()
     call()
-    once = time.perf_counter() - start
+    return time.perf_counter() - start
+
+
+def _block_seconds(plan: Plan, call: Call) -> float:
+    """Estimate the seconds of one block from a single run."""
+    once = _seconds(call)
     fitted = plan.fitted(once)
     return once * (fitted.untimed + fitted.samples)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.audit.latency import Call, time_models
+from edgeai_repro.audit.latency import Call, time_models, why_too_slow
 from edgeai_repro.audit.operators import describe_operators
 from edgeai_repro.audit.schema import FP32_PRODUCT, ReportedAndActual, Row
 from edgeai_repro.claims.registry import UNCOMPRESSED
@@ -140,6 +140,10 @@ def with_latency(counted: Sequence[Row], models: Sequence[nn.Module | None], inp
                 rows[index] = _not_timed(rows[index], one_line(error))
     if 0 not in calls:
         return rows  # without the uncompressed model there is nothing to compare with
+    for index in [index for index in calls if index]:
+        if reason := why_too_slow(calls[index], calls[0]):
+            rows[index] = _not_timed(rows[index], reason)
+            del calls[index]
     names = {f"{rows[index].technique} {index}": index for index in calls if index}
     try:
         latency, others = time_models(calls[0], {name: calls[index] for name, index in names.items()})

@@ -9,8 +9,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from edgeai_repro.errors import require_known
 from edgeai_repro.evidence.measurement import Frozen
-from edgeai_repro.files import parse_as, read_yaml
+from edgeai_repro.files import read_yaml
 from edgeai_repro.shipped import claims_folder
+from edgeai_repro.validation import parse_as
 
 CODING = "coding"  # the folder of these files in a claims folder
 Percent = Annotated[float, Field(gt=0, le=100)]

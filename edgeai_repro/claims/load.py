@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from edgeai_repro.claims.checks import claim_problems, file_problems, implication_problems, repeated
 from edgeai_repro.claims.networks import conditions_of, with_all_networks
@@ -15,8 +14,9 @@ from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import SCHEMA_VERSION, Paper
 from edgeai_repro.claims.user_code import register_conftests
 from edgeai_repro.devices.spec import DevicesFile
-from edgeai_repro.errors import LONGEST, UserError, complaints
-from edgeai_repro.files import is_folder, parse_as, read_yaml
+from edgeai_repro.errors import LONGEST, UserError
+from edgeai_repro.files import is_folder, read_yaml
+from edgeai_repro.validation import complaints, parse_as
 
 UPGRADE = "CHANGELOG.md lists the keys that were renamed"
 
@@ -141,12 +141,6 @@ def _without_mistakes(paper: Paper) -> tuple[Paper | None, list[str]]:
     if not left:
         return None, lines
     return paper.model_copy(update={"claims": left, "implications": implications}), lines
-
-
-def json_schema() -> str:
-    """Return the JSON schema of the files of a claims folder, as kept in `claims/schema.json`."""
-    schema = TypeAdapter(Paper | DevicesFile).json_schema()
-    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
 
 
 def _unknown_names(paper: Paper) -> set[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from edgeai_repro.evidence.measurement import Frozen, Setting
 
 NAME = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
 
 
 class FullScale(Frozen):
@@ -58,3 +59,27 @@ class PaperInfo(Frozen):
     authors: str
     year: int
     url: str = ""
+
+
+class Expectation(Frozen):
+    """The verdict that is known for a claim. Another decided verdict is drift."""
+
+    verdict: Decided
+    reason: str = Field(min_length=1)
+
+
+class Choice(Frozen):
+    """A setting or condition that the paper leaves open.
+
+    `default` is our value of it. The models in `swept_on` are measured with all values, those that are only shown
+    with that one unless they are named, too.
+    """
+
+    renamed: ClassVar[Mapping[str, str]] = {"recipe": "default", "kept_by": "accuracy_claim"}
+
+    name: str
+    default: Setting
+    swept_on: list[str] = Field(min_length=1)
+    accuracy_claim: str | None = Field(
+        None, description="id of the claim whose band decides whether a value maintains the accuracy"
+    )

@@ -9,9 +9,10 @@ from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Frozen
-from edgeai_repro.files import parse_as, read_yaml
+from edgeai_repro.files import read_yaml
 from edgeai_repro.networks.variants import CIFAR_NETWORKS
 from edgeai_repro.shipped import claims_folder
+from edgeai_repro.validation import parse_as
 
 TRAINING = "training"  # the folder of these files in a claims folder
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -12,14 +12,21 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, FiniteFloat, PrivateAttr, model_validator
 
 from edgeai_repro.claims.band import Band
-from edgeai_repro.claims.paper_info import NAME, FullScale, ImplicationSpec, PaperInfo, Unstated
+from edgeai_repro.claims.paper_info import (
+    NAME,
+    Choice,
+    Expectation,
+    FullScale,
+    ImplicationSpec,
+    PaperInfo,
+    Unstated,
+)
 from edgeai_repro.evidence.measurement import Frozen, Setting, Settings
 from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.specs import Alternatives, NamedSpec, NetworkSet, NetworkSpec
 
 SCHEMA_VERSION: Literal[2] = 2
 Need = Literal["data", "weights", "edge"]
-Decided = Literal["reproduced", "attainable", "artefact", "contradicted"]
 ClaimSource = Literal["abstract", "summary", "table", "figure", "readme", "tutorial", "ours"]
 _List = Annotated[list[Setting], Field(min_length=1)]
 # A list of values to measure; a single value may be written without brackets.
@@ -30,30 +37,6 @@ Values = Annotated[
     ),
 ]
 Variant = tuple[dict[str, Setting], dict[str, Setting]]  # the technique's settings, the metric's conditions
-
-
-class Expectation(Frozen):
-    """The verdict that is known for a claim. Another decided verdict is drift."""
-
-    verdict: Decided
-    reason: str = Field(min_length=1)
-
-
-class Choice(Frozen):
-    """A setting or condition that the paper leaves open.
-
-    `default` is our value of it. The models in `swept_on` are measured with all values, those that are only shown
-    with that one unless they are named, too.
-    """
-
-    renamed: ClassVar[Mapping[str, str]] = {"recipe": "default", "kept_by": "accuracy_claim"}
-
-    name: str
-    default: Setting
-    swept_on: list[str] = Field(min_length=1)
-    accuracy_claim: str | None = Field(
-        None, description="id of the claim whose band decides whether a value maintains the accuracy"
-    )
 
 
 class Claim(Frozen):

@@ -191,7 +191,8 @@ def classify(
     Example: edgeai-repro classify small-bundle frog.png --model=int8
     """
     from edgeai_repro.edge import bundle as bundles
-    from edgeai_repro.edge.runtime import Deployed, read_image
+    from edgeai_repro.edge.images import read_image
+    from edgeai_repro.edge.runtime import Deployed
 
     given = None if model is None else bundles.parse_variant(model)
     pixels = None if image is None else read_image(image)

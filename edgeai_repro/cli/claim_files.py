@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeai_repro import __version__
 from edgeai_repro.cli import USAGE, echo
-from edgeai_repro.errors import UserError, one_line
+from edgeai_repro.errors import UserError, as_line, one_line
 from edgeai_repro.extras import missing_package
 from edgeai_repro.report.plain import on_one_line
 
@@ -31,7 +32,7 @@ def new_file(
 ) -> None:
     """Write a new claims file, with one claim of each kind.
 
-    DIR/ID.yaml has the paper's data; its claims are comments.
+    DIR/ID.yaml has the paper's data; its claims are comments. DIR/schema.json is for editors.
 
     Example: edgeai-repro claims new iandola2016 --title="SqueezeNet" --authors="Iandola et al." --year=2016
     """
@@ -39,6 +40,8 @@ def new_file(
     from json import dumps
     from re import fullmatch
 
+    import edgeai_repro.builtin  # noqa: F401 - the schema completes the names of metrics and techniques
+    from edgeai_repro.claims.editor_schema import SCHEMA, json_schema
     from edgeai_repro.claims.paper_info import NAME
     from edgeai_repro.files import write_text
 
@@ -59,6 +62,8 @@ def new_file(
         text = text.replace(f"<{name}>", value)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, text)
+    if not (folder / SCHEMA).exists():
+        write_text(folder / SCHEMA, json_schema(__version__))
     typer.echo(f"{path}: edit it, then run `edgeai-repro claims check {path}`")
 
 
@@ -81,6 +86,7 @@ def check_files(
     Example: edgeai-repro claims check claims/iandola2016.yaml
     """
     import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+    from edgeai_repro.claims.editor_schema import schema_hint
     from edgeai_repro.claims.load import load_file
     from edgeai_repro.claims.schema import Paper
 
@@ -98,6 +104,8 @@ def check_files(
                 echo(on_one_line(line))
         found = len(problems) - known
         typer.echo(f"{path}: {content}, {f'{found} with a problem, see below' if found else 'all right'}")
+        if hint := schema_hint(path, __version__):
+            echo(as_line(hint), err=True)
     for problem in problems:
         echo(f"edgeai-repro: {problem}", err=True)
     if problems:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgeai_repro import __version__
 from edgeai_repro.cli import echo
 from edgeai_repro.cli.claim_files import check_files, new_file
 from edgeai_repro.cli.registered import metrics, techniques
@@ -81,9 +82,10 @@ def print_schema() -> None:
 
     Example: edgeai-repro claims schema > claims/schema.json
     """
-    from edgeai_repro.claims.load import json_schema
+    import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
+    from edgeai_repro.claims.editor_schema import json_schema
 
-    typer.echo(json_schema(), nl=False)
+    typer.echo(json_schema(__version__), nl=False)
 
 
 def load(folder: Path) -> list[Paper]:

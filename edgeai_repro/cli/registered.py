@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from edgeai_repro.errors import require_known
 
 if TYPE_CHECKING:
-    from edgeai_repro.claims.registry import Metric, Technique
+    from edgeai_repro.claims.entries import Metric, Technique
 
 WIDTH = 78
+Entry = TypeVar("Entry", "Metric", "Technique")
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Show only these (default: all).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -29,9 +30,9 @@ def metrics(names: Names = None, as_json: AsJson = False) -> None:
     import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
     from edgeai_repro.claims.registry import METRICS
 
-    chosen = [METRICS[name] for name in _chosen("metric", names, METRICS)]
+    chosen = _chosen("metric", names, METRICS)
     if as_json:
-        typer.echo(json.dumps([_as_data(entry, entry.conditions, entry.optional) for entry in chosen], indent=1))
+        _print_json(chosen)
         return
     for metric in chosen:
         unit = f" [{metric.unit}]" if metric.unit else ""
@@ -51,9 +52,9 @@ def techniques(names: Names = None, as_json: AsJson = False) -> None:
     import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
     from edgeai_repro.claims.registry import TECHNIQUES
 
-    chosen = [TECHNIQUES[name] for name in _chosen("technique", names, TECHNIQUES)]
+    chosen = _chosen("technique", names, TECHNIQUES)
     if as_json:
-        typer.echo(json.dumps([_as_data(entry, entry.settings, entry.optional) for entry in chosen], indent=1))
+        _print_json(chosen)
         return
     for technique in chosen:
         package = f", needs the package {technique.package}" if technique.package else ""
@@ -61,12 +62,11 @@ def techniques(names: Names = None, as_json: AsJson = False) -> None:
     typer.echo("none\n    the network is not compressed" if not names else "", nl=not names)
 
 
-def _chosen(kind: str, names: Sequence[str] | None, known: Iterable[str]) -> list[str]:
-    """Return the names to show. Raises UserError for an unknown one."""
-    known = list(known)
+def _chosen(kind: str, names: Sequence[str] | None, registered: Mapping[str, Entry]) -> list[Entry]:
+    """Return the entries to show. Raises UserError for an unknown name."""
     for name in names or ():
-        require_known(kind, name, known)
-    return list(names or known)
+        require_known(kind, name, registered)
+    return [registered[name] for name in names or registered]
 
 
 def _about_metric(metric: Metric) -> Iterator[str]:
@@ -93,22 +93,26 @@ def _about_technique(technique: Technique) -> Iterator[str]:
 
 
 def _allowed(name: str) -> str:
-    """Return the values that a setting or condition may have in words; empty if any."""
-    from edgeai_repro.claims.values import RANGES, VALUES
+    """Return what a setting or condition means, and the values that it may have; empty if unknown."""
+    from edgeai_repro.claims.values import MEANINGS, RANGES, VALUES
 
-    return RANGES[name].text if name in RANGES else ", ".join(map(str, VALUES.get(name, ())))
+    allowed = RANGES[name].text if name in RANGES else ", ".join(map(str, VALUES.get(name, ())))
+    return "; ".join(filter(None, [MEANINGS.get(name), allowed]))
 
 
-def _as_data(entry: Metric | Technique, needed: Sequence[str], optional: Sequence[str]) -> dict[str, object]:
-    values = {name: _allowed(name) for name in (*needed, *optional)}
-    return {
-        "name": entry.name,
-        "description": entry.description,
-        "unit": getattr(entry, "unit", ""),
-        "needed": list(needed),
-        "optional": list(optional),
-        "values": {name: text for name, text in values.items() if text},
-    }
+def _print_json(entries: Sequence[Metric | Technique]) -> None:
+    data = [
+        {
+            "name": entry.name,
+            "description": entry.description,
+            "unit": getattr(entry, "unit", ""),
+            "needed": list(entry.needed),
+            "optional": list(entry.optional),
+            "values": {name: _allowed(name) for name in (*entry.needed, *entry.optional) if _allowed(name)},
+        }
+        for entry in entries
+    ]
+    typer.echo(json.dumps(data, indent=1))
 
 
 def _print_entry(title: str, lines: Iterable[str]) -> None:

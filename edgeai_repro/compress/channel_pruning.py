@@ -23,7 +23,7 @@ import torch_pruning
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edgeai_repro.claims.registry import NOTES
+from edgeai_repro.claims.entries import NOTES
 from edgeai_repro.compress.pruning_exactness import Cut, History, Inputs, why_inexact
 from edgeai_repro.errors import UserError, one_line, require_known
 from edgeai_repro.evidence.measurement import Settings

@@ -25,10 +25,11 @@ from torch import Tensor, nn
 
 from edgeai_repro.compress.quantization import engine, from_tensors, is_quantized, to_tensors
 from edgeai_repro.errors import UserError, require_known
-from edgeai_repro.files import atomic_folder, is_file, parse_as, read_json, read_verified, verify_sha256
+from edgeai_repro.files import atomic_folder, is_file, read_json, read_verified, verify_sha256
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.tensor_files import difference, tensors_of
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from edgeai_repro.validation import parse_as
 
 log = logging.getLogger(__name__)
 WEIGHTS = "weights.safetensors"

@@ -7,20 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, technique
-from edgeai_repro.claims.values import allow_range
+from edgeai_repro.compress.settings import CODE_BITS, PRUNING_SETTINGS
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Setting, Settings
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
-PRUNING_SETTINGS = ("target_of", "importance")
-# The paper's bits of a convolution's code, of a Linear layer's, and of a gap (Han et al. 2016, Table 4).
-CODE_BITS = {"conv_bits": 8, "linear_bits": 5, "index_bits": 4}
-
-allow_range("sparsity", "rate", low=0, high=1, high_is_open=True)
-allow_range("target", low=0, high=1, low_is_open=True, high_is_open=True)
-allow_range("density", low=0, high=1, low_is_open=True)
-allow_range(*CODE_BITS, low=1, high=8)
-allow_range("random_images", "pixels", low=1)
 Inputs = tuple[Any, ...] | None  # of a network; None for an RGB image
 
 if TYPE_CHECKING:

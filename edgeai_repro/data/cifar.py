@@ -22,7 +22,8 @@ from pydantic import BaseModel, RootModel
 from edgeai_repro.data import batch_files
 from edgeai_repro.data.decoding import rgb_image, uint8_member
 from edgeai_repro.errors import MissingRequirement, UserError
-from edgeai_repro.files import is_file, is_folder, parse_as, read_json, read_verified
+from edgeai_repro.files import is_file, is_folder, read_json, read_verified
+from edgeai_repro.validation import parse_as
 
 if TYPE_CHECKING:
     from torch import Tensor

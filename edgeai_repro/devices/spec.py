@@ -12,7 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from edgeai_repro.evidence.measurement import Frozen
-from edgeai_repro.files import parse_as, read_yaml
+from edgeai_repro.files import read_yaml
+from edgeai_repro.validation import parse_as
 
 Precision = Literal["fp32", "int8"]
 Figure = Annotated[float, Field(gt=0, allow_inf_nan=False)]

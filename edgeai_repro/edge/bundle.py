@@ -26,8 +26,9 @@ from edgeai_repro.edge.manifest import (
     ModelEntry,
 )
 from edgeai_repro.errors import MissingRequirement, UserError, require_known
-from edgeai_repro.files import atomic_folder, parse_as, read_json, read_verified, sha256, verify_sha256
+from edgeai_repro.files import atomic_folder, read_json, read_verified, sha256, verify_sha256
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from edgeai_repro.validation import parse_as
 
 TEST_IMAGES, TEST_LABELS = "test.webp", "test_labels.npy"
 OWN_IMAGES, OWN_CLASSES = "test_images.npy", "test_classes.npy"  # of the user: any size, any number of classes

@@ -11,8 +11,8 @@ from typing import Literal
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.edge.bundle import Bundle
+from edgeai_repro.edge.images import prepare
 from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT, BundledModel
-from edgeai_repro.edge.runtime import prepare
 from edgeai_repro.evidence import environment
 from edgeai_repro.extras import how_to_install
 from edgeai_repro.measure.latency.threads import why_eager_is_not_timed

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.edge import export, static_int8
 from edgeai_repro.edge.any_network import OnnxNetwork
+from edgeai_repro.edge.images import Floats, prepare
 from edgeai_repro.edge.manifest import (
     TECHNIQUE_OF_VARIANT,
     BundledModel,
@@ -26,7 +27,7 @@ from edgeai_repro.edge.manifest import (
     StaticInt8,
 )
 from edgeai_repro.edge.model_source import ModelSource
-from edgeai_repro.edge.runtime import Floats, Network, prepare
+from edgeai_repro.edge.runtime import Network
 from edgeai_repro.edge.simulated_int8 import dynamic_logits, static_logits
 from edgeai_repro.edge.static_int8 import Calibration
 from edgeai_repro.errors import UserError, one_line

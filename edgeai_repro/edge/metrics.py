@@ -10,8 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from edgeai_repro.claims import registry
-from edgeai_repro.claims.registry import MetricGroup
+from edgeai_repro.claims.entries import MetricGroup
 from edgeai_repro.claims.schema import Claim
+from edgeai_repro.claims.values import explain
 from edgeai_repro.evidence.measurement import Measurement, Setting, Settings
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class TimingSource(Protocol):
 
 DEPLOYED: MetricGroup[TimingSource] = MetricGroup("deployed", needs=("edge", "weights"))
 metric = partial(registry.metric, group=DEPLOYED)
+explain(
+    runtime="what runs the model: onnxruntime or eager",
+    baseline="the technique of the model that is compared with",
+    baseline_runtime="what runs that model",
+)
 
 
 @metric("latency", unit="ms", better="lower")

@@ -12,19 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeai_repro import limits
 from edgeai_repro.edge.bundle import REBUILD_HINT, WEIGHTS_SHA256, Bundle
+from edgeai_repro.edge.images import Floats, prepare
 from edgeai_repro.edge.manifest import BundledModel, InputSpec
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import UserError, brief
 from edgeai_repro.evidence.environment import int8_instructions
 from edgeai_repro.extras import how_to_install
-from edgeai_repro.files import read_bytes
 from edgeai_repro.measure.latency.threads import usable_cores
 from edgeai_repro.temporary import temporary_folder
 
-Floats = NDArray[np.float32]
-SIDE = 32  # of CIFAR-10's images
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow reads others only in part, or by other programs
 # Largest difference of a logit, relative to the largest logit, that rounding in another processor's kernels
 # explains.
 TOLERANCE = 1e-3
@@ -65,7 +61,7 @@ class Network:
         try:
             (logits,) = self._session.run(None, {self._input.name: image})
         except Exception as error:  # the only base class that onnxruntime's errors share
-            raise UserError(f"{self.path}: must run on an image (got {_brief(error)}); {REBUILD_HINT}") from None
+            raise UserError(f"{self.path}: must run on an image (got {brief(error)}); {REBUILD_HINT}") from None
         if not (
             isinstance(logits, np.ndarray) and logits.ndim == 2 and len(logits) == 1 and logits.dtype.kind == "f"
         ):
@@ -136,40 +132,6 @@ class Deployed(Network):
         return difference
 
 
-def prepare(images: NDArray[np.uint8], spec: InputSpec) -> Floats:
-    """Return uint8 images (n, 3, h, w) as float32 (n, 3, H, W), normalised and enlarged bilinearly as in torch."""
-    mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) * 255 for values in (spec.mean, spec.std))
-    inputs = (images.astype(np.float32) - mean) / std
-    if inputs.shape[2:] != spec.shape[2:]:
-        (height, width), (new_height, new_width) = inputs.shape[2:], spec.shape[2:]
-        inputs = _interpolation(height, new_height) @ inputs @ _interpolation(width, new_width).T
-    return np.ascontiguousarray(inputs, np.float32)
-
-
-def read_image(path: Path, side: int = SIDE) -> NDArray[np.uint8]:
-    """Return an image file, resized to a square, as uint8 (1, 3, side, side). Raises UserError if it isn't one."""
-    from PIL.Image import Resampling
-
-    from edgeai_repro.data.decoding import rgb_image
-
-    content = read_bytes(path, limits.IMAGE_BYTES, "name a PNG or JPEG")
-    try:
-        pixels = np.asarray(rgb_image(content, FORMATS).resize((side, side), Resampling.BILINEAR))
-    except ValueError as error:
-        raise UserError(f"{path}: must be an image (got {_brief(error)}); name a PNG or JPEG") from None
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
-
-
-def _interpolation(size: int, new_size: int) -> Floats:
-    """Return the matrix (new_size, size) of bilinear interpolation between pixel centres."""
-    if new_size < size:
-        raise UserError(
-            f"'resolution' must be {size} or more (got {new_size}); export the model at the images' size"
-        )
-    positions = ((np.arange(new_size) + 0.5) * size / new_size - 0.5).clip(0, size - 1)
-    return np.asarray(np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(size))), np.float32)
-
-
 def open_session(
     path: Path,
     threads: int,
@@ -215,7 +177,7 @@ def open_session(
         return start(read.graph)
     except Exception as error:  # the only base class that onnxruntime's errors share
         raise UserError(
-            f"{path}: must be an ONNX model that can be run (got {_brief(error)}); write it again"
+            f"{path}: must be an ONNX model that can be run (got {brief(error)}); write it again"
         ) from None
 
 
@@ -239,11 +201,6 @@ def optimized(path: Path, target: Path) -> Path:
 def has_vnni() -> bool:
     """Return whether this x86 processor has VNNI: it adds int8 products in 32 bits. False if unknown."""
     return "VNNI" in (int8_instructions() or [])
-
-
-def _brief(error: Exception) -> str:
-    """Return the first 120 characters of a library's message, in one line."""
-    return " ".join(str(error).split())[:120]
 
 
 def _check_input(path: Path, session: Any, spec: InputSpec) -> None:

@@ -13,7 +13,8 @@ import onnx
 from numpy.typing import NDArray
 
 from edgeai_repro.edge import export
-from edgeai_repro.edge.runtime import Floats, optimized
+from edgeai_repro.edge.images import Floats
+from edgeai_repro.edge.runtime import optimized
 from edgeai_repro.measure.onnx_reader import fix_input_shapes, read, to_graph
 from edgeai_repro.measure.onnx_work import Work, count_work, fp32_products
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgeai_repro.claims.registry import Source
+from edgeai_repro.claims.entries import Source
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.deployed_models import NO_BUNDLE, require_real_processor

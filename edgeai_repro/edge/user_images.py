@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeai_repro import limits
-from edgeai_repro.edge.runtime import read_image
+from edgeai_repro.edge.images import read_image
 from edgeai_repro.edge.static_int8 import Calibration
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.files import is_file, read_text

@@ -17,8 +17,9 @@ from pydantic import ConfigDict, Field
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Frozen
 from edgeai_repro.evidence.store import SUMS, read_sums, verified_files
-from edgeai_repro.files import parse_as, read_json, sha256
+from edgeai_repro.files import read_json, sha256
 from edgeai_repro.parsing import parse_json
+from edgeai_repro.validation import parse_as
 
 STATEMENT: Literal["https://in-toto.io/Statement/v1"] = "https://in-toto.io/Statement/v1"
 TEST_RESULT: Literal["https://in-toto.io/attestation/test-result/v0.1"] = (

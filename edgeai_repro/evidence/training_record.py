@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from edgeai_repro.evidence.measurement import Environment, Frozen, Interval
-from edgeai_repro.files import parse_as, read_json, write_text
+from edgeai_repro.files import read_json, write_text
+from edgeai_repro.validation import parse_as
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.training_record import RESULT, TrainingRecord, load_record
-from edgeai_repro.files import parse_as, read_json, sha256, write_text
+from edgeai_repro.files import read_json, sha256, write_text
 from edgeai_repro.grid.runs import Run
+from edgeai_repro.locks import is_locked, locked
 from edgeai_repro.training.progress import Progress
+from edgeai_repro.validation import parse_as
 
 LOCK, PROGRESS, FAILURE = "run.lock", "progress.json", "failure.txt"
 
@@ -27,20 +27,17 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises HeldError if another process holds it, UserError if the folder can't be written or locked.
     """
-    lock = FileLock(folder / LOCK, fallback_to_soft=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise HeldError(folder) from None
-    except OSError as error:  # for instance "No locks available": NFS without its lock service
-        raise UserError(
-            f"{folder}: must be a folder that can be locked (got {error.strerror}); choose another with --out"
-        ) from None
-    try:
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder / LOCK, wait=False))
+        except BlockingIOError:
+            raise HeldError(folder) from None
+        except OSError as error:  # for instance "No locks available": NFS without its lock service
+            raise UserError(
+                f"{folder}: must be a folder that can be locked (got {error.strerror}); choose another with --out"
+            ) from None
         yield
-    finally:
-        lock.release()
 
 
 def check_lockable(folder: Path) -> None:
@@ -51,13 +48,7 @@ def check_lockable(folder: Path) -> None:
 
 def is_held(folder: Path) -> bool:
     """Return whether some process trains the run of a folder."""
-    if not (folder / LOCK).exists():
-        return False
-    try:
-        with held(folder):
-            return False
-    except HeldError:
-        return True
+    return is_locked(folder / LOCK)
 
 
 def finished_record(run: Run, folder: Path) -> TrainingRecord | None:

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from edgeai_repro import limits
 from edgeai_repro.claims.checks import repeated
-from edgeai_repro.errors import UserError, complaints
+from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Setting
-from edgeai_repro.files import parse_as, read_yaml
+from edgeai_repro.files import read_yaml
 from edgeai_repro.grid.schema import GridFile, Technique
 from edgeai_repro.training.options import TrainOptions, run_name
 from edgeai_repro.training.recipe import Recipe
+from edgeai_repro.validation import complaints, parse_as
 
 
 @dataclass(frozen=True, slots=True)

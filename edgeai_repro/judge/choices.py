@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from edgeai_repro.claims.schema import Choice, Claim
+from edgeai_repro.claims.paper_info import Choice
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Frozen, Measurement, Setting
 from edgeai_repro.judge.formatting import format_range, format_values, value_with_budget
 from edgeai_repro.judge.margins import FlipMargin, flip_margin, smallest_margin

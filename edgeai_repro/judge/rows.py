@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from edgeai_repro.claims.paper_info import Decided
 from edgeai_repro.claims.registry import METRICS
-from edgeai_repro.claims.schema import Claim, Decided
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement, Setting
 
 # `error` is no verdict: it takes the place of one if a measurement failed.

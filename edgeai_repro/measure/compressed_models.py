@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED, MetricGroup
+from edgeai_repro.claims.entries import MetricGroup
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError

@@ -3,50 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
-from edgeai_repro.claims import registry
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement
-from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
+from edgeai_repro.measure.compressed_models import ClaimNetworks
 from edgeai_repro.measure.quantities import (
     BYTES,
     FILE,
     MAC_CONDITIONS,
     MACS,
-    PARAMETER_CONDITIONS,
     PARAMETERS,
     amounts,
+    metric,
+    of_macs,
+    of_parameters,
     ratios,
     shares,
 )
 
 MEGA, MEBI = 1e6, 2**20
-metric = partial(registry.metric, group=COMPRESSED)
 
 
-@metric(
-    "params",
-    unit="M",
-    better="lower",
-    counter="parameters()",
-    is_count=True,
-    has_actual=True,
-    compares="sometimes",
-    optional=PARAMETER_CONDITIONS,
-)
+@of_parameters("params", unit="M", better="lower", is_count=True, compares="sometimes")
 def params(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Millions of parameters: reported by parameters(), actual by the weights that are stored."""
     return amounts(networks, claim, model, PARAMETERS, lambda _: 1e6)
 
 
-@metric(
+@of_macs(
     "macs",
     unit="G",
     better="lower",
-    counter="thop",
     is_count=True,
-    has_actual=True,
     compares="sometimes",
     optional=(*MAC_CONDITIONS, "operations_per_mac"),
 )
@@ -61,43 +49,19 @@ def size(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurem
     return amounts(networks, claim, model, FILE, lambda given: MEBI if given.get("unit") == "MiB" else MEGA)
 
 
-@metric(
-    "params_ratio",
-    unit="×",
-    better="higher",
-    counter="parameters()",
-    has_actual=True,
-    compares="always",
-    optional=PARAMETER_CONDITIONS,
-)
+@of_parameters("params_ratio", unit="×", better="higher", compares="always")
 def params_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """How many times as many parameters `against` has: reported by parameters(), actual by the weights stored."""
     return ratios(networks, claim, model, PARAMETERS)
 
 
-@metric(
-    "params_share",
-    unit="%",
-    better="lower",
-    counter="parameters()",
-    has_actual=True,
-    compares="always",
-    optional=PARAMETER_CONDITIONS,
-)
+@of_parameters("params_share", unit="%", better="lower", compares="always")
 def params_share(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters in percent of those of `against`: reported by parameters(), actual by the weights stored."""
     return shares(networks, claim, model, PARAMETERS)
 
 
-@metric(
-    "macs_ratio",
-    unit="×",
-    better="higher",
-    counter="thop",
-    has_actual=True,
-    compares="always",
-    optional=MAC_CONDITIONS,
-)
+@of_macs("macs_ratio", unit="×", better="higher", compares="always")
 def macs_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """How many times as many multiply-accumulates `against` has: by thop, actual by the products."""
     return ratios(networks, claim, model, MACS)

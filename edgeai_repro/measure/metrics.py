@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
-from edgeai_repro.claims import registry
 from edgeai_repro.claims.implications import INT8_SAVES
+from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Setting, Settings, percent_saved
-from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
+from edgeai_repro.measure.compressed_models import ClaimNetworks
 from edgeai_repro.measure.network_profiles import Profile
 from edgeai_repro.measure.quantities import (
     BYTES,
-    MAC_CONDITIONS,
     MACS,
-    PARAMETER_CONDITIONS,
     PARAMETERS,
     Quantity,
+    metric,
+    of_macs,
+    of_parameters,
     reductions,
 )
 
 MEGA = 1e6
 QUANTIZED_LINEARS = ("dynamic_quantization", "torchao_int8_dynamic")
-metric = partial(registry.metric, group=COMPRESSED)
 
 
 @metric("size_reduction", unit="%", better="higher", compares="sometimes")
@@ -32,15 +31,7 @@ def size_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterato
     return reductions(networks, claim, model, BYTES)
 
 
-@metric(
-    "params_reduction",
-    unit="%",
-    better="higher",
-    counter="parameters()",
-    has_actual=True,
-    compares="sometimes",
-    optional=PARAMETER_CONDITIONS,
-)
+@of_parameters("params_reduction", unit="%", better="higher", compares="sometimes")
 def params_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Parameters saved: reported by parameters(), actual by the weights that are stored."""
     return reductions(networks, claim, model, PARAMETERS)
@@ -52,15 +43,7 @@ def reported_params_reduction(networks: ClaimNetworks, claim: Claim, model: str)
     return reductions(networks, claim, model, Quantity(PARAMETERS.reported, None))
 
 
-@metric(
-    "macs_reduction",
-    unit="%",
-    better="higher",
-    counter="thop",
-    has_actual=True,
-    compares="sometimes",
-    optional=MAC_CONDITIONS,
-)
+@of_macs("macs_reduction", unit="%", better="higher", compares="sometimes")
 def macs_reduction(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """Multiply-accumulates saved: reported by thop, actual by the products that are computed."""
     return reductions(networks, claim, model, MACS)
@@ -121,7 +104,7 @@ def compression_trend(networks: ClaimNetworks, claim: Claim, model: str) -> Iter
         )
 
 
-@metric("imbalance", unit="%", techniques=[registry.UNCOMPRESSED])
+@metric("imbalance", unit="%", techniques=[UNCOMPRESSED])
 def imbalance(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
     """The share of the MACs in convolutions, and the share of the parameters in fully connected layers."""
     by_kind = networks.by_kind(model)

@@ -8,28 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from edgeai_repro.claims import registry
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.claims.values import allow_range, allow_values
 from edgeai_repro.evidence.measurement import MISSED, Interval, Measurement, Settings
-from edgeai_repro.measure.compressed_models import ClaimNetworks
-from edgeai_repro.measure.counters import MODULES
+from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
+from edgeai_repro.measure.conditions import COUNTER, FOLDED, LEFT_OUT
 from edgeai_repro.measure.network_profiles import Profile
 
-COUNTED, LEFT_OUT, FOLDED = "counted", "left out", "folded"
-COUNTER = "counter"  # the convention of common counters
 Compare = Callable[[float, float], float]  # of the other network's quantity, and of the model's own
 
 PARAMETER_CONDITIONS = ("biases", "batchnorm", "convention", "kept")
 MAC_CONDITIONS = ("linear_layers", "convention", "counter", "kept")
-allow_range("resolution", "classes", "batch", "threads", low=1)
-allow_values("biases", COUNTED, LEFT_OUT)
-allow_values("batchnorm", COUNTED, LEFT_OUT, FOLDED)
-allow_values("linear_layers", COUNTED, LEFT_OUT)
-allow_values("counter", *MODULES)
-allow_values("operations_per_mac", 1, 2)
-allow_values("unit", "MB", "MiB")
-allow_values("convention", COUNTER, "hrank", "fpgm")  # the keys of measure/conventions.py
+
+# Decorators that register a metric of networks: any, one of parameters, one of MACs.
+metric = partial(registry.metric, group=COMPRESSED)
+of_parameters = partial(metric, counter="parameters()", has_actual=True, optional=PARAMETER_CONDITIONS)
+of_macs = partial(metric, counter="thop", has_actual=True, optional=MAC_CONDITIONS)
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import cast
 
-from edgeai_repro.claims import registry
 from edgeai_repro.claims.coding_tables import CodingTable, Stage, read_table
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement, Settings
-from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
+from edgeai_repro.measure.compressed_models import ClaimNetworks
 from edgeai_repro.measure.network_profiles import Profile
-from edgeai_repro.measure.quantities import row
+from edgeai_repro.measure.quantities import metric, row
 
 STAGES: tuple[Stage, ...] = ("quantized", "huffman")
 NOTES = {"quantized": "code_bytes_before_Huffman", "huffman": "code_bytes"}  # of the technique `codebook`
-metric = partial(registry.metric, group=COMPRESSED)
 
 
 @metric(

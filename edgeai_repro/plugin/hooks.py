@@ -21,13 +21,14 @@ from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
 from edgeai_repro.measure.latency.threads import usable_cores
 from edgeai_repro.options import Options
-from edgeai_repro.plugin import xdist
+from edgeai_repro.plugin import quick_exit, xdist
 from edgeai_repro.plugin.fixtures import CASE, IMPLICATION, SESSION
 from edgeai_repro.plugin.results import Collector
 from edgeai_repro.plugin.shown_timer import ShownTimer
 from edgeai_repro.session import Session
 
 CLAIMS_OPTIONS = ("models", "papers", "shard", "json", "report", "require")
+OURS = [f"--claims-{name}" for name in (*CLAIMS_OPTIONS, "dir", "quick")]
 pytest_plugins = ["edgeai_repro.plugin.fixtures", "edgeai_repro.plugin.results"]
 
 
@@ -62,7 +63,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Choose how tests are divided between workers, if this is a run of claims."""
+    """Refuse an unknown option of ours, and choose how tests are divided between workers in a run of claims."""
+    for name in (argument.partition("=")[0] for argument in args):
+        if name.startswith("--claims-") and name not in OURS:
+            raise pytest.UsageError(f"{name} must be a known option; {did_you_mean(name, OURS)}")
     given = early_config.known_args_namespace
     if given.claims_dir or early_config.getini("claims_dir"):
         xdist.divide_by_group(given, args)
@@ -72,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the claims before anything else runs; bad input ends the run with one line per mistake."""
     config.addinivalue_line("markers", "claims: judges what a paper says")
     config.addinivalue_line("markers", "edge: needs an edge device or a deployed model")
+    quick_exit.configured(config)
     folder = _claims_folder(config)
     if folder is None:
         _refuse_options_without_claims(config)
@@ -85,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[SESSION] = Session(folder, _options(config), timer=ShownTimer(config))
         except UserError as error:
             raise pytest.UsageError(*str(error).splitlines()) from None
-        config.pluginmanager.register(Collector(config), "edgeai-collector")
+        config.pluginmanager.register(Collector(config, folder), "edgeai-collector")
         if xdist.number_of_workers(config):
             config.pluginmanager.register(xdist.Controller(), "edgeai-controller")
         _store_benchmarks(config)

@@ -9,7 +9,9 @@ PYTEST_DONT_REWRITE: it has no assertions, and the hooks import it before pytest
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -17,12 +19,17 @@ import pytest
 from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.interruption import LINE, watched
+from edgeai_repro.judge.formatting import duration
 from edgeai_repro.judge.verdict import error_verdict
+from edgeai_repro.plugin import quick_exit
 from edgeai_repro.plugin.fixtures import CASE, RESULTS, SESSION, keep
 from edgeai_repro.report import github, terminal, text
 from edgeai_repro.report.document import ClaimEntry
 from edgeai_repro.report.results import Result, Results
+from edgeai_repro.report.time_left import TimeLeft, earlier_seconds
+from edgeai_repro.shipped import VERDICTS
 
+StatusOfReport = tuple[str, str, str | tuple[str, Mapping[str, bool]]]  # category, letter, word
 ATTRIBUTE = "claims_results"  # of a test's report: a list of results, each as JSON
 
 
@@ -54,27 +61,61 @@ def _keep_error(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
 class Collector:
     """The plugin of the process that reports the run. It collects the results, and shows and writes them."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, folder: Path) -> None:
         self._config = config
+        self._folder = folder
         self._results = Results()
+        self._shown: set[str] = set()  # the tests whose verdicts a terminal has shown
+        self._started = time.monotonic()
+
+    @property
+    def _terminal(self) -> pytest.TerminalReporter | None:
+        """pytest's reporter, None unless it writes to a terminal and shows less than one line per test."""
+        reporter: pytest.TerminalReporter | None = self._config.pluginmanager.getplugin("terminalreporter")
+        brief = self._config.get_verbosity(pytest.Config.VERBOSITY_TEST_CASES) <= 0
+        return reporter if reporter is not None and reporter.isatty and brief else None
+
+    def pytest_sessionstart(self) -> None:
+        """Leave out the path of each test in a run of only claims on a terminal, because verdicts are shown."""
+        if self._terminal is not None and "claims" in self._config.option.markexpr:
+            self._terminal.showfspath = False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport | pytest.CollectReport
+    ) -> Generator[None, StatusOfReport, StatusOfReport]:
+        """Leave out pytest's letter for a test whose verdict is shown, unless it failed."""
+        category, letter, word = yield
+        shown = report.nodeid in self._shown and not report.failed
+        return (category, "", "") if shown else (category, letter, word)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the results that a report carries."""
         for encoded in getattr(report, ATTRIBUTE, []):
             result = Result.model_validate_json(encoded)
             self._results.add(result)
-            self._show(result)
+            if isinstance(result.entry, ClaimEntry):
+                self._results.claim_seconds[result.case] = round(report.duration, 2)
+                if self._terminal is not None:
+                    self._shown.add(report.nodeid)
+                    self._show(self._terminal, result.case, result.entry)
 
-    def _show(self, result: Result) -> None:
-        """Show a verdict on a terminal as soon as it falls, with the number of claims that are left."""
-        reporter = self._config.pluginmanager.getplugin("terminalreporter")
-        if not isinstance(result.entry, ClaimEntry) or reporter is None or not reporter.isatty:
-            return
+    def _show(self, terminal: pytest.TerminalReporter, case: str, entry: ClaimEntry) -> None:
+        """Show a verdict as soon as it falls, with the number of claims and the time left."""
+        judged, planned = self._results.claims, len(self._planned)
+        left = self._time_left.after(judged, time.monotonic() - self._started)
+        about = f", about {duration(left)} left" if left is not None and len(judged) < planned else ""
+        terminal.ensure_newline()
+        terminal.write_line(f"{len(judged)} of {planned}{about}  {case}: {text.verdict_label(entry)}")
+
+    @cached_property
+    def _planned(self) -> list[str]:
         session = self._config.stash[SESSION]
-        planned = len(session.selected) if session is not None else 0
-        number = len(self._results.claims)
-        reporter.ensure_newline()
-        reporter.write_line(f"{number} of {planned}  {result.case}: {text.verdict_label(result.entry)}")
+        return [] if session is None else [case.id for case in session.planned]
+
+    @cached_property
+    def _time_left(self) -> TimeLeft:
+        return TimeLeft(self._planned, earlier_seconds(self._folder.absolute().parent / VERDICTS))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -94,6 +135,7 @@ class Collector:
     def pytest_keyboard_interrupt(self) -> None:
         """Mark the results as partial: Ctrl-C ends the run before all claims are judged."""
         self._results.partial = True
+        quick_exit.leave_soon(self._config)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -101,7 +143,12 @@ class Collector:
 
         They are written before any other plugin ends the run, which may raise.
         """
-        self._write(session)
+        try:
+            self._write(session)
+        except KeyboardInterrupt:  # all claims are judged; a file that was not yet written is the earlier one
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+            quick_exit.leave_soon(self._config)
+            self._config.get_terminal_writer().line(f"\n{LINE}")
         return (yield)
 
     def _write(self, session: pytest.Session) -> None:

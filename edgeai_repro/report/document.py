@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, model_validator
 
 from edgeai_repro import limits
 from edgeai_repro.claims.paper_info import Unstated
@@ -15,7 +15,7 @@ from edgeai_repro.devices.roofline import Estimate, estimates
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import Requirement, UserError
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
-from edgeai_repro.files import parse_as, read_json, write_text
+from edgeai_repro.files import read_json, write_text
 from edgeai_repro.judge.choices import Choices
 from edgeai_repro.judge.formatting import describe_method, unit_of
 from edgeai_repro.judge.margins import FlipMargin
@@ -24,10 +24,10 @@ from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.report.band_edges import BandEdges
 from edgeai_repro.report.provenance import Provenance
+from edgeai_repro.validation import parse_as
 
 SCHEMA_VERSION: Literal[2] = 2
 LARGE = 500  # claims: with more, a page would exceed 5 MB, browsers would need seconds, and nobody reads a table
-LATENCY_RULE = "latency-feasible"  # the implication rule that uses the roofline
 
 
 class ClaimEntry(Frozen):
@@ -130,12 +130,11 @@ class ClaimsFile(Frozen):
 
 
 class Document(Frozen):
-    """A run: its environment, the results of each paper, and the seconds that each step took.
+    """A run: its environment, the results of each paper, and the seconds that each step and each claim took.
 
-    `run` is where it comes from, None in older and merged files. `other_environments` are those of the other runs
-    of a merged document. `claims_files` has the file of each paper by its id, also of papers without results.
-    `shards` are the parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was
-    interrupted.
+    `run` is where it comes from, None in older and merged files. `other_environments` are those of runs that were
+    merged into it. `claims_files` has the file of each paper by its id, also of papers without results. `shards`
+    are the parts of the claims that were judged, such as "2/5"; none if undivided. A `partial` run was interrupted.
     """
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -145,6 +144,7 @@ class Document(Frozen):
     partial: bool = False
     papers: list[PaperEntry]
     seconds: dict[str, float] = Field(default_factory=dict)
+    claim_seconds: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     claims_files: dict[str, ClaimsFile] = Field(default_factory=dict)
     shards: list[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}/[1-9][0-9]{0,3}$")]] = Field(default_factory=list)
 
@@ -242,7 +242,7 @@ def of_claim(results: Sequence[DeviceResult], paper: str, claim: str) -> list[De
 
 def _rooflines(paper: Paper, devices: Sequence[Device], results: Sequence[DeviceResult]) -> Iterator[Roofline]:
     for spec in paper.implications:
-        if spec.rule == LATENCY_RULE:
+        if spec.rule == "latency-feasible":  # the rule that uses the roofline
             model, target = str(spec.given["model"]), float(spec.given["target"])
             names = {device.key: device.name for device in devices}
             rows = list(estimates(devices, CONVNEXT_VARIANTS[model], target=target))

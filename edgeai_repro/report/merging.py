@@ -54,6 +54,7 @@ def merge(documents: Sequence[tuple[Path, Document]]) -> Document:
         other_environments=environments[1:],
         papers=[entry for name, file in files.items() for entry in _paper(name, file, runs, environments)],
         seconds={step: sum(run.document.seconds.get(step, 0.0) for run in runs) for step in steps},
+        claim_seconds={case: took for run in runs for case, took in run.document.claim_seconds.items()},
         claims_files=files,
         shards=[str(shard) for shard in shards],
     )

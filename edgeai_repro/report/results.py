@@ -41,6 +41,7 @@ class Result(Frozen):
 class Results:
     """The results so far, by the ids of their cases, and the seconds that each step took in all processes.
 
+    `claim_seconds` are those of each claim's test.
     `environment` is that of the last process that had loaded torch, or of the last if none had; None if there is no
     result. `partial` is true if the run was interrupted.
     """
@@ -48,6 +49,7 @@ class Results:
     claims: dict[str, ClaimEntry] = field(default_factory=dict)
     implications: dict[str, ImplicationEntry] = field(default_factory=dict)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    claim_seconds: dict[str, float] = field(default_factory=dict)
     environment: Environment | None = None
     partial: bool = False
 
@@ -93,6 +95,7 @@ class Results:
             partial=self.partial,
             papers=entries,
             seconds=dict(self.seconds),
+            claim_seconds=dict(self.claim_seconds),
             claims_files=dict(files),
             shards=[] if shard is None else [str(shard)],
         )

@@ -12,7 +12,7 @@ from torch.hub import get_dir
 from torchvision.models import get_model_weights
 
 from edgeai_repro.compress.filter_pruning import Ranking, kept_counts, prune_filters, resized
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import UserError, brief
 from edgeai_repro.evidence.training_record import RESULT, load_record
 from edgeai_repro.files import is_file, read_verified
 from edgeai_repro.networks import cifar, convnext
@@ -78,9 +78,8 @@ def _imagenet(model: str) -> dict[str, Tensor]:
         return dict(weights.get_state_dict(check_hash=True))
     except (OSError, RuntimeError) as error:  # offline, or another file's hash
         file = Path(get_dir()) / "checkpoints" / Path(weights.url).name
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"'init' imagenet must be downloadable (got {reason}); put {weights.url} at {file}, or name a "
+            f"'init' imagenet must be downloadable (got {brief(error)}); put {weights.url} at {file}, or name a "
             "safetensors file with --init=FILE"
         ) from None
 

@@ -9,8 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from edgeai_repro.claims import registry
-from edgeai_repro.claims.registry import RUNTIME, UNCOMPRESSED, MetricGroup
+from edgeai_repro.claims.entries import MetricGroup
+from edgeai_repro.claims.registry import RUNTIME, UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim, Variant
+from edgeai_repro.claims.values import explain
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement, Settings
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class CorrectnessSource(Protocol):
 
 TRAINED: MetricGroup[CorrectnessSource] = MetricGroup("trained", needs=("data", "weights"))
 metric = partial(registry.metric, group=TRAINED)
+explain(reading="whether the change is in points, or relative to the accuracy")
 
 
 @metric("accuracy", unit="%", better="higher", optional=(RUNTIME,), values={RUNTIME: ("onnxruntime",)})

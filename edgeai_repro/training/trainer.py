@@ -78,22 +78,18 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
+        rates: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
         if recipe.optimizer == "sgd":
-            return torch.optim.SGD(
-                self.model.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
-            )
+            return torch.optim.SGD(self.model.parameters(), momentum=recipe.momentum, **rates)
         if recipe.structured is None:
-            return torch.optim.AdamW(
-                self.model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True
-            )
+            return torch.optim.AdamW(self.model.parameters(), fused=True, **rates)
         from edgeai_repro.compress.structured import StructuredPruner
 
         schedule = pruning_schedule(recipe, self.steps)
         self.pruner = StructuredPruner(self.model, resolution=recipe.resolution)
         return self.pruner.optimizer(
             recipe.structured,
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
+            **rates,
             start_step=schedule.start,
             pruning_steps=schedule.steps,
             pruning_periods=schedule.periods,

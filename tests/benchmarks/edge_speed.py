@@ -30,7 +30,7 @@ from edgeai_repro.devices.roofline import estimate
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge import build, bundle
 from edgeai_repro.edge.deployed_models import DeployedModels
-from edgeai_repro.edge.runtime import prepare
+from edgeai_repro.edge.images import prepare
 from edgeai_repro.evidence.measurement import aa_control_passes
 from edgeai_repro.judge.formatting import format_interval
 from edgeai_repro.measure.latency.interleaved import Timing, ratio, time_interleaved

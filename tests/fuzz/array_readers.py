@@ -19,7 +19,7 @@ from PIL import Image
 
 from edgeai_repro.data import cifar
 from edgeai_repro.edge import bundle
-from edgeai_repro.edge.runtime import read_image
+from edgeai_repro.edge.images import read_image
 from tests.fuzz.inputs import ODD_INTEGERS, as_json, damaged, json_files
 from tests.fuzz.reader import Reader
 

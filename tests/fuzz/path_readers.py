@@ -15,7 +15,7 @@ from edgeai_repro.claims.user_code import register_conftests
 from edgeai_repro.compress import saved_models
 from edgeai_repro.data import cifar
 from edgeai_repro.edge import bundle
-from edgeai_repro.edge.runtime import read_image
+from edgeai_repro.edge.images import read_image
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence import store
 from edgeai_repro.files import read_json, read_verified, read_yaml

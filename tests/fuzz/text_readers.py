@@ -19,7 +19,7 @@ from edgeai_repro.evidence import store
 from edgeai_repro.evidence.plausibility import check_plausible
 from edgeai_repro.evidence.training_record import load_record
 from edgeai_repro.judge.formatting import format_band
-from edgeai_repro.plugin.benchmark_storage import read_stored
+from edgeai_repro.plugin.stored_benchmarks import read_stored
 from edgeai_repro.report import device_results, document, markdown, terminal
 from edgeai_repro.report import html as html_report
 from edgeai_repro.report.diff import compare

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -79,44 +78,18 @@ def test_killed_worker_of_ray_is_replaced_and_the_record_is_the_same(
     assert sum(len(entries) for entries in taken.values()) == 2 * STEPS + 1
 
 
-SECOND_DRIVER = """
-import sys
-from pathlib import Path
-from edgeai_repro.grid.engines import Engine, Loop
-from tests.support.grids import NoiseWork, drive, runs_of
-root = Path(sys.argv[1])
-(root / "grid").mkdir()
-runs = runs_of(root / "grid", seeds=[0, 1])
-print("ready", flush=True)
-sys.stdin.readline()
-board = drive(Loop(), NoiseWork(root / "log"), runs, root)
-print(*(state.name for state in board.states.values()), flush=True)
-"""
-
-
 def test_two_drivers_at_the_same_time_train_each_run_once(
     runs: tuple[Run, ...], looped: Path, tmp_path: Path
 ) -> None:
-    """One has Ray's workers, the other is a loop in another process; both end when all runs are finished."""
-    second = subprocess.Popen(
-        [sys.executable, "-c", SECOND_DRIVER, str(tmp_path)],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert second.stdin
-    assert second.stdout
-    assert second.stdout.readline() == "ready\n"
-    second.stdin.write("go\n")
-    second.stdin.flush()
+    """One has Ray's workers, which are other processes, the other is a loop here; both end when all is finished."""
     work = NoiseWork(tmp_path / "log")
 
-    board = drive(RayEngine(Resources(), None), work, runs, tmp_path)
+    with ThreadPoolExecutor(1) as other:
+        by_ray = other.submit(drive, RayEngine(Resources(), None), work, runs, tmp_path)
+        here = drive(Loop(), work, runs, tmp_path)
+    boards = [by_ray.result(), here]
 
-    told, _ = second.communicate(timeout=60)
-    assert {state.name for state in board.states.values()} == {"finished"}
-    assert told.split() == ["finished"] * 2
+    assert {state.name for board in boards for state in board.states.values()} == {"finished"}
     assert {name: [step for step, _ in entries] for name, entries in work.steps().items()} == {
         run.id: list(range(STEPS)) for run in runs
     }

@@ -224,14 +224,14 @@ class TestFile:
             raise exception
 
         monkeypatch.setattr("edgeai_repro.files.os.fsync", stopped)
-        try:
-            result = repository.judge(planted(10), arguments=(f"--claims-json={repository.json}",))
-        except KeyboardInterrupt:
-            assert isinstance(exception, KeyboardInterrupt)
+        result = repository.judge(planted(10), arguments=(f"--claims-json={repository.json}",))
+
+        if isinstance(exception, KeyboardInterrupt):
+            assert result.ret == pytest.ExitCode.INTERRUPTED
+            result.stdout.fnmatch_lines(["edgeai-repro: interrupted"])
         else:
             assert result.ret == pytest.ExitCode.USAGE_ERROR
             result.stdout.fnmatch_lines(["*ERROR: *out.json: must be writable (got No space left on device); *"])
-
         assert repository.json.read_text(encoding="utf-8") == "old"
         assert not list(repository.pytester.path.glob(".out.json*"))
 
@@ -329,6 +329,7 @@ class TestBadInput:
         [
             (["--claims-models=convnext_tinny"], "(got 'convnext_tinny'); did you mean 'convnext_tiny'?"),
             (["--claims-models="], "ERROR: --claims-models must name at least one (got '')"),
+            (["--claims-modles=x"], "--claims-modles must be a known option; did you mean '--claims-models'?"),
             (["--claims-require=date"], "(got 'date'); did you mean 'data'?"),
             (["--claims-json=claims"], "claims: must be a file's path (got a folder); add a file name"),
             (["--claims-json=claims/paper.yaml/out.json"], "paper.yaml/out.json: must be writable (got "),

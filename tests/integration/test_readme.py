@@ -29,6 +29,12 @@ NOT_RUN = {
 }
 
 
+# Sizes and times that no run of the claims measures, and where they come from.
+NOT_OF_THE_RUN = {"20 ms": "a paper's", "7 GB": "an installation"}
+GENERATED = re.compile(r"<!-- table: [a-z-]+ -->.*?<!-- end -->|```.*?```", re.DOTALL)
+SIZE_OR_TIME = re.compile(r"\b\d[\d.,]*\s(?:[GMk]i?B|ms|s|min|seconds|minutes|hours)\b")
+
+
 def readme_lines() -> list[str]:
     """Return the lines of the README's blocks for a shell, without their comments."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
@@ -69,6 +75,23 @@ def test_command_of_the_readme_runs_as_printed(clone: Path, line: str) -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def hand_written_sizes(page: str) -> set[str]:
+    """Return the sizes and times of a page that `docs/build.py` doesn't take from docs/verdicts.json."""
+    return {" ".join(found.split()) for found in SIZE_OR_TIME.findall(GENERATED.sub("", page))}
+
+
+def test_sizes_and_times_come_from_the_run() -> None:
+    """What is written by hand would stay when the run changes, so only what no run measures is."""
+    assert hand_written_sizes((ROOT / "README.md").read_text(encoding="utf-8")) == NOT_OF_THE_RUN.keys()
+
+
+def test_size_by_hand_is_noticed() -> None:
+    """Next to a block that is generated, across the end of a line."""
+    page = "<!-- table: cost -->\n3 GB, 5 min\n<!-- end -->\nIt takes 7.1\nGB and 9 minutes, and has 12 claims."
+
+    assert hand_written_sizes(page) == {"7.1 GB", "9 minutes"}
 
 
 def test_each_reason_is_that_of_a_line() -> None:

@@ -35,7 +35,7 @@ def without_times(run: Document) -> Document:
         )
         for paper in run.papers
     ]
-    return run.model_copy(update={"papers": papers, "seconds": {}, "shards": [], "run": None})
+    return run.model_copy(update={"papers": papers, "seconds": {}, "claim_seconds": {}, "shards": [], "run": None})
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ class Run:
             paper.model_copy(update={"claims": [_without_times(claim) for claim in paper.claims]})
             for paper in content.papers
         ]
-        return content.model_copy(update={"seconds": {}, "papers": papers, "run": None})
+        return content.model_copy(update={"seconds": {}, "claim_seconds": {}, "papers": papers, "run": None})
 
     @property
     def table(self) -> str:

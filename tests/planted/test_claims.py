@@ -12,8 +12,9 @@ from typing import get_args
 
 import pytest
 
+from edgeai_repro.claims.paper_info import Choice, Decided
 from edgeai_repro.claims.registry import METRICS
-from edgeai_repro.claims.schema import Choice, Claim, Decided
+from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Interval, Measurement, Setting
 from edgeai_repro.judge.verdict import Verdict
 from tests.support.factories import judged

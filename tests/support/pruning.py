@@ -15,7 +15,7 @@ import torch
 import torch_pruning
 from torch import Tensor, nn
 
-from edgeai_repro.claims.registry import own_notes
+from edgeai_repro.claims.entries import own_notes
 from edgeai_repro.compress import otov3_compat
 from edgeai_repro.compress.channel_pruning import Goal, prune, traceable
 from edgeai_repro.compress.pruning_exactness import CONTROL, TOLERANCE, Cut, distance, draw_all, why_inexact

@@ -17,9 +17,10 @@ from edgeai_repro.edge import build, bundle, export, static_int8
 from edgeai_repro.edge.any_network import Normalisation, network_source, onnx_source
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.export_variants import Problem
+from edgeai_repro.edge.images import prepare
 from edgeai_repro.edge.manifest import TECHNIQUE_OF_VARIANT
 from edgeai_repro.edge.model_source import ModelSource
-from edgeai_repro.edge.runtime import Deployed, prepare
+from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.edge.user_images import TestImages
 from edgeai_repro.errors import UserError
 from tests.support.bundles import change_manifest

@@ -16,10 +16,11 @@ from edgeai_repro.audit.model_source import resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.audit.table import render
 from edgeai_repro.audit.warnings import find_warnings
-from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
+from edgeai_repro.claims.registry import TECHNIQUES, technique
 from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.errors import UserError
+from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
 from edgeai_repro.networks import convnext
 from tests.support.commands import Command

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from edgeai_repro.audit import latency, rows
 from edgeai_repro.audit.audit import audit, techniques_of
-from edgeai_repro.audit.latency import FEWEST_ROUNDS, Call, time_models
+from edgeai_repro.audit.latency import FEWEST_ROUNDS, Call, time_models, why_too_slow
 from edgeai_repro.audit.schema import Audit, Latency, ReportedAndActual, Row
 from edgeai_repro.audit.table import render
 from edgeai_repro.audit.warnings import find_warnings
-from edgeai_repro.claims.registry import TECHNIQUES, Settings, technique
+from edgeai_repro.claims.registry import TECHNIQUES, technique
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence.measurement import Interval
+from edgeai_repro.evidence.measurement import Interval, Settings
 from edgeai_repro.measure.latency.interleaved import Plan, Timing
 
 ONE = Interval.exact(1.0)
@@ -93,6 +93,28 @@ def test_slow_models_are_timed_in_fewer_rounds(
     time_models(run, {"int8": run}, timer=timer)
 
     assert [plan.rounds for plan in timer.plans] == [rounds]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reference", "reason"),
+    [
+        (5.0, 0.05, "one image takes 5.0 s, 100 times as long as the uncompressed model"),
+        (0.9, 0.01, None),  # slow, but all its rounds take seconds only
+        (5.0, 1.0, None),  # the uncompressed model is slow, too
+    ],
+)
+def test_only_models_much_slower_than_the_reference_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, reference: float, reason: str | None
+) -> None:
+    """A model is not timed if it takes over a second and over ten times as long as the uncompressed one."""
+    now = [0.0]
+
+    def taking(duration: float) -> Call:
+        return lambda: now.__setitem__(0, now[0] + duration)
+
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+
+    assert why_too_slow(taking(seconds), taking(reference)) == reason
 
 
 def test_every_row_is_timed_with_the_recorded_threads() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.claims.registry import own_notes
+from edgeai_repro.claims.entries import own_notes
 from edgeai_repro.compress.channel_pruning import Goal, example_image, prune
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import UserError

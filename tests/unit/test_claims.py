@@ -1,23 +1,20 @@
-"""Claims files: what they hold, what is refused, and the schema that editors check them by."""
+"""Claims files: what they hold, and what is refused."""
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
 import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
-from edgeai_repro.claims.load import json_schema, load_claims, load_file, read_claims
+from edgeai_repro.claims.load import load_claims, load_file, read_claims
 from edgeai_repro.claims.registry import METRICS
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.devices.spec import DevicesFile
 from edgeai_repro.errors import UserError
-from edgeai_repro.files import read_yaml
 from tests.support.factories import AT_32, PAPER, claim, claim_entry, paper_entry, paper_yaml
 
 CLAIMS = Path(__file__).parents[2] / "claims"
@@ -33,12 +30,6 @@ def _band(**fields: Any) -> dict[str, Any]:
 
 def _expect(verdict: str) -> dict[str, str]:
     return {"verdict": verdict, "reason": "the test says so"}
-
-
-@pytest.fixture
-def schema() -> jsonschema.Draft202012Validator:
-    """The schema in the claims folder."""
-    return jsonschema.Draft202012Validator(json.loads((CLAIMS / "schema.json").read_text(encoding="utf-8")))
 
 
 class TestOurs:
@@ -67,40 +58,6 @@ class TestOurs:
     def test_every_file_of_the_folder_loads(self, file: Path) -> None:
         """Every file of the folder is a paper or a list of devices."""
         assert isinstance(load_file(file), Paper | DevicesFile)
-
-
-class TestSchema:
-    """The JSON schema that editors complete and check by."""
-
-    def test_schema_file_is_what_the_models_generate(self) -> None:
-        """`claims/schema.json` is what the models say; `edgeai-repro claims schema` writes it anew."""
-        assert (CLAIMS / "schema.json").read_text(encoding="utf-8") == json_schema()
-
-    @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
-    def test_schema_accepts_every_file(self, schema: jsonschema.Draft202012Validator, file: Path) -> None:
-        """The schema accepts every file of the folder, which names it for editors."""
-        assert schema.is_valid(read_yaml(file))
-        assert "$schema=schema.json" in file.read_text(encoding="utf-8").partition("\n")[0]
-
-    @pytest.mark.parametrize(
-        "fields",
-        [
-            {"quantifier": "upto"},
-            {"locater": "sentence 1"},
-            {"band": _band(tolerance=-1.0)},
-            {"value": "ninety-five"},
-            {"id": "Upper Case"},
-            {"models": []},
-            {"expect": _expect("inconclusive")},
-        ],
-        ids=lambda fields: next(iter(fields)),
-    )
-    def test_schema_rejects_a_planted_error(
-        self, schema: jsonschema.Draft202012Validator, fields: dict[str, Any]
-    ) -> None:
-        """The schema rejects a claim with one planted error, and accepts it without."""
-        assert schema.is_valid(paper_entry(claim_entry()))
-        assert not schema.is_valid(paper_entry(claim_entry(**fields)))
 
 
 class TestBand:

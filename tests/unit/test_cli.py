@@ -11,7 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from edgeai_repro.claims.load import json_schema
+from edgeai_repro import __version__
+from edgeai_repro.claims.editor_schema import json_schema
 from edgeai_repro.cli import main as cli
 from edgeai_repro.errors import MissingRequirement, UserError
 from tests.support.commands import Command
@@ -77,7 +78,7 @@ def test_check_counts_the_claims_of_a_valid_file(folder: Path, command: Command)
 
 def test_schema_prints_the_json_schema(command: Command) -> None:
     """The output is that of `json_schema`, which `claims/schema.json` contains."""
-    assert command("claims", "schema") == (0, json_schema(), "")
+    assert command("claims", "schema") == (0, json_schema(__version__), "")
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +17,9 @@ from edgeai_repro.cli import main as cli
 from edgeai_repro.report import console, document
 from tests.support import reports
 from tests.support.commands import Command
+from tests.support.terminal import COMMAND_LINE, on_terminal
 
 ROOT = Path(__file__).parents[2]
-RUN = "import sys; from edgeai_repro.cli.main import main; sys.argv[0] = 'edgeai-repro'; main()"
 
 
 def leaves(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -33,29 +30,6 @@ def leaves(group: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
         return
     for name, inner in commands.items():
         yield from leaves(inner, (*path, name))
-
-
-def on_terminal(*arguments: str, **variables: str) -> str:
-    """Run the command line on a pseudo-terminal and return its output."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (40, 200))
-    environment = {"PYTHONPATH": str(ROOT), "TERM": "xterm", **variables}
-    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-    output = b""
-    with subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments], stdout=theirs, stderr=theirs, env={**inherited, **environment}
-    ):
-        os.close(theirs)
-        while True:
-            try:
-                chunk = os.read(ours, 4096)
-            except OSError:  # on Linux: the other end is closed
-                break
-            if not chunk:
-                break
-            output += chunk
-    os.close(ours)
-    return output.decode()
 
 
 @pytest.mark.parametrize("words", list(leaves(get_command(cli.app))), ids=" ".join)
@@ -107,7 +81,8 @@ def test_light_commands_import_no_heavy_packages(arguments: str, heavy: set[str]
     """Help imports nothing slow, and commands that need no torch don't import it."""
     verdicts = tmp_path / "verdicts.json"
     document.write(reports.run(), verdicts)
-    script = f"{RUN.replace('main()', '')}\ntry:\n    main()\nfinally:\n    print('loaded:', *sorted(sys.modules))"
+    imports = COMMAND_LINE.removesuffix("; main()")
+    script = f"{imports}\ntry:\n    main()\nfinally:\n    print('loaded:', *sorted(sys.modules))"
     command = [sys.executable, "-c", script, *arguments.replace("VERDICTS", str(verdicts)).split()]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from edgeai_repro.claims.registry import TECHNIQUES, Technique
+from edgeai_repro.claims.entries import Technique
+from edgeai_repro.claims.registry import TECHNIQUES
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Settings
 from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels

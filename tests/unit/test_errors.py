@@ -12,8 +12,8 @@ from pydantic import Field
 
 from edgeai_repro.errors import TooNoisyError, UserError, closest_name, did_you_mean, one_line, require_known
 from edgeai_repro.evidence.measurement import Frozen, Interval
-from edgeai_repro.files import parse_as
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
+from edgeai_repro.validation import parse_as
 
 FIVE = sorted(CONVNEXT_VARIANTS)[:5]
 
@@ -80,6 +80,11 @@ def test_hint_without_any_known_name_says_so() -> None:
 def test_closest_name_is_none_if_no_name_is_similar(name: str, closest: str | None) -> None:
     """A name that resembles none has no closest name."""
     assert closest_name(name, CONVNEXT_VARIANTS) == closest
+
+
+def test_closest_name_of_equally_similar_ones_begins_alike() -> None:
+    """One character of `resnet21` must change for each of these."""
+    assert closest_name("resnet21", ["resnet20", "resnet31", "resnet41"]) == "resnet20"
 
 
 def test_known_name_is_accepted() -> None:

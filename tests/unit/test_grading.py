@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,30 +49,25 @@ CLAIM = claim(
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with 500 training and 100 test images."""
-    with pytest.MonkeyPatch.context() as patch:
-        yield small_cifar.write(tmp_path_factory.mktemp("data"), patch)
-
-
-@pytest.fixture(scope="module")
-def models(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders of three runs with random weights: dense, with narrow MLPs, and with zero weights."""
     root = tmp_path_factory.mktemp("models")
     dense = awaken(convnext.build("convnext_atto", seed=1), seed=1)
     narrow = awaken(convnext.build("convnext_atto", hidden_widths=NARROW, seed=2), seed=2)
-    _save_run(root / "dense", data, dense, ATTO, sparsities=[SPARSITY])
-    _save_run(root / "narrow", data, narrow, replace(ATTO, structured=0.8))
+    _save_run(root / "dense", images, dense, ATTO, sparsities=[SPARSITY])
+    _save_run(root / "narrow", images, narrow, replace(ATTO, structured=0.8))
     finetuned = replace(ATTO, unstructured=SPARSITY, init=str(root / "dense" / WEIGHTS))
-    _save_run(root / "zeros", data, prune(dense, SPARSITY), finetuned)
+    _save_run(root / "zeros", images, prune(dense, SPARSITY), finetuned)
     return root
 
 
-def _save_run(folder: Path, data: Path, model: nn.Module, recipe: Recipe, sparsities: Sequence[float] = ()) -> None:
+def _save_run(
+    folder: Path, images: Path, model: nn.Module, recipe: Recipe, sparsities: Sequence[float] = ()
+) -> None:
     """Write the weights and the record of a run, as if it had started from ImageNet's weights."""
     folder.mkdir()
     save_file(model.state_dict(), folder / WEIGHTS)
-    recorded = evaluations(model, recipe, cifar.load_split(data, "test"), sparsities)
+    recorded = evaluations(model, recipe, cifar.load_split(images, "test"), sparsities)
     training_record = record(*recorded, **{**recipe.as_dict(), "init": "imagenet"}).model_copy(
         update={"hidden_widths": convnext.hidden_widths(model), "weights_sha256": sha256(folder / WEIGHTS)}
     )
@@ -118,19 +113,19 @@ NOT_EVALUATED: list[tuple[str, str, Settings]] = [
 
 @pytest.mark.parametrize(("name", "technique", "settings"), EVALUATED)
 def test_live_evaluation_gives_the_recorded_predictions(
-    data: Path, models: Path, name: str, technique: str, settings: Settings
+    images: Path, models: Path, name: str, technique: str, settings: Settings
 ) -> None:
     """Weights that are read and compressed again get the same images right."""
-    live = _correct(LiveEvaluator(data), models / name, technique, settings)
+    live = _correct(LiveEvaluator(images), models / name, technique, settings)
 
     recorded = recorded_evaluation(_run(models / name), technique, settings)
     assert recorded is not None
     assert np.array_equal(live, recorded)
 
 
-def test_two_models_get_different_images_right(data: Path, models: Path) -> None:
+def test_two_models_get_different_images_right(images: Path, models: Path) -> None:
     """This is the control of the test above: equal predictions are no accident."""
-    evaluator = LiveEvaluator(data)
+    evaluator = LiveEvaluator(images)
 
     dense = _correct(evaluator, models / "dense", "none", {})
     narrow = _correct(evaluator, models / "narrow", "structured_pruning", {"target": 0.8})
@@ -140,16 +135,16 @@ def test_two_models_get_different_images_right(data: Path, models: Path) -> None
 
 @pytest.mark.parametrize(("name", "technique", "settings"), NOT_EVALUATED)
 def test_run_answers_only_for_the_technique_that_it_was_trained_with(
-    data: Path, models: Path, name: str, technique: str, settings: Settings
+    images: Path, models: Path, name: str, technique: str, settings: Settings
 ) -> None:
     """Above all, a dense run does not answer for a model that is pruned after training."""
     run = _run(models / name)
 
-    assert LiveEvaluator(data)(run, technique, settings) is None
+    assert LiveEvaluator(images)(run, technique, settings) is None
     assert recorded_evaluation(run, technique, settings) is None
 
 
-def test_model_of_another_data_set_is_not_evaluated(data: Path, tmp_path: Path) -> None:
+def test_model_of_another_data_set_is_not_evaluated(images: Path, tmp_path: Path) -> None:
     """Its classes are not those of CIFAR-10's test images."""
     model = convnext.build("convnext_atto", num_classes=100, seed=3)
     save_file(model.state_dict(), tmp_path / WEIGHTS)
@@ -158,13 +153,13 @@ def test_model_of_another_data_set_is_not_evaluated(data: Path, tmp_path: Path) 
     )
     (tmp_path / RESULT).write_text(training_record.model_dump_json(), encoding="utf-8")
 
-    assert LiveEvaluator(data)(_run(tmp_path), "none", {}) is None
+    assert LiveEvaluator(images)(_run(tmp_path), "none", {}) is None
 
 
-def test_model_is_evaluated_once(data: Path, models: Path, tmp_path: Path) -> None:
+def test_model_is_evaluated_once(images: Path, models: Path, tmp_path: Path) -> None:
     """The second answer needs no weights any more."""
     run = shutil.copytree(models / "dense", tmp_path / "dense")
-    evaluator = LiveEvaluator(data)
+    evaluator = LiveEvaluator(images)
 
     first = _correct(evaluator, run, "none", {})
     (run / WEIGHTS).unlink()
@@ -190,58 +185,58 @@ class TestRefusedWeights:
         """A copy of the folder of the dense run, which a test may damage."""
         return shutil.copytree(models / "dense", tmp_path / "dense")
 
-    def _assert_refused(self, data: Path, run: Path, complaint: str) -> None:
+    def _assert_refused(self, images: Path, run: Path, complaint: str) -> None:
         __tracebackhide__ = True
         with pytest.raises(UserError, match=complaint) as caught:
-            LiveEvaluator(data)(_run(run), "none", {})
+            LiveEvaluator(images)(_run(run), "none", {})
         assert "\n" not in str(caught.value)
         assert str(run / WEIGHTS) in str(caught.value)
 
-    def test_changed_bit_is_refused(self, data: Path, run: Path) -> None:
+    def test_changed_bit_is_refused(self, images: Path, run: Path) -> None:
         """The sha256 is not that of the record."""
         content = bytearray((run / WEIGHTS).read_bytes())
         content[-1] ^= 1
         (run / WEIGHTS).write_bytes(content)
 
-        self._assert_refused(data, run, r"sha256 .* \(got .*; fetch it again")
+        self._assert_refused(images, run, r"sha256 .* \(got .*; fetch it again")
 
-    def test_weights_of_another_run_are_refused(self, data: Path, run: Path, models: Path) -> None:
+    def test_weights_of_another_run_are_refused(self, images: Path, run: Path, models: Path) -> None:
         """They fit the network, but their sha256 is not that of the record."""
         shutil.copy(models / "zeros" / WEIGHTS, run / WEIGHTS)
 
-        self._assert_refused(data, run, r"sha256 .* \(got .*; fetch it again")
+        self._assert_refused(images, run, r"sha256 .* \(got .*; fetch it again")
 
-    def test_truncated_file_is_refused(self, data: Path, run: Path) -> None:
+    def test_truncated_file_is_refused(self, images: Path, run: Path) -> None:
         """The sha256 is not that of the record."""
         (run / WEIGHTS).write_bytes((run / WEIGHTS).read_bytes()[:-10])
 
-        self._assert_refused(data, run, r"sha256 .* \(got .*; fetch it again")
+        self._assert_refused(images, run, r"sha256 .* \(got .*; fetch it again")
 
-    def test_missing_file_is_refused(self, data: Path, run: Path) -> None:
+    def test_missing_file_is_refused(self, images: Path, run: Path) -> None:
         """The record alone is not evaluated."""
         (run / WEIGHTS).unlink()
 
-        self._assert_refused(data, run, r"(is missing|No such file).*; fetch it again")
+        self._assert_refused(images, run, r"(is missing|No such file).*; fetch it again")
 
 
 class TestTrainedModels:
     """Claims that are judged with data and weights at hand."""
 
     @pytest.fixture(autouse=True)
-    def data_and_models(self, data: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def data_and_models(self, images: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The environment names the data and the models."""
-        monkeypatch.setenv("EDGEAI_DATA", str(data))
+        monkeypatch.setenv("EDGEAI_DATA", str(images))
         monkeypatch.setenv("EDGEAI_MODELS", str(models))
 
-    def test_comparable_runs_form_a_group(self, data: Path, models: Path) -> None:
+    def test_comparable_runs_form_a_group(self, images: Path, models: Path) -> None:
         """The dense and the narrow run differ in their pruning only; fine-tuning has another budget."""
-        groups = live_runs(models, data)
+        groups = live_runs(models, images)
 
         assert [[run.name for run in group.runs] for group in groups] == [["dense", "narrow"], ["zeros"]]
 
-    def test_folder_without_runs_has_no_groups(self, data: Path, tmp_path: Path) -> None:
+    def test_folder_without_runs_has_no_groups(self, images: Path, tmp_path: Path) -> None:
         """It is not an error."""
-        assert live_runs(tmp_path, data) == []
+        assert live_runs(tmp_path, images) == []
 
     def test_live_rows_replace_recorded_ones(self, models: Path, tmp_path: Path) -> None:
         """The values are the same, and the row names its source."""

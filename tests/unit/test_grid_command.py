@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
 from edgeai_repro.files import sha256
-from tests.support import small_cifar
 from tests.support.commands import Command
 from tests.support.grids import write_grid
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "here")
 
 ATTO = {
     "techniques": {"dense": {"epochs": 1, "batch_size": 250, "precision": "fp32"}},
     "networks": ["convnext_atto"],
 }
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with 500 training and 100 test images, as torchvision stores them."""
-    with pytest.MonkeyPatch.context() as patch:
-        yield small_cifar.write(tmp_path_factory.mktemp("data"), patch)
-
-
-@pytest.fixture(autouse=True)
-def here(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, which is empty. EDGEAI_DATA names the images, EDGEAI_MODELS the folder `models`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("EDGEAI_DATA", str(images))
-    monkeypatch.setenv("EDGEAI_MODELS", "models")
-    return tmp_path
 
 
 def test_run_of_a_grid_is_that_of_the_command_in_its_record(command: Command, here: Path) -> None:

@@ -18,14 +18,14 @@ from edgeai_repro.interruption import EXIT, interruptible, step_to_its_end
 # A command that does what stands in `{work}` after it has said so, in the place of `edgeai-repro claims schema`.
 COMMAND = """
 import sys, time
-from edgeai_repro.claims import load
+from edgeai_repro.claims import editor_schema
 from edgeai_repro.cli import main
 
-def work():
+def work(*_):
     print("working", file=sys.stderr, flush=True)
     {work}
 
-load.json_schema = work
+editor_schema.json_schema = work
 sys.argv = ["edgeai-repro", "claims", "schema"]
 main.main()
 """

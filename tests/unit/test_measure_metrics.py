@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models import get_model
 
 from edgeai_repro.claims import registry
-from edgeai_repro.claims.registry import Technique
+from edgeai_repro.claims.entries import Technique
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement, Settings
 from edgeai_repro.measure import counts

@@ -10,15 +10,14 @@ import onnx
 import pytest
 import torch
 from onnx.reference import ReferenceEvaluator
-from PIL import Image
 
 from edgeai_repro.data.transforms import normalise
 from edgeai_repro.devices.fingerprint import architecture
 from edgeai_repro.edge import bundle, runtime
 from edgeai_repro.edge.bundle import Bundle
-from edgeai_repro.edge.manifest import BundledModel, InputSpec
+from edgeai_repro.edge.manifest import BundledModel
 from edgeai_repro.edge.model_source import read_source
-from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network, prepare, read_image
+from edgeai_repro.edge.runtime import TOLERANCE, Deployed, Network
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
 from tests.support.bundles import CONVNEXT, change_manifest, flip_a_bit, replace_file
@@ -198,36 +197,6 @@ class TestFiles:
             deployed.check_unchanged()
         with pytest.raises(UserError, match="truncated or altered"):
             Deployed(checked, "int8", threads=1)
-
-
-class TestImages:
-    """From pixels to the input of a model."""
-
-    @pytest.mark.parametrize("resolution", [32, 48, 224])
-    def test_images_are_prepared_as_in_torch(self, loaded: Bundle, resolution: int) -> None:
-        """Normalised and enlarged images differ by rounding only (1.5e-5 observed)."""
-        shape = {"shape": (1, 3, resolution, resolution)}
-        spec = InputSpec.model_validate(loaded.manifest.input.model_dump() | shape)
-
-        expected = normalise(torch.from_numpy(IMAGES), resolution).numpy()
-        np.testing.assert_allclose(prepare(IMAGES, spec), expected, atol=1e-4)
-
-    def test_image_file_is_read_channels_first(self, tmp_path: Path) -> None:
-        """A PNG of 32 × 32 keeps its pixels."""
-        path = tmp_path / "image.png"
-        Image.fromarray(IMAGES[0].transpose(1, 2, 0)).save(path)
-
-        np.testing.assert_array_equal(read_image(path), IMAGES[:1])
-
-    @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n truncated"])
-    def test_file_that_is_no_image_is_refused(self, tmp_path: Path, content: bytes) -> None:
-        """The error is one line."""
-        path = tmp_path / "image.png"
-        path.write_bytes(content)
-
-        with pytest.raises(UserError, match=r"image\.png: must be an image \(") as caught:
-            read_image(path)
-        assert "\n" not in str(caught.value)
 
 
 class TestFromElsewhere:

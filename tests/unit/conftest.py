@@ -1,0 +1,26 @@
+"""Fixtures of several files: a small CIFAR-10, and an empty working directory for commands that use it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import small_cifar
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with 500 training and 100 test images, as torchvision stores them."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield small_cifar.write(tmp_path_factory.mktemp("data"), patch)
+
+
+@pytest.fixture
+def here(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, which is empty. EDGEAI_DATA names the images, EDGEAI_MODELS the folder `models`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEAI_DATA", str(images))
+    monkeypatch.setenv("EDGEAI_MODELS", "models")
+    return tmp_path
