@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Literal
 
 Requirement = Literal["data", "weights", "edge", "torch", "models", "counters", "device"]
@@ -68,12 +69,23 @@ class TooNoisyError(Exception):
 
 
 def closest_name(name: str, known: Iterable[str]) -> str | None:
-    """Return the only known name that contains `name`, else the most similar one, None if no name is similar."""
+    """Return the only known name that contains `name`, else the most similar one, None if no name is similar.
+
+    Of equally similar ones it is that with the same beginning.
+    """
     names = sorted(known)
     if len(name) > LONGEST_NAME:
         return None
     longer = [other for other in names if name and name in other]
-    return next(iter(longer if len(longer) == 1 else difflib.get_close_matches(name, names, n=1)), None)
+    if len(longer) == 1:
+        return longer[0]
+    close = difflib.get_close_matches(name, names)
+
+    def likeness(other: str) -> tuple[float, int]:
+        beginning = takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False))
+        return difflib.SequenceMatcher(None, other, name).ratio(), sum(1 for _ in beginning)
+
+    return max(close, key=likeness, default=None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

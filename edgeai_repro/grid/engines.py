@@ -7,11 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
-from edgeai_repro.errors import UserError
+from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.grid.schema import GridFile
 from edgeai_repro.grid.work import Outcome, Task, Tick, Work
 
 NAMES = "local, ray, ray://HOST or slurm"
+FIXED_NAMES = ("local", "ray", "slurm")
 RAY_CLUSTER = "ray://"
 
 
@@ -50,7 +51,7 @@ def engine(name: str, file: GridFile, root: Path) -> Engine:
         from edgeai_repro.grid.submitit_engine import SubmititEngine
 
         return SubmititEngine(file.resources, root, file.slurm)
-    raise UserError(f"--on must be {NAMES} (got {name!r}); choose one of these")
+    raise UserError(f"--on must be {NAMES} (got {name!r}); {did_you_mean(name, FIXED_NAMES)}")
 
 
 def _require(package: str, name: str) -> None:

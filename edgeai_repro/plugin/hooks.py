@@ -28,6 +28,7 @@ from edgeai_repro.plugin.shown_timer import ShownTimer
 from edgeai_repro.session import Session
 
 CLAIMS_OPTIONS = ("models", "papers", "shard", "json", "report", "require")
+OURS = [f"--claims-{name}" for name in (*CLAIMS_OPTIONS, "dir", "quick")]
 pytest_plugins = ["edgeai_repro.plugin.fixtures", "edgeai_repro.plugin.results"]
 
 
@@ -62,7 +63,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Choose how tests are divided between workers, if this is a run of claims."""
+    """Refuse an unknown option of ours, and choose how tests are divided between workers in a run of claims."""
+    for name in (argument.partition("=")[0] for argument in args):
+        if name.startswith("--claims-") and name not in OURS:
+            raise pytest.UsageError(f"{name} must be a known option; {did_you_mean(name, OURS)}")
     given = early_config.known_args_namespace
     if given.claims_dir or early_config.getini("claims_dir"):
         xdist.divide_by_group(given, args)

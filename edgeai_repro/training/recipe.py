@@ -103,7 +103,8 @@ class Recipe:
             _must("stem_stride", self.stem_stride == 4, "4 with the weights of ImageNet", self.stem_stride)
             _must("init", self.model != "convnext_atto", "other than imagenet for convnext_atto", self.init)
         elif self.init != "scratch":
-            _must("init", is_file(Path(self.init)), "scratch, imagenet or a safetensors file", self.init)
+            step = did_you_mean(self.init, ["scratch", "imagenet"])
+            _must("init", is_file(Path(self.init)), "scratch, imagenet or a safetensors file", self.init, step)
 
     @property
     def is_convnext(self) -> bool:
@@ -157,9 +158,9 @@ def _one_of(name: str, value: str, known: Any) -> None:
         raise UserError(f"{name!r} must be a known one (got {value!r}); {did_you_mean(value, known)}")
 
 
-def _must(name: str, holds: bool, rule: str, value: object) -> None:
+def _must(name: str, holds: bool, rule: str, value: object, step: str = "change it and start again") -> None:
     if not holds:
-        raise UserError(f"{name!r} must be {rule} (got {value!r}); change it and start again")
+        raise UserError(f"{name!r} must be {rule} (got {value!r}); {step}")
 
 
 def parse_rates(text: str) -> dict[int, float]:

@@ -329,6 +329,7 @@ class TestBadInput:
         [
             (["--claims-models=convnext_tinny"], "(got 'convnext_tinny'); did you mean 'convnext_tiny'?"),
             (["--claims-models="], "ERROR: --claims-models must name at least one (got '')"),
+            (["--claims-modles=x"], "--claims-modles must be a known option; did you mean '--claims-models'?"),
             (["--claims-require=date"], "(got 'date'); did you mean 'data'?"),
             (["--claims-json=claims"], "claims: must be a file's path (got a folder); add a file name"),
             (["--claims-json=claims/paper.yaml/out.json"], "paper.yaml/out.json: must be writable (got "),

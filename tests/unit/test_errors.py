@@ -82,6 +82,11 @@ def test_closest_name_is_none_if_no_name_is_similar(name: str, closest: str | No
     assert closest_name(name, CONVNEXT_VARIANTS) == closest
 
 
+def test_closest_name_of_equally_similar_ones_begins_alike() -> None:
+    """One character of `resnet21` must change for each of these."""
+    assert closest_name("resnet21", ["resnet20", "resnet31", "resnet41"]) == "resnet20"
+
+
 def test_known_name_is_accepted() -> None:
     """Nothing is raised for a known name, also if the names can be iterated over only once."""
     require_known("model", "convnext_tiny", iter(CONVNEXT_VARIANTS))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
+import torch
+from torchvision.models import get_model_weights
 
 from edgeai_repro.cli import main as cli
 from edgeai_repro.compress import saved_models
@@ -126,6 +129,8 @@ class TestTrain:
                 ["convnext_atto", "--init", "nowhere"],
                 "'init' must be scratch, imagenet or a safetensors file (got ",
             ),
+            (["convnext_tiny", "--init", "imagent"], "(got 'imagent'); did you mean 'imagenet'?"),
+            (["resnet21"], "'model' must be a known one (got 'resnet21'); did you mean 'resnet20'?"),
             (["convnext_atto", "--init", "imagenet"], "'init' must be other than imagenet for convnext_atto (got "),
             (["convnext_atto", "--precision", "fp16"], "'precision' must be a known one (got 'fp16'"),
             (["convnext_atto", "--dataset", "cifar"], "'dataset' must be a known one (got 'cifar'"),
@@ -143,6 +148,24 @@ class TestTrain:
         assert err.startswith("edgeai-repro: ")
         assert complaint in err
         assert not Path("models").exists()
+
+    def test_weights_of_imagenet_that_cannot_be_downloaded_are_named_with_their_place(
+        self, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """One line says which file to put where."""
+
+        def offline(request: object) -> None:
+            raise URLError("Temporary failure in name resolution")
+
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+        monkeypatch.setattr(torch.hub, "urlopen", offline)
+        weights = get_model_weights("convnext_tiny").DEFAULT
+
+        status, out, err = command("train", "convnext_tiny", "--init=imagenet", "--batch-size=100", "--epochs=1")
+
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        place = tmp_path / "torch" / "hub" / "checkpoints" / Path(weights.url).name
+        assert f"put {weights.url} at {place}, or name a safetensors file with --init=FILE" in err
 
     def test_folder_with_a_run_of_another_recipe_is_refused(self, command: Command) -> None:
         """The message names the difference, and the folder stays unchanged."""
