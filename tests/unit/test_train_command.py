@@ -164,10 +164,8 @@ class TestTrain:
         status, _, err = command("train", "convnext_tiny", "--init=imagenet", "--batch-size=100", "--epochs=1")
 
         assert (status, err.count("\n")) == (2, 1), err
-        assert (
-            f"put {weights.url} at torch/hub/checkpoints/{Path(weights.url).name}, or name a safetensors file with --init=FILE"
-            in err
-        )
+        place = f"torch/hub/checkpoints/{Path(weights.url).name}"
+        assert f"put {weights.url} at {place}, or name a safetensors file with --init=FILE" in err
 
     def test_folder_with_a_run_of_another_recipe_is_refused(self, command: Command) -> None:
         """The message names the difference, and the folder stays unchanged."""
