@@ -9,6 +9,7 @@ from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.judge.formatting import format_number
 
 UNIFORM = 99.9  # percent; a smaller share of other weights is not worth a word
+NEARLY_ALL = 95.0  # percent of the MACs; the others can't make a network 1.06 times as fast
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -79,6 +80,8 @@ def _fp32_share(row: Row) -> Iterator[str]:
         yield f"{_name(row)}: no product stays in fp32"
     elif 100 * share > 99.9:
         yield f"{_name(row)}: all MACs stay in fp32, so int8 makes no product faster"
+    elif 100 * share > NEARLY_ALL:
+        yield f"{_name(row)}: {_percent(100 * share)} of the MACs stay in fp32, so int8 makes little faster"
     else:
         yield (
             f"{_name(row)}: {_percent(100 * share)} of the MACs stay in fp32; if all others took no time, it would "

@@ -9,6 +9,7 @@ from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.devices.roofline import Times, Work, times
 from edgeai_repro.devices.spec import Device
 
+LOST = 0.5  # of the largest output; a network whose outputs change more has lost what it learned
 Measure = tuple[float, ...]  # what is better if it is less
 ON_DEVICE: tuple[RankedBy, ...] = ("expected", "bound")
 
@@ -155,7 +156,8 @@ def _change(error: float | None) -> str:
         return ""
     if not error:
         return ", whose outputs don't change"
-    return f", whose outputs change least, by {three_digits(100 * error)} % of the largest"
+    remedy = "; it must be retrained" if error > LOST else ""
+    return f", whose outputs change least, by {three_digits(100 * error)} % of the largest{remedy}"
 
 
 def _smallest(variants: Sequence[Ranked]) -> Ranked:

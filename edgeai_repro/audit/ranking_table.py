@@ -20,6 +20,7 @@ ORDER: dict[RankedBy, str] = {
     "bytes": "by bytes, because nothing was timed",
 }
 UNKNOWN = "–"
+LEAST = 0.001  # percent; rounding gives less
 FRONT = "front"  # no other variant is better in time, bytes and error
 
 
@@ -51,13 +52,19 @@ def cells(variant: Ranked) -> tuple[str, ...]:
         _milliseconds(variant.milliseconds),
         _milliseconds(variant.bound_ms),
         _milliseconds(variant.expected_ms),
-        UNKNOWN if variant.error is None else f"{three_digits(100 * variant.error)} %",
+        _error(variant.error),
         remark,
     )
 
 
 def _target(variant: Ranked) -> str:
     return {None: "", True: "within the target", False: "too slow"}[variant.meets_target]
+
+
+def _error(share: float | None) -> str:
+    if share is None:
+        return UNKNOWN
+    return f"< {LEAST} %" if 0 < 100 * share < LEAST else f"{three_digits(100 * share)} %"
 
 
 def _milliseconds(value: float | None) -> str:

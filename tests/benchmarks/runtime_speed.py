@@ -179,8 +179,14 @@ def executorch_call(network: nn.Module, image: torch.Tensor, threads: int) -> Ca
     del threads  # its Python runtime has no setting for them; OMP_NUM_THREADS has no effect on XNNPACK's pool
     exported = torch.export.export(network, (image,))
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
-    module = portable_lib._load_for_executorch_from_buffer(lowered.buffer)
-    return lambda: module.forward([image])[0].numpy()
+    program = lowered.buffer
+    module = portable_lib._load_for_executorch_from_buffer(program)
+
+    def run() -> Any:
+        assert program  # the module reads it while it runs, and holds no reference to it
+        return module.forward([image])[0].numpy()
+
+    return run
 
 
 def table(title: str, timings: dict[str, Timing]) -> Table:

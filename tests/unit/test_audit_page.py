@@ -13,6 +13,7 @@ from edgeai_repro.audit.schema import Audit
 from edgeai_repro.claims.registry import TECHNIQUES
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.errors import UserError
+from edgeai_repro.report.figures.pareto import Point, pareto
 from tests.support.commands import Command
 
 MODULE = """
@@ -71,14 +72,32 @@ def test_the_page_has_the_plot_and_loads_nothing(grey: Audit) -> None:
 
 
 def test_the_plot_is_a_file_of_svg_that_shows_every_ranked_variant(grey: Audit, tmp_path: Path) -> None:
-    """It parses as XML and draws one marker per variant, and their numbers."""
+    """It parses as XML and draws one marker per variant; variants that are close share a label."""
     path = tmp_path / "plot.svg"
     page.write(grey, path)
     texts = " ".join("".join(node.itertext()) for node in ET.parse(path).iter())
     assert grey.ranking is not None
-    for variant in grey.ranking.variants:
-        assert str(variant.rank) in texts
-    assert "target, 5 ms" in texts
+    assert len(grey.ranking.variants) == 4
+    assert "target, 5 ms, outside of the plot" in texts
+    assert all(number in texts for number in ("1", "4"))
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "labels"),
+    [((1, 10, 100), ["1", "2", "3"]), ((1, 1, 1), ["1–3"]), ((1, 100, 1), ["1, 3", "2"])],
+    ids=["apart", "at one place", "two at one place"],
+)
+def test_labels_that_would_cover_each_other_are_one(megabytes: tuple[int, ...], labels: list[str]) -> None:
+    """The numbers of three variants and more in a row are a range."""
+    points = [Point(number, "", 10**6 * mb, 5.0, 0.0, True) for number, mb in enumerate(megabytes, start=1)]
+    plot = pareto(points, time="expected", target_ms=7)
+
+    assert plot is not None
+    texts = [
+        "".join(node.itertext()).strip()
+        for node in ET.fromstring(str(plot.svg)).iter("{http://www.w3.org/2000/svg}text")
+    ]
+    assert [text for text in texts if text in {"1", "2", "3", "1–3", "1, 3"}][-len(labels) :] == labels
 
 
 def test_an_audit_without_times_has_no_plot(grey: Audit, tmp_path: Path) -> None:

@@ -111,6 +111,14 @@ def test_the_advice_is_the_least_change_within_the_target() -> None:
     assert advice.endswith("in 2 MB, whose outputs change least, by 1 % of the largest")
 
 
+def test_a_variant_whose_outputs_are_lost_must_be_retrained() -> None:
+    """Half of the largest output is the limit."""
+    rows = [row("combined", error=0.51, latency=timed(2))]
+    assert ranked(rows, None, target=20).advice.endswith("by 51 % of the largest; it must be retrained")
+    kept = [row("combined", error=0.5, latency=timed(2))]
+    assert ranked(kept, None, target=20).advice.endswith("by 50 % of the largest")
+
+
 def test_a_target_that_no_variant_reaches_is_one_sentence() -> None:
     """It gives the fastest and its time, and what could help."""
     ranking = ranked([row("none")], target=1)
