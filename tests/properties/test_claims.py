@@ -49,7 +49,7 @@ def lists(name: str) -> st.SearchStrategy[list[Any]]:
     low, high = (end if end is not None else open for end, open in ((allowed.low, -1e6), (allowed.high, 1e6)))
     floats = st.floats(low, high, exclude_min=allowed.low_is_open, exclude_max=allowed.high_is_open)
     whole = st.integers(math.ceil(low), math.floor(high)).filter(allowed.contains)
-    return st.lists(floats | whole, min_size=1, max_size=3)
+    return st.lists(whole if allowed.whole else floats | whole, min_size=1, max_size=3)
 
 
 @st.composite

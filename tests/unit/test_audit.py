@@ -276,7 +276,7 @@ def test_function_in_a_file_gives_the_model(factory: Path) -> None:
             "convnext_tinny",
             r"^MODEL must be a torchvision or timm name, .*'convnext_tinny'\); did you mean 'convnext_tiny'\?",
         ),
-        ("timm:convnext_tinny", r"^MODEL must be .*; did you mean 'convnext_tiny'\?"),
+        ("timm:convnext_tinny", r"^MODEL must be .*; did you mean 'timm:convnext_tiny'\?"),
         ("{folder}", r"must be the folder of a saved model"),
         ("{file}:maek", r"mine.py: function 'maek' is missing; did you mean 'make'\?"),
         ("{file}:number", r"number must return an nn.Module \(got int\); return the model itself"),

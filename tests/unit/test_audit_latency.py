@@ -71,7 +71,7 @@ def test_noisy_reference_makes_all_times_unreliable() -> None:
 
     uncompressed, others = time_models(lambda: None, {"int8": lambda: None}, timer=timer)
 
-    noisy = "too noisy for reliable times: the ratio of a model to itself is 0.91 … 0.91, not within 0.95 … 1.05"
+    noisy = "too noisy for reliable times: the ratio of a model to itself is 0.91 … 1, not within 0.95 … 1.05"
     assert uncompressed.problem == noisy
     assert (others["int8"].problem or "").startswith("too noisy for reliable times")
     assert others["int8"].milliseconds.value == 5.0
