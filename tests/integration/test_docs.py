@@ -50,6 +50,13 @@ def build() -> ModuleType:
     return module
 
 
+@pytest.fixture(scope="module")
+def content(build: ModuleType) -> dict[Path, str]:
+    """What building the documentation writes, by path. Drawing all figures takes many seconds."""
+    content: dict[Path, str] = build.built()
+    return content
+
+
 def links() -> Iterator[tuple[Path, str]]:
     """Yield every link of every page."""
     for page in PAGES:
@@ -81,9 +88,9 @@ def texts(svg: str) -> list[str]:
     return [text.strip() for text in ElementTree.fromstring(svg).itertext() if text.strip()]
 
 
-def test_pages_and_figures_match_the_json(build: ModuleType) -> None:
+def test_pages_and_figures_match_the_json(build: ModuleType, content: dict[Path, str]) -> None:
     """Building the documentation changes no byte. A figure from another matplotlib must have the same texts."""
-    for path, expected in build.built().items():
+    for path, expected in content.items():
         assert path.exists(), f"{path.name} is missing; run python docs/build.py"
         actual = path.read_text(encoding="utf-8")
         exact = path.suffix == ".md" or build.DRAWN_BY in actual
@@ -102,10 +109,9 @@ def test_figures_have_a_title_and_a_background(build: ModuleType) -> None:
 
 
 def test_other_measurements_change_pages_and_figures(
-    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build: ModuleType, content: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tables and figures show the measurements of the JSON, not numbers of their own."""
-    before = build.built()
     results = json.loads(build.VERDICTS.read_text(encoding="utf-8"))
     for paper in results["papers"]:
         for claim in paper["claims"]:
@@ -116,15 +122,15 @@ def test_other_measurements_change_pages_and_figures(
     (tmp_path / "other.json").write_text(json.dumps(results), encoding="utf-8")
     monkeypatch.setattr(build, "VERDICTS", tmp_path / "other.json")
 
-    changed = {path.name for path, text in build.built().items() if text != before[path]}
+    changed = {path.name for path, text in build.built().items() if text != content[path]}
 
     assert {"README.md", "francy2024.md", "generality.md", "edge.md"} <= changed
     assert {f"francy2024-{figure}.svg" for figure in ("overview", "counted", "sweeps")} <= changed
 
 
-def test_every_paper_has_a_page_with_every_claim(build: ModuleType) -> None:
+def test_every_paper_has_a_page_with_every_claim(build: ModuleType, content: dict[Path, str]) -> None:
     """A page has a paragraph per claim, and the table of all papers links to the page."""
-    run, content = document.read(build.VERDICTS), build.built()
+    run = document.read(build.VERDICTS)
     front = content[build.FINDINGS / "README.md"]
     for paper in run.papers:
         page = content[build.FINDINGS / f"{paper.id}.md"]

@@ -55,6 +55,8 @@ OTHERS = {
 CONVNEXTS = {"convnext_tiny": 93.32, "convnext_small": 95.47, "convnext_base": 95.80, "convnext_large": 96.13}
 # Each has a test of its own (test_audit_techniques.py) and would take seconds for every network here.
 OTHER_TECHNIQUES = ("filter_pruning", "static_quantization", "codebook", "reparameterize")
+# Its int8 product takes seconds per image on a CPU without instructions for it.
+WITHOUT_KERNEL = "torchao_int8_dynamic"
 QUICK = ("resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_b0")
 
 
@@ -359,7 +361,9 @@ def assert_complete(rows: Sequence[Row]) -> None:
 def test_other_networks_are_audited(name: str) -> None:
     """Their rows are complete; structured pruning has tests of its own (test_channel_pruning.py)."""
     side, share = OTHERS[name]
-    left_out = (*OTHER_TECHNIQUES, "structured_pruning", "combined")
+    left_out = [*OTHER_TECHNIQUES, "structured_pruning", "combined"]
+    if name not in QUICK:
+        left_out.append(WITHOUT_KERNEL)
     result = audit(name, resolution=side, latency=False, settings=dict.fromkeys(left_out, ()))
 
     assert {row.technique for row in result.rows} == {"none", *techniques_of()} - {*left_out}
@@ -373,8 +377,9 @@ def test_other_networks_are_audited(name: str) -> None:
 @pytest.mark.parametrize("name", CONVNEXTS)
 def test_convnexts_are_audited(name: str) -> None:
     """torchvision's ConvNeXts have complete rows; pruning the larger ones takes half a minute and is left out."""
-    large = name in ("convnext_base", "convnext_large")
-    left_out = (*OTHER_TECHNIQUES, *(("unstructured_pruning", "structured_pruning", "combined") if large else ()))
+    left_out = list(OTHER_TECHNIQUES)
+    if name in ("convnext_base", "convnext_large"):
+        left_out += ["unstructured_pruning", "structured_pruning", "combined", WITHOUT_KERNEL]
     result = audit(name, resolution=32, latency=False, settings={technique: [] for technique in left_out})
 
     assert [row.technique for row in result.rows] == [
