@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeai_repro.claims.registry import METRICS, TECHNIQUES
 from edgeai_repro.cli import main as cli
 from tests.support.commands import Command
 
@@ -94,7 +95,19 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def registry_restored() -> Iterator[None]:
+    """Remove what a test registers: a claims folder may have a `conftest.py` with metrics and techniques."""
+    before = [(known, set(known)) for known in (METRICS, TECHNIQUES)]
+    yield
+    for known, names in before:
+        for name in set(known) - names:
+            del known[name]
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], registry_restored: None
+) -> Command:
     """A function that runs the command line and returns its exit status, standard output and standard error."""
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -7,12 +7,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from edgeai_repro.claims.registry import METRICS, TECHNIQUES
 from tests.support.commands import Command
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_claims"
@@ -26,16 +24,6 @@ def judge(folder: Path, *options: str) -> tuple[int, dict[str, str]]:
     assert results.exists(), process.stdout + process.stderr
     (paper,) = json.loads(results.read_text(encoding="utf-8"))["papers"]
     return process.returncode, {claim["id"]: claim["verdict"] for claim in paper["claims"]}
-
-
-@pytest.fixture
-def registry_restored() -> Iterator[None]:
-    """Remove what a test registers."""
-    before = [(known, set(known)) for known in (METRICS, TECHNIQUES)]
-    yield
-    for known, names in before:
-        for name in set(known) - names:
-            del known[name]
 
 
 def test_example_gets_the_expected_verdicts(tmp_path: Path) -> None:
@@ -72,7 +60,6 @@ def test_example_imports_only_from_the_top_of_the_package() -> None:
     assert imported == {"edgeai_repro"}
 
 
-@pytest.mark.usefixtures("registry_restored")
 def test_command_line_finds_the_conftest(monkeypatch: pytest.MonkeyPatch, command: Command) -> None:
     """`edgeai-repro claims` takes metrics and techniques from the conftest.py next to the claims folder."""
     monkeypatch.chdir(EXAMPLE)
@@ -87,7 +74,6 @@ def test_command_line_finds_the_conftest(monkeypatch: pytest.MonkeyPatch, comman
     assert (shown[0], "zero_weights" in shown[1]) == (0, True)
 
 
-@pytest.mark.usefixtures("registry_restored")
 @pytest.mark.parametrize("conftest", [None, ""])
 def test_unknown_metric_is_refused_with_a_hint(conftest: str | None, tmp_path: Path, command: Command) -> None:
     """The error says that a conftest.py next to the claims folder can register it."""
@@ -103,7 +89,6 @@ def test_unknown_metric_is_refused_with_a_hint(conftest: str | None, tmp_path: P
         assert fact in err
 
 
-@pytest.mark.usefixtures("registry_restored")
 def test_broken_conftest_is_named(tmp_path: Path, command: Command) -> None:
     """The error names the conftest.py, not the claims file."""
     folder = Path(shutil.copytree(EXAMPLE / "claims", tmp_path / "mine" / "claims"))
@@ -116,7 +101,6 @@ def test_broken_conftest_is_named(tmp_path: Path, command: Command) -> None:
     assert "ModuleNotFoundError: No module named 'nothing_of_that_name'" in err
 
 
-@pytest.mark.usefixtures("registry_restored")
 def test_conftest_is_not_imported_if_all_names_are_known(tmp_path: Path, command: Command) -> None:
     """Another mistake in the file imports nothing."""
     folder = Path(shutil.copytree(EXAMPLE.parents[1] / "claims", tmp_path / "claims"))
