@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
-from edgeai_repro.claims import registry
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement
-from edgeai_repro.measure.compressed_models import COMPRESSED, ClaimNetworks
+from edgeai_repro.measure.compressed_models import ClaimNetworks
 from edgeai_repro.measure.latency.threads import torch_threads
 from edgeai_repro.measure.network_times import ANY_CPU, DEVICES, Run, Timed, Timer, call, refuse_unfair
+from edgeai_repro.measure.quantities import metric
 
 MODEL, AGAINST = "model", "against"
 GIGA = 1e9
@@ -19,7 +18,6 @@ OTHER_COUNTS: dict[str, Callable[[Timed], float]] = {
     "bytes": lambda one: one.bytes,
     "operators": lambda one: one.operators,
 }
-metric = partial(registry.metric, group=COMPRESSED)
 
 
 @metric(

@@ -22,16 +22,9 @@ from tests.fuzz.onnx_models import onnx_models
 from tests.support import small_cifar
 from tests.support.records import dense, keep, pruned
 from tests.support.reports import run as example
+from tests.support.repository import TEST
 
 HOSTILE = Path(__file__).parents[1] / "data" / "hostile" / "claims"
-TEST = """
-import pytest
-
-
-@pytest.mark.claims
-def test_claim(verdict, report_outcome):
-    report_outcome(verdict)
-"""
 
 
 @dataclass(frozen=True)

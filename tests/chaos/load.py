@@ -18,20 +18,13 @@ from pathlib import Path
 from edgeai_repro.errors import UserError
 from edgeai_repro.report import document
 from tests.support.factories import claim_entry, paper_yaml
+from tests.support.repository import TEST
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"resolution": [32], "classes": [10]}
 TIMED = {**SETTINGS, "threads": [1], "batch": [1]}
 NETWORK = {"family": "resnet_cifar", "depth": 20}
 NETWORKS = {name: {**NETWORK, "resolution": 32, "classes": 10} for name in ("one", "same")}
-TEST = """
-import pytest
-
-
-@pytest.mark.claims
-def test_claim(verdict, report_outcome):
-    report_outcome(verdict)
-"""
 
 
 @dataclass(frozen=True)
