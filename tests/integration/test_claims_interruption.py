@@ -13,6 +13,7 @@ import pytest
 from edgeai_repro.report import document
 from tests.support.factories import paper_yaml
 from tests.support.repository import CONFTEST, PLUGINS, TEST, planted
+from tests.support.signals import heard
 
 COMPUTE = """        if reported == "computing":
             import numpy as np
@@ -42,9 +43,8 @@ def test_run_that_computes_ends_with_its_results_so_far(tmp_path: Path) -> None:
     before = '        if reported == "broken":\n'
     _write(tmp_path, CONFTEST.replace(before, COMPUTE + before), "computing")
 
-    with subprocess.Popen(
-        [*PYTEST, "-q", *ARGUMENTS], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [*PYTEST, "-q", *ARGUMENTS]
+    with heard(), subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         _wait_for(tmp_path / "computing", process)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate()
