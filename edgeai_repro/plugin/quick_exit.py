@@ -37,7 +37,7 @@ def in_one_line() -> Iterator[None]:
 
 
 def leave_soon(config: pytest.Config) -> None:
-    """End the process, if it ends with this run: as soon as the plugins have ended the run, or after `STEP` seconds.
+    """End the process, if it ends with this run: when the plugins have ended the run, or after `STEP` seconds.
 
     Collections of garbage, of which pytest makes two at its end, take no time from now on.
     """
