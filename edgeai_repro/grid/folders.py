@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from edgeai_repro.errors import UserError
+from edgeai_repro import limits
+from edgeai_repro.errors import UserError, as_line
 from edgeai_repro.evidence.training_record import RESULT, TrainingRecord, load_record
-from edgeai_repro.files import read_json, sha256, write_text
+from edgeai_repro.files import read_bytes, read_json, sha256, write_text
 from edgeai_repro.grid.runs import Run
 from edgeai_repro.locks import is_locked, locked
 from edgeai_repro.training.progress import Progress
@@ -87,7 +88,10 @@ def write_failure(folder: Path, reason: str) -> None:
 def read_failure(folder: Path) -> str:
     """Return the first line of why a run failed, empty if it did not."""
     path = folder / FAILURE
-    return path.read_text(encoding="utf-8").partition("\n")[0] if path.exists() else ""
+    if not path.exists():
+        return ""
+    text = read_bytes(path, limits.JSON_BYTES, "remove it").decode("utf-8", "replace")
+    return as_line(text.partition("\n")[0])
 
 
 def clear(folder: Path) -> None:

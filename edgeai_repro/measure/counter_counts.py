@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.compress.techniques import Variant, apply
 from edgeai_repro.errors import MissingRequirement
 from edgeai_repro.evidence.measurement import Settings
@@ -15,11 +16,13 @@ if TYPE_CHECKING:
 
     from edgeai_repro.measure.counters.adapters import Count
 
+DEFAULT_COUNTER = "thop"  # the one that papers name most often; profiles have its counts, and it needs no values
+
 
 class CounterCounts:
     """The counts of all counters that claims name; a network is built once for all of them.
 
-    It is built with values, because some counters need them.
+    It is built with values, because some counters need them: all but the default one.
     """
 
     def __init__(self, profiles: NetworkProfiles) -> None:
@@ -58,14 +61,18 @@ class CounterCounts:
         from edgeai_repro.measure.counters.adapters import COUNTERS
         from edgeai_repro.measure.counters.attribution import counted_calls, explain
 
-        count = self.count(counter, subject, technique, settings)
-        actual = self._profiles.profile(subject, technique, settings).actual.macs
-        calls = counted_calls(*self._made(subject, technique, settings))
-        return "; ".join(explain(COUNTERS[counter], count.macs, actual, calls))
+        profile = self._profiles.profile(subject, technique, settings)
+        is_default = counter == DEFAULT_COUNTER
+        total = profile.reported.macs if is_default else self.count(counter, subject, technique, settings).macs
+        with_values = not is_default or technique != UNCOMPRESSED
+        network, inputs = self._made(subject, technique, settings, with_values=with_values)
+        return "; ".join(explain(COUNTERS[counter], total, profile.actual.macs, counted_calls(network, inputs)))
 
-    def _made(self, subject: Subject, technique: str, settings: Settings) -> tuple[nn.Module, tuple[Any, ...]]:
+    def _made(
+        self, subject: Subject, technique: str, settings: Settings, *, with_values: bool = True
+    ) -> tuple[nn.Module, tuple[Any, ...]]:
         from edgeai_repro.measure.counting.run import example_inputs
 
-        network = self._profiles.with_values(subject)
+        network = self._profiles.with_values(subject) if with_values else self._profiles.on_meta(subject)
         inputs = network.inputs or example_inputs(network.model, subject.resolution or 0)
         return apply(network.model, technique, settings, inputs=inputs), inputs

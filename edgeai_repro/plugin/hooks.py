@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
+from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.devices.fingerprint import fingerprint
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence import environment
+from edgeai_repro.interruption import LINE
 from edgeai_repro.measure.latency.threads import usable_cores
 from edgeai_repro.options import Options
 from edgeai_repro.plugin import quick_exit, xdist
@@ -62,14 +65,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("claims_dir", "folder of claims files, relative to the root folder", default="")
 
 
-def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Refuse an unknown option of ours, and choose how tests are divided between workers in a run of claims."""
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Generator[None, None, None]:
+    """Refuse an unknown option of ours, and choose how tests are divided between workers in a run of claims.
+
+    A conftest.py imports libraries for seconds, in which Ctrl-C would end in Python's traceback.
+    """
     for name in (argument.partition("=")[0] for argument in args):
         if name.startswith("--claims-") and name not in OURS:
             raise pytest.UsageError(f"{name} must be a known option; {did_you_mean(name, OURS)}")
     given = early_config.known_args_namespace
-    if given.claims_dir or early_config.getini("claims_dir"):
+    has_claims = given.claims_dir or early_config.getini("claims_dir")
+    if has_claims:
         xdist.divide_by_group(given, args)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not has_claims:
+            raise
+        print(f"\n{LINE}", file=sys.stderr)
+        raise SystemExit(pytest.ExitCode.INTERRUPTED) from None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -87,7 +102,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SESSION] = Session(folder, _options(config), shared=worker.folder, alone=worker.alone)
     else:
         try:
-            config.stash[SESSION] = Session(folder, _options(config), timer=ShownTimer(config))
+            with quick_exit.in_one_line():
+                config.stash[SESSION] = Session(folder, _options(config), timer=ShownTimer(config))
         except UserError as error:
             raise pytest.UsageError(*str(error).splitlines()) from None
         config.pluginmanager.register(Collector(config, folder), "edgeai-collector")

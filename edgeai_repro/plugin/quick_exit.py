@@ -1,4 +1,4 @@
-"""Ends the process of an interrupted run without taking torch apart, which takes seconds of computing.
+"""Ends an interrupted run soon: it takes torch apart neither for pytest nor for Python, which takes seconds.
 
 PYTEST_DONT_REWRITE: it has no assertions, and the hooks import it before pytest could rewrite them.
 """
@@ -6,10 +6,16 @@ PYTEST_DONT_REWRITE: it has no assertions, and the hooks import it before pytest
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+
+from edgeai_repro.interruption import LINE, STEP
 
 _outermost: list[pytest.Config] = []  # of this process; pytest may run within pytest
 _interrupted: list[pytest.Config] = []
@@ -21,10 +27,31 @@ def configured(config: pytest.Config) -> None:
         _outermost.append(config)
 
 
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Let Ctrl-C in the block end the run with our line, not with the place where it was."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        pytest.exit(LINE, pytest.ExitCode.INTERRUPTED)
+
+
 def leave_soon(config: pytest.Config) -> None:
-    """End the process as soon as what is registered for its end was done, if it ends with this run."""
-    if config in _outermost:
+    """End the process, if it ends with this run: when the plugins have ended the run, or after `STEP` seconds.
+
+    Collections of garbage, of which pytest makes two at its end, take no time from now on.
+    """
+    if config in _outermost and config not in _interrupted:
         _interrupted.append(config)
+        gc.freeze()
+        late = threading.Timer(STEP, _leave_late)
+        late.daemon = True
+        late.start()
+
+
+def _leave_late() -> None:
+    os.write(2, f"\n{LINE}\n".encode())
+    _leave()
 
 
 def _leave() -> None:

@@ -67,6 +67,7 @@ class Collector:
         self._results = Results()
         self._shown: set[str] = set()  # the tests whose verdicts a terminal has shown
         self._started = time.monotonic()
+        self._written = False
 
     @property
     def _terminal(self) -> pytest.TerminalReporter | None:
@@ -75,10 +76,19 @@ class Collector:
         brief = self._config.get_verbosity(pytest.Config.VERBOSITY_TEST_CASES) <= 0
         return reporter if reporter is not None and reporter.isatty and brief else None
 
-    def pytest_sessionstart(self) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionstart(self) -> Generator[None, None, None]:
         """Leave out the path of each test in a run of only claims on a terminal, because verdicts are shown."""
         if self._terminal is not None and "claims" in self._config.option.markexpr:
             self._terminal.showfspath = False
+        with quick_exit.in_one_line():  # the header imports torch, for seconds
+            yield
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        """End the collection of tests with our line at Ctrl-C."""
+        with quick_exit.in_one_line():
+            return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_report_teststatus(
@@ -119,9 +129,22 @@ class Collector:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Write the results so far and end the process if it does not end soon after Ctrl-C: a library computes."""
+        """At Ctrl-C, write the results so far before fixtures and plugins end, and end the run as a stopped one.
+
+        For an interrupted one, pytest parses the source of each frame, for half a second. If a library computes and
+        doesn't return to Python, the process ends without it.
+        """
         with watched(lambda: self._end(session), only_blocked=True):
-            return (yield)
+            try:
+                return (yield)
+            except KeyboardInterrupt as interruption:
+                self._results.partial = True
+                self._write(session)
+                quick_exit.leave_soon(self._config)
+                if type(interruption) is not KeyboardInterrupt or self._config.option.fulltrace:
+                    raise
+        session.shouldstop = LINE
+        return True
 
     def _end(self, session: pytest.Session) -> None:
         self._results.partial = True
@@ -132,17 +155,14 @@ class Collector:
         self._config.get_terminal_writer().flush()
         os._exit(pytest.ExitCode.INTERRUPTED)
 
-    def pytest_keyboard_interrupt(self) -> None:
-        """Mark the results as partial: Ctrl-C ends the run before all claims are judged."""
-        self._results.partial = True
-        quick_exit.leave_soon(self._config)
-
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Write the files, even if tests failed or the run was interrupted; report mistakes in claims files.
 
         They are written before any other plugin ends the run, which may raise.
         """
+        if self._results.partial:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
         try:
             self._write(session)
         except KeyboardInterrupt:  # all claims are judged; a file that was not yet written is the earlier one
@@ -152,8 +172,9 @@ class Collector:
         return (yield)
 
     def _write(self, session: pytest.Session) -> None:
+        """Write the files, once."""
         claims_session = self._config.stash[SESSION]
-        if claims_session is None:
+        if claims_session is None or self._written:
             return
         problems = list(claims_session.problems)
         try:
@@ -161,6 +182,7 @@ class Collector:
                 claims_session.write(self._results)
         except UserError as error:
             problems += str(error).splitlines()
+        self._written = True
         if problems:
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         for problem in problems:

@@ -33,11 +33,13 @@ def write(run: Document, folder: Path) -> list[Path]:
     library of the report isn't installed.
     """
     paths = check(folder)
-    from edgeai_repro.report import html, markdown
+    from edgeai_repro.report import markdown
 
     if run.partial:
         write_text(folder / MARKDOWN, markdown.render(run))
         return [folder / MARKDOWN]
+    from edgeai_repro.report import html  # imports matplotlib, which takes a second
+
     for path, text in zip(paths, [html.render(run), markdown.render(run)], strict=True):
         write_text(path, text)
     return paths

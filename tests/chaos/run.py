@@ -12,15 +12,17 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from tests.chaos import faults
 from tests.chaos.commands import COMMANDS, Command
 from tests.chaos.faults import Outcome
-from tests.chaos.load import LOADS, strain
+from tests.chaos.load import LOADS, Load, strain
 
 PRELOADED = (
     *("edgeai_repro.session", "edgeai_repro.report.html", "edgeai_repro.report.markdown"),
@@ -31,19 +33,35 @@ LOGGED = re.compile(r"\d\d:\d\d:\d\d ")  # a line of training's log
 SIZES = (64, 16_384)  # bytes that a file may have on a disk that fills while it is written
 
 
+COLUMNS = (
+    f"{'what':<18} {'kills':>6} {'full disks':>11} {'runs':>5} {'no verdict':>11} {'seconds':>8} {'problems':>9}"
+)
+
+
 @dataclass
 class Row:
-    """What was done to a command, and what went wrong."""
+    """What was done to a command, and what went wrong. `runs` and `undecided` are of claims under load."""
 
-    command: str
+    name: str
     kills: int = 0
     full_disks: int = 0
+    runs: str = ""
+    undecided: str = ""
+    seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
+
+    def show(self) -> None:
+        """Print the row, and each problem on a line below."""
+        counts = f"{self.kills or '':>6} {self.full_disks or '':>11} {self.runs:>5} {self.undecided:>11}"
+        print(f"{self.name:<18} {counts} {self.seconds:>8.0f} {len(self.problems):>9}")
+        for problem in self.problems:
+            print(f"    {problem}")
+        sys.stdout.flush()
 
 
 def torment(command: Command, most: int) -> Row:
     """Kill a command at up to `most` moments, spread over its changes of files, and fill its disk at as many."""
-    row = Row(command.name)
+    row, started = Row(command.name), time.monotonic()
     with _folder(command) as folder:
         whole = faults.run(command, folder)
         failed = [whole.error.strip()[-200:]] if whole.status else []
@@ -57,7 +75,21 @@ def torment(command: Command, most: int) -> Row:
     for size in SIZES:
         row.full_disks += 1
         row.problems += [f"full at {size} bytes: {text}" for text in _after_full_disk(command, most_bytes=size)]
+    row.seconds = time.monotonic() - started
     return row
+
+
+def under(load: Load) -> Row:
+    """Run claims under a load."""
+    strained = strain(load)
+    undecided = f"{strained.undecided} of {strained.times}"
+    return Row(
+        load.name,
+        runs=str(load.runs),
+        undecided=undecided,
+        seconds=strained.seconds,
+        problems=strained.problems,
+    )
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -126,34 +158,22 @@ def main() -> None:
     """Print a table of all commands."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=int, default=40, help="moments per command and fault")
-    parser.add_argument("--only", default="", help="only commands whose names contain this text")
+    parser.add_argument("--only", default="", help="only rows whose names contain this text")
     options = parser.parse_args()
     for module in PRELOADED:
         import_module(module)  # once, not in each of the processes
-    print(f"{'command':<18} {'kills':>6} {'full disks':>11} {'problems':>9}")
+    print(COLUMNS)
     failed = False
-    for command in COMMANDS:
-        if options.only in command.name:
-            row = torment(command, options.most)
-            print(f"{row.command:<18} {row.kills:>6} {row.full_disks:>11} {len(row.problems):>9}")
-            failed = _print_problems(row.problems) or failed
-    print(f"{'load':<18} {'runs':>6} {'no verdict':>11} {'problems':>9} {'seconds':>8}")
-    for load in LOADS:
-        if options.only in load.name:
-            strained = strain(load)
-            undecided = f"{strained.undecided} of {strained.times}"
-            counts = f"{load.runs:>6} {undecided:>11} {len(strained.problems):>9} {strained.seconds:>8.0f}"
-            print(f"{load.name:<18} {counts}")
-            failed = _print_problems(strained.problems) or failed
+    works: list[tuple[str, Callable[[], Row]]] = [
+        *((command.name, partial(torment, command, options.most)) for command in COMMANDS),
+        *((load.name, partial(under, load)) for load in LOADS),
+    ]
+    for name, work in works:
+        if options.only in name:
+            row = work()
+            row.show()
+            failed = failed or bool(row.problems)
     raise SystemExit(failed)
-
-
-def _print_problems(problems: list[str]) -> bool:
-    """Print problems, a line each; return whether there are any."""
-    for problem in problems:
-        print(f"    {problem}")
-    sys.stdout.flush()
-    return bool(problems)
 
 
 if __name__ == "__main__":

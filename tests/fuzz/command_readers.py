@@ -17,9 +17,11 @@ from PIL import Image
 from edgeai_repro.edge.user_images import read_labels, read_test_images
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import attestation, store
+from edgeai_repro.grid.board import State
 from edgeai_repro.grid.runs import read_grid
 from edgeai_repro.report import crate, document, merging
 from tests.fuzz.inputs import as_json, damaged, edited, json_files, yaml_files
+from tests.fuzz.outcomes import check_shown
 from tests.fuzz.reader import Reader
 from tests.support import reports, shards
 
@@ -42,7 +44,7 @@ def read_grid_file(content: bytes, folder: Path) -> None:
     """Read a grid, and show each of its runs."""
     (folder / "grid.yaml").write_bytes(content)
     for run in read_grid(folder / "grid.yaml").runs:
-        f"{run.id} {run.label} {run.command(folder)} {run.recipe.seed}".encode()
+        check_shown(f"{State(run).line()} {run.command(folder)} {run.recipe.seed}")
 
 
 def grids() -> st.SearchStrategy[bytes]:

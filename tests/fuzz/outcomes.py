@@ -41,3 +41,9 @@ def _raised_in(error: BaseException) -> str:
     names = [f"{path.stem}.{function}" for path, function in frames]
     own = [name for name, (path, _) in zip(names, frames, strict=True) if "edgeai_repro" in path.parts]
     return " ← ".join(dict.fromkeys([names[-1], own[-1] if own else "no function of the package"]))
+
+
+def check_shown(line: str) -> None:
+    """Raise an error, which counts as a failure, for a line that a terminal would obey."""
+    if not line.isprintable():
+        raise ValueError("control characters are shown")

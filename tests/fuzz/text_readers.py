@@ -8,7 +8,6 @@ from pathlib import Path
 
 import yaml
 
-import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
 from edgeai_repro import files
 from edgeai_repro.claims.coding_tables import read_table
 from edgeai_repro.claims.load import read_claims

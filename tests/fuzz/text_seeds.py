@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques that claims name
 from edgeai_repro.evidence.measurement import Curve
 from edgeai_repro.report.document import Document
 from tests.support import records, reports

@@ -14,6 +14,7 @@ from torch import nn
 from edgeai_repro.audit import audit, table
 from edgeai_repro.errors import Interrupted
 from edgeai_repro.interruption import EXIT, interruptible, step_to_its_end
+from tests.support.signals import heard
 
 # A command that does what stands in `{work}` after it has said so, in the place of `edgeai-repro claims schema`.
 COMMAND = """
@@ -37,7 +38,7 @@ LIBRARY = "import numpy as np; big = np.ones((6000, 6000)); [big @ big for _ in 
 def test_interrupted_command_ends_with_one_line(work: str) -> None:
     """Whether Python waits or a library computes, the process ends, with the status of a shell."""
     code = COMMAND.format(work=work)
-    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
+    with heard(), subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "working\n"
 
@@ -81,12 +82,8 @@ def test_step_that_takes_too_long_is_interrupted() -> None:
 @pytest.mark.usefixtures("handlers")
 def test_outside_of_a_command_ctrl_c_stays_as_it_is() -> None:
     """A program that uses this library gets its KeyboardInterrupt at once."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of pytest-xdist ignore the signal
-    try:
-        with step_to_its_end() as interruption, pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with heard(), step_to_its_end() as interruption, pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
 
     assert not interruption.asked
 
