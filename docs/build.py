@@ -19,9 +19,10 @@ from xml.sax.saxutils import escape
 from edgeai_repro.evidence.measurement import Measurement
 from edgeai_repro.judge.formatting import duration, format_interval
 from edgeai_repro.networks.variants import display_name
-from edgeai_repro.report import document, front_page, text
+from edgeai_repro.report import document, front_page, linear_share, text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
-from edgeai_repro.report.figures import claims as figures
+from edgeai_repro.report.figures.claims import overview, sweeps
+from edgeai_repro.report.figures.counted import counted as by_model
 from edgeai_repro.report.figures.counters import by_counter
 from edgeai_repro.report.figures.ranks import ranks
 from edgeai_repro.report.figures.style import Plot
@@ -189,7 +190,7 @@ def reasons(paper: PaperEntry) -> Lines:
 
 def networks(paper: PaperEntry) -> Lines:
     """Yield the effect of dynamic quantization on other networks, sorted by their share of nn.Linear."""
-    yield from _table(text.LINEAR_SHARE_HEADINGS, text.linear_share_table(paper))
+    yield from _table(linear_share.HEADINGS, linear_share.table(paper))
 
 
 def counted(paper: PaperEntry) -> Lines:
@@ -284,9 +285,9 @@ PAPER_TABLES: dict[str, Callable[[PaperEntry], Lines]] = {
     "counters": counters,
 }
 DRAWINGS: dict[str, Callable[[PaperEntry], Plot | None]] = {
-    "overview": figures.overview,
-    "counted": figures.counted,
-    "sweeps": figures.sweeps,
+    "overview": overview,
+    "counted": by_model,
+    "sweeps": sweeps,
     "counters": by_counter,
     "ranks": ranks,
 }
@@ -306,7 +307,7 @@ def _verdict(claim: ClaimEntry) -> str:
 
 def _pair(row: Measurement) -> tuple[str, str]:
     """Return the reported and the actual percentage of a row."""
-    return text.format_percent(row.reported.value), text.format_percent(row.actual.value if row.actual else None)
+    return linear_share.percent(row.reported.value), linear_share.percent(row.actual.value if row.actual else None)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import takewhile
 from typing import Literal
 
-Requirement = Literal["data", "weights", "edge", "torch", "models", "counters", "device"]
+Requirement = Literal["data", "weights", "edge", "torch", "models", "counters", "device", "time"]
 SHOWN = 5  # names in a hint; more would hide the mistake
 LONGEST = 80  # characters of a wrong value that a message repeats
 LONGEST_QUOTED = 120  # characters of a library's message that one of ours repeats
@@ -34,14 +34,18 @@ def as_line(text: str) -> str:
     return f"{line[: LONGEST_LINE - end - 1]}…{line[-end:]}"
 
 
+class Whole(str):
+    """A mistake that is never shortened: a user needs its path or address in whole."""
+
+
 class UserError(Exception):
     """Bad input. It is shown without a traceback, and the exit status is not 0.
 
-    Each argument is one mistake, and one line of the message: see `as_line`.
+    Each argument is one mistake, and one line of the message: see `as_line` and `Whole`.
     """
 
     def __init__(self, *mistakes: str) -> None:
-        super().__init__(*map(as_line, mistakes))
+        super().__init__(*(Whole(escaped(one)) if isinstance(one, Whole) else as_line(one) for one in mistakes))
 
     def __str__(self) -> str:
         """Return one line per mistake."""
@@ -49,7 +53,7 @@ class UserError(Exception):
 
 
 class MissingRequirement(Exception):  # noqa: N818 - no error: a claim waits for something that can be supplied
-    """Something that a claim needs is missing: data, weights, an edge device, torch, a model, or a counter.
+    """Something that a claim needs is missing: data, weights, an edge device, torch, a model, a counter, or time.
 
     `remedy` says in one sentence what is missing and how to supply it.
     """

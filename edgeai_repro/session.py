@@ -35,9 +35,11 @@ from edgeai_repro.report import document, files, provenance
 from edgeai_repro.report.device_results import load_results
 from edgeai_repro.report.document import Document, ImplicationEntry, claim_entry
 from edgeai_repro.report.results import Result, Results, claims_file
+from edgeai_repro.report.time_left import cheapest_first, earlier_seconds
+from edgeai_repro.shipped import VERDICTS
 from edgeai_repro.training.trained_models import TrainedModels
 
-QUICK_SECONDS = 20  # after which a quick run measures nothing more; it ends within 30
+QUICK_SECONDS = 23  # after which a quick run starts no claim; it ends within 30
 
 
 class Session:
@@ -60,7 +62,7 @@ class Session:
         alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self.options = options or Options()
-        self._first_measured: float | None = None
+        self._started = time.monotonic()
         self._run = provenance.describe(folder, self.options.command, self.options.as_given())
         read = read_claims(folder)
         self.papers, self.problems = self._restricted(read.papers), read.problems
@@ -76,6 +78,7 @@ class Session:
         self._devices = load_devices(folder, missing_ok=True)
         self._named_device = named_device(self._devices)
         evidence = folder.absolute().parent / EVIDENCE
+        self._kept = folder.absolute().parent / VERDICTS
         self._device_results = load_results(evidence, self._devices)
         trained = TrainedModels(evidence, models=self.options.models, recorded_only=self.options.recorded_only)
         trained.check()
@@ -102,10 +105,15 @@ class Session:
 
     @cached_property
     def selected(self) -> list[ClaimCase]:
-        """The claims of the shard that the options name, all without one; of a quick run those that are counted."""
+        """The claims of the shard that the options name, all without one.
+
+        Of a quick run those that are counted, the cheapest first.
+        """
         shard = self.options.shard
         cases = self.cases if shard is None else shard.select(self.cases)
-        return [case for case in cases if is_counted(case.claim)] if self.options.quick else cases
+        if not self.options.quick:
+            return cases
+        return cheapest_first([case for case in cases if is_counted(case.claim)], earlier_seconds(self._kept))
 
     @cached_property
     def planned(self) -> list[ClaimCase]:
@@ -136,11 +144,9 @@ class Session:
 
     def _measure(self, case: ClaimCase) -> Measured:
         """Return the rows of a claim, or the obstacle if a package that its measurement needs isn't installed."""
-        now = time.monotonic()
-        self._first_measured = self._first_measured or now
-        if self.options.quick and now - self._first_measured > QUICK_SECONDS:
-            spent = f"the {QUICK_SECONDS} seconds of --claims-quick were spent on other claims"
-            return Measured(obstacle=Obstacle("models", f"{spent}; name its paper with --claims-papers"))
+        if self.options.quick and time.monotonic() - self._started > QUICK_SECONDS:
+            spent = f"--claims-quick starts no claim after {QUICK_SECONDS} seconds"
+            return Measured(obstacle=Obstacle("time", f"{spent}; name its paper with --claims-papers"))
         try:
             return self.sources[measured_on(case.claim)].measure(case)
         except ModuleNotFoundError as error:

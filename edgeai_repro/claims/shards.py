@@ -106,13 +106,18 @@ def _place(group: _Group, parts: Iterable[_Part], room: float) -> None:
     min(parts, key=preference).add(group)
 
 
-def _groups(cases: Sequence[ClaimCase]) -> list[_Group]:
+def by_networks(cases: Iterable[ClaimCase]) -> dict[frozenset[str], list[ClaimCase]]:
     """Return the claims by their networks. Two papers may give one network two names, or two networks one name."""
-    by_networks: dict[frozenset[str], list[ClaimCase]] = defaultdict(list)
+    groups: dict[frozenset[str], list[ClaimCase]] = defaultdict(list)
     for case in cases:
         specs = case.paper.networks
-        by_networks[frozenset(repr(specs.get(name, name)) for name in case.claim.networks)].append(case)
-    return [_Group(networks, members, sum(map(_rows, members))) for networks, members in by_networks.items()]
+        groups[frozenset(repr(specs.get(name, name)) for name in case.claim.networks)].append(case)
+    return groups
+
+
+def _groups(cases: Sequence[ClaimCase]) -> list[_Group]:
+    """Return the claims on the same networks together."""
+    return [_Group(networks, members, sum(map(_rows, members))) for networks, members in by_networks(cases).items()]
 
 
 def _rows(case: ClaimCase) -> int:

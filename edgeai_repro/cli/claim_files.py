@@ -151,8 +151,8 @@ def _claim_lines(case: ClaimCase, models: CompressedModels, *, code: bool) -> It
         return
     measured = models.measure(case)
     for row in measured.rows:
-        actual = "" if row.actual is None else f", actual {format_value(claim, row.actual)}"
-        yield f"    {describe_row(row)}: reported {format_value(claim, row.reported)}{actual}"
+        actual = "" if row.actual is None else f", actual {format_value(claim, row, row.actual)}"
+        yield f"    {describe_row(row)}: reported {format_value(claim, row, row.reported)}{actual}"
     verdict = judge(claim, measured)
     drift = f", but {claim.expect.verdict} is expected" if verdict.drifted else ""
     yield f"    {verdict.verdict}{drift}: {verdict.reason}"

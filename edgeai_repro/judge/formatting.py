@@ -46,6 +46,11 @@ def unit_of(claim: Claim) -> str:
     return METRICS[claim.metric].unit
 
 
+def unit_of_row(row: Measurement, unit: str) -> str:
+    """Return the unit of a row's values: that of its conditions, such as MiB, or else the `unit` of its metric."""
+    return str(row.conditions.get("unit", unit))
+
+
 def describe_method(claim: Claim) -> str:
     """Return what a claim's metric and technique do, in words, and what else its reported value is."""
     technique = TECHNIQUES.get(claim.technique)
@@ -62,14 +67,15 @@ def describe_method(claim: Claim) -> str:
     return f"{'. '.join(words)}."
 
 
-def format_value(claim: Claim, interval: Interval) -> str:
-    """Return a value of a claim with its interval and unit."""
-    return format_interval(interval, unit_of(claim), claim.edges)
+def format_value(claim: Claim, row: Measurement, interval: Interval) -> str:
+    """Return a value of a row with its interval and unit."""
+    return format_interval(interval, unit_of_row(row, unit_of(claim)), claim.edges)
 
 
-def format_difference(claim: Claim, difference: float) -> str:
-    """Return a difference of two values of a claim, with its unit: percentages differ by points."""
-    return format_number(difference, "points" if unit_of(claim) == "%" else unit_of(claim), claim.edges)
+def format_difference(claim: Claim, row: Measurement, difference: float) -> str:
+    """Return how far a value of a row is from another value, with its unit: percentages differ by points."""
+    unit = unit_of_row(row, unit_of(claim))
+    return format_number(difference, "points" if unit == "%" else unit, claim.edges)
 
 
 def format_interval(interval: Interval, unit: str, edges: Sequence[float] = ()) -> str:
@@ -123,7 +129,7 @@ def describe_row(row: Measurement) -> str:
 
 def value_with_model(claim: Claim, row: Measurement) -> str:
     """Return the value of a row that decides, and in parentheses the model that it is of."""
-    return f"{format_value(claim, row.actual or row.reported)} ({describe_row(row)})"
+    return f"{format_value(claim, row, row.actual or row.reported)} ({describe_row(row)})"
 
 
 def value_with_budget(claim: Claim, row: Measurement) -> str:
@@ -133,7 +139,7 @@ def value_with_budget(claim: Claim, row: Measurement) -> str:
         if name in row.notes:
             number = row.notes[name]
             details.append(f"{number} {name if number != 1 else name.removesuffix('s')}")
-    return f"{format_value(claim, row.reported)} ({', '.join(details)})"
+    return f"{format_value(claim, row, row.reported)} ({', '.join(details)})"
 
 
 def duration(seconds: float) -> str:

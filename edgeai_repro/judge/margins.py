@@ -35,7 +35,7 @@ def flip_margin(
     if verdict == "artefact":  # it flips when the last reported value that fits leaves the band
         flips.append(max((one for one in reported if one.location == "inside"), key=_amount))
     first = min(flips, key=_amount)
-    by = format_difference(claim, first.margin)
+    by = format_difference(claim, first.row, first.margin)
     at = f" ({choice} {first.row.value_of(choice)})" if choice else ""
     if verdict == "contradicted":
         return FlipMargin(of="band", amount=first.margin, text=f"the band widens by {by}{at}")

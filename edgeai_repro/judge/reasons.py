@@ -22,8 +22,8 @@ def reason(claim: Claim, outcome: Outcome, verdict: VerdictName) -> str:
         case "reproduced":
             return f"{value} lies in the band, {band}{_counter_is_wrong(claim, outcome)}"
         case "artefact":
-            actual = format_value(claim, interval_of(row))
-            reported = f"{format_value(claim, row.reported)} ({describe_row(row)})"
+            actual = format_value(claim, row, interval_of(row))
+            reported = f"{format_value(claim, row, row.reported)} ({describe_row(row)})"
             if claim.without is not None:
                 return f"the whole change gives {reported}; the part from {claim.without} on gives {actual}"
             return f"{_counter(claim)} {reported}; actually {actual}"
@@ -49,7 +49,7 @@ def _why_open(claim: Claim, outcome: Outcome) -> str:
     edge = f"straddles an edge of the band, {format_band(claim)}; measure more"
     if outcome.deciding.location == "outside" and outcome.reported is not None:
         row = outcome.reported.row
-        return f"reported {format_value(claim, row.reported)} ({describe_row(row)}) {edge}"
+        return f"reported {format_value(claim, row, row.reported)} ({describe_row(row)}) {edge}"
     return f"{value_with_model(claim, outcome.row)} {edge}"
 
 
@@ -57,7 +57,7 @@ def _distance(claim: Claim, row: Measurement) -> str:
     """Return how far a row lies outside of the band, and on which side."""
     value = interval_of(row).value
     edge = claim.nearest_edge(value)
-    distance = format_difference(claim, abs(value - edge))
+    distance = format_difference(claim, row, abs(value - edge))
     return f"{distance} {'under' if value < edge else 'over'}"
 
 
@@ -70,9 +70,9 @@ def _counter_is_wrong(claim: Claim, outcome: Outcome) -> str:
     if not difference:
         return ""
     model = "" if row is outcome.row else f" ({describe_row(row)})"
-    by = format_difference(claim, abs(difference))
+    by = format_difference(claim, row, abs(difference))
     missed = f": {row.notes[MISSED]}" if MISSED in row.notes else ""
-    value = format_value(claim, row.reported)
+    value = format_value(claim, row, row.reported)
     return f"; {_counter(claim)} {value}{model}, {by} too {'much' if difference > 0 else 'little'}{missed}"
 
 

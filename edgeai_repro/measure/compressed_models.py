@@ -15,7 +15,7 @@ from edgeai_repro.claims.schema import Claim, ClaimCase
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
-from edgeai_repro.measure.counter_counts import CounterCounts
+from edgeai_repro.measure.counter_counts import DEFAULT_COUNTER, CounterCounts
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subject, as_arguments
 from edgeai_repro.measure.network_times import NetworkTimes, Run, Timed, Timer
 from edgeai_repro.networks.specs import ResNetCifar
@@ -23,8 +23,6 @@ from edgeai_repro.networks.specs import ResNetCifar
 if TYPE_CHECKING:
     from edgeai_repro.measure.counts import Counts, Kind, Reported
     from edgeai_repro.networks.resolve import Network
-
-DEFAULT_COUNTER = "thop"  # the one that papers name most often
 
 
 class CompressedModels:

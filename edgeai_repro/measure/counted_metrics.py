@@ -63,7 +63,7 @@ def params_share(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[
 
 @of_macs("macs_ratio", unit="×", better="higher", compares="always")
 def macs_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """How many times as many multiply-accumulates `against` has: by thop, actual by the products."""
+    """How many times as many multiply-accumulates `against` has: reported by thop, actual by the products."""
     return ratios(networks, claim, model, MACS)
 
 

@@ -155,7 +155,8 @@ class NetworkProfiles:
             del compressed  # before the next one is made: a compressed Large has 0.8 GB
             start = time.perf_counter()
         del network
-        gc.collect()  # only_train_once's graph is cyclic and holds the network that it was traced from
+        if needs_values:
+            gc.collect()  # only_train_once's graph is cyclic and holds the network that it was traced from
 
     def _build(self, subject: Subject, device: Device) -> Network:
         from edgeai_repro.networks import resolve

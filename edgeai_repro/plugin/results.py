@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from edgeai_repro.judge.formatting import duration
 from edgeai_repro.judge.verdict import error_verdict
 from edgeai_repro.plugin import quick_exit
 from edgeai_repro.plugin.fixtures import CASE, RESULTS, SESSION, keep
-from edgeai_repro.report import github, terminal, text
-from edgeai_repro.report.document import ClaimEntry
+from edgeai_repro.report import front_page, github, terminal, text
+from edgeai_repro.report.document import ClaimEntry, Document
 from edgeai_repro.report.results import Result, Results
 from edgeai_repro.report.time_left import TimeLeft, earlier_seconds
 from edgeai_repro.shipped import VERDICTS
@@ -198,6 +198,8 @@ class Collector:
         width = screen.fullwidth if terminalreporter.isatty else None
         document = session.document(self._results)
         terminalreporter.write(terminal.render(document, colour=screen.hasmarkup, width=width))
+        for line in _left_out(document):
+            terminalreporter.write_line(line)
         if os.environ.get(github.VARIABLE):
             files = {paper.paper.id: paper.file for paper in session.papers if paper.file is not None}
             root = Path(os.environ.get("GITHUB_WORKSPACE") or self._config.rootpath)
@@ -209,3 +211,13 @@ class Collector:
         ]:
             if path is not None:
                 terminalreporter.write_line(f"{label}: {path}")
+
+
+def _left_out(document: Document) -> Iterator[str]:
+    """Yield how many claims a quick run left out, and how they are judged."""
+    claims = front_page.all_claims(document)
+    if late := [claim for claim in claims if claim.requirement == "time"]:
+        yield (
+            f"{len(late)} of {len(claims)} claims were left out, because --claims-quick takes no more time; "
+            "judge all without it, or those of some papers with --claims-papers=NAMES"
+        )

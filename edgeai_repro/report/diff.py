@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Literal, TypeVar
 
 from edgeai_repro.evidence.measurement import Environment, Frozen, Measurement
-from edgeai_repro.judge.formatting import format_number
+from edgeai_repro.judge.formatting import format_number, unit_of_row
 from edgeai_repro.report.document import ClaimEntry, Document, ImplicationEntry
 from edgeai_repro.report.text import format_optional, humanize
 
@@ -109,11 +109,12 @@ def _row_changes(name: str, before: ClaimEntry | None, after: ClaimEntry | None)
         for quantity in ("reported", "actual"):
             old, new = (None if row is None else getattr(row, quantity) for row in (old_row, new_row))
             if old != new:
+                unit = next(unit_of_row(row, after.unit) for row in (new_row, old_row) if row is not None)
                 yield Change(
                     claim=name,
                     field=f"{quantity} {row_name}",
-                    before=format_optional(old, after.unit) or ABSENT,
-                    after=format_optional(new, after.unit) or ABSENT,
+                    before=format_optional(old, unit) or ABSENT,
+                    after=format_optional(new, unit) or ABSENT,
                     change=None if old is None or new is None else new.value - old.value,
                 )
 

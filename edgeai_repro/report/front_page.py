@@ -126,6 +126,12 @@ def lead_sentence(paper: PaperEntry) -> str:
     return f"{citation(paper)}: {_first_small(headline(claims or paper.claims))}{apart}"
 
 
+def by_verdict(paper: PaperEntry) -> dict[VerdictName, list[ClaimEntry]]:
+    """Return the claims that `lead_sentence` counts, by verdict, best verdict first."""
+    claims = _published(paper) or paper.claims
+    return {verdict: [claim for claim in claims if claim.verdict == verdict] for verdict in count_verdicts(claims)}
+
+
 def _first_small(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 

@@ -16,9 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from edgeai_repro.judge.formatting import format_number
-from edgeai_repro.report import front_page, text
+from edgeai_repro.report import front_page, linear_share, text
 from edgeai_repro.report.document import Document, PaperEntry, Roofline
-from edgeai_repro.report.figures.claims import counted, overview, sweeps
+from edgeai_repro.report.figures.claims import overview, sweeps
+from edgeai_repro.report.figures.counted import counted
 from edgeai_repro.report.figures.latency import latency
 from edgeai_repro.report.figures.ranks import ranks
 from edgeai_repro.report.figures.style import Plot
@@ -117,7 +118,9 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.globals.update(front_page=front_page, text=text, format_number=format_number)
+    environment.globals.update(
+        front_page=front_page, linear_share=linear_share, text=text, format_number=format_number
+    )
     environment.filters["pack"] = _pack
     environment.tests["link"] = lambda url: url.startswith(("https://", "http://"))  # never javascript:
     return environment

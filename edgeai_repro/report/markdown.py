@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from edgeai_repro.judge.formatting import format_number
-from edgeai_repro.report import front_page, text
+from edgeai_repro.report import front_page, linear_share, text
 from edgeai_repro.report.document import Document
 from edgeai_repro.report.plain import printable
 
@@ -59,7 +59,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(front_page=front_page, text=text, format_number=format_number, link=link)
+    environment.globals.update(
+        front_page=front_page, linear_share=linear_share, text=text, format_number=format_number, link=link
+    )
     return environment
 
 

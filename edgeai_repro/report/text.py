@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
 from edgeai_repro.evidence.measurement import Environment, Interval, Measurement
-from edgeai_repro.judge.formatting import format_edges, format_interval, format_number
+from edgeai_repro.judge.formatting import format_edges, format_interval, format_number, unit_of_row
 from edgeai_repro.judge.rows import VerdictName
-from edgeai_repro.networks.variants import NETWORKS, display_name
+from edgeai_repro.networks.variants import NETWORKS
 from edgeai_repro.report.document import ClaimEntry, DeviceResult, PaperEntry
 from edgeai_repro.report.plain import on_one_line
 
@@ -36,14 +35,6 @@ MEANINGS: dict[VerdictName, str] = {
     "error": "the measurement failed, so there is no verdict",
 }
 _DECIDED_BY = {"up_to": "the best of", "every": "the worst of", "named": "", "": ""}
-LINEAR_SHARE = "linear_share_bytes", "dynamic_quantization"  # metric and technique; the rows hold all columns
-LINEAR_SHARE_COLUMNS = {
-    "share_of_linear": "share of nn.Linear",
-    "reported_parameters_saved": "parameters, reported",
-    "reported_macs_saved": "MACs, reported",
-    "bytes_saved": "bytes saved",
-}
-LINEAR_SHARE_HEADINGS = ("network", *LINEAR_SHARE_COLUMNS.values())
 
 
 def deciding_row(claim: ClaimEntry) -> Measurement | None:
@@ -75,7 +66,7 @@ def paper_number(claim: ClaimEntry) -> float | None:
 def reported_value(claim: ClaimEntry) -> str:
     """Return the reported value of the deciding row; empty if no row decided."""
     row = deciding_row(claim)
-    return "" if row is None else format_number(row.reported.value, claim.unit, claim.band.ends)
+    return "" if row is None else row_number(claim, row, row.reported.value)
 
 
 def actual_value(claim: ClaimEntry) -> str:
@@ -83,7 +74,23 @@ def actual_value(claim: ClaimEntry) -> str:
     row = deciding_row(claim)
     if row is None or row.actual is None:
         return ""
-    return format_number(row.actual.value, claim.unit, claim.band.ends) + _uncounted(row)
+    return row_number(claim, row, row.actual.value) + _uncounted(row)
+
+
+def row_number(claim: ClaimEntry, row: Measurement, value: float) -> str:
+    """Return a value of a row with its unit, and with as many digits as tell it from the edges of the band."""
+    return format_number(value, unit_of_row(row, claim.unit), claim.band.ends)
+
+
+def heading_unit(claim: ClaimEntry) -> str:
+    """Return the unit of all rows of a claim, for a table's heading; empty if they differ, as MB and MiB do."""
+    units = {unit_of_row(row, claim.unit) for row in claim.rows} or {claim.unit}
+    return units.pop() if len(units) == 1 else ""
+
+
+def cell_unit(claim: ClaimEntry, row: Measurement) -> str:
+    """Return the unit of a row for its cells; empty if the heading has it."""
+    return "" if heading_unit(claim) else unit_of_row(row, claim.unit)
 
 
 def band(claim: ClaimEntry) -> str:
@@ -93,8 +100,8 @@ def band(claim: ClaimEntry) -> str:
 
 def band_edges(claim: ClaimEntry) -> str:
     """Return the band without its unit, for a table whose values have it."""
-    words = band(claim).split(" ")
-    return " ".join(words[:-1] if claim.unit else words)
+    words, unit = band(claim).split(" "), claim.unit.split()
+    return " ".join(words[: len(words) - len(unit)])
 
 
 def flip_text(claim: ClaimEntry) -> str:
@@ -215,29 +222,3 @@ def measured_by(claim: ClaimEntry, row: Measurement | None) -> str:
 def command(paper: PaperEntry, claim: ClaimEntry) -> str:
     """Return the command line that judges only this claim."""
     return f"pytest -m claims -k {paper.id}/{claim.id}"
-
-
-def linear_share_table(paper: PaperEntry) -> list[tuple[str, ...]]:
-    """Return the effect of dynamic quantization, one line per network, ordered by the share of nn.Linear.
-
-    The list is empty if no claim measured it.
-    """
-    claims = [claim for claim in paper.claims if (claim.metric, claim.technique) == LINEAR_SHARE]
-    rows = [row for claim in claims for row in claim.rows]
-    unique = {row.model: row for row in rows}.values()
-    ordered = sorted(unique, key=_share_of_linear)
-    return [
-        (display_name(row.model), *(format_percent(row.details.get(name)) for name in LINEAR_SHARE_COLUMNS))
-        for row in ordered
-    ]
-
-
-def _share_of_linear(row: Measurement) -> float:
-    """Return the share by which networks are ordered; a row without it comes last."""
-    share = row.details.get("share_of_linear")
-    return share if isinstance(share, int | float) else math.inf
-
-
-def format_percent(value: object) -> str:
-    """Return a percentage with two decimals, as in tables; a dash if there is none."""
-    return f"{float(value):.2f} %".replace("-0.00", "0.00") if isinstance(value, int | float) else "–"

@@ -12,7 +12,7 @@ from torch.hub import get_dir
 from torchvision.models import get_model_weights
 
 from edgeai_repro.compress.filter_pruning import Ranking, kept_counts, prune_filters, resized
-from edgeai_repro.errors import UserError, brief
+from edgeai_repro.errors import UserError, Whole, brief
 from edgeai_repro.evidence.training_record import RESULT, load_record
 from edgeai_repro.files import is_file, read_verified
 from edgeai_repro.networks import cifar, convnext
@@ -78,10 +78,9 @@ def _imagenet(model: str) -> dict[str, Tensor]:
         return dict(weights.get_state_dict(check_hash=True))
     except (OSError, RuntimeError) as error:  # offline, or another file's hash
         file = Path(get_dir()) / "checkpoints" / Path(weights.url).name
-        raise UserError(
-            f"'init' imagenet must be downloadable (got {brief(error)}); put {weights.url} at {file}, or name a "
-            "safetensors file with --init=FILE"
-        ) from None
+        problem = f"'init' imagenet must be downloadable (got {brief(error)}); "
+        remedy = f"put {weights.url} at {file}, or name a safetensors file with --init=FILE"
+        raise UserError(Whole(problem + remedy)) from None
 
 
 def _checked(state: dict[str, Tensor], model: nn.Module, recipe: Recipe) -> dict[str, Tensor]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from edgeai_repro import session
 from edgeai_repro.report import document
 from tests.support.repository import PLUGINS, Repository, planted
 from tests.support.terminal import run_on_terminal
@@ -45,3 +48,39 @@ def test_log_without_a_terminal_has_no_progress(repository: Repository) -> None:
     assert set(document.read(repository.json).claim_seconds) == {
         f"paper/{name}" for name in ("first", "second", "third", "last")
     }
+
+
+def test_quick_run_begins_with_the_cheapest_claims(repository: Repository) -> None:
+    """The seconds are those of the run in docs/verdicts.json; the file keeps the order of the claims."""
+    names = ("first", "second", "last")
+    repository.write(
+        *(
+            planted(10, id=name, technique="none", models=[network])
+            for name, network in zip(names, ("vgg16", "alexnet", "resnet18"), strict=True)
+        )
+    )
+    repository.run("-q", f"--claims-json={repository.json}")
+    kept = repository.pytester.path / "docs" / "verdicts.json"
+    seconds = {"paper/first": 30.0, "paper/second": 1.0, "paper/last": 2.0}
+    document.write(document.read(repository.json).model_copy(update={"claim_seconds": seconds}), kept)
+
+    result = repository.run("-v", "--claims-quick", f"--claims-json={repository.json}")
+
+    order = re.findall(r"test_claim\[paper/(\w+)\] PASSED", result.stdout.str())
+    assert order == ["second", "last", "first"]
+    assert list(repository.verdicts()) == list(names)
+
+
+def test_quick_run_says_how_many_claims_it_left_out(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says it, and how to judge them, instead of a sentence for each."""
+    monkeypatch.setattr(session, "QUICK_SECONDS", -1)
+    repository.write(*(planted(10, id=name, technique="none") for name in ("first", "second")))
+
+    result = repository.run("--claims-quick", f"--claims-json={repository.json}")
+
+    result.assert_outcomes(skipped=2)
+    assert set(repository.verdicts().values()) == {"not_testable"}
+    result.stdout.fnmatch_lines(["2 of 2 claims were left out, because --claims-quick takes no more time; *"])
+    result.stdout.no_fnmatch_line("first  --claims-quick*")

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from edgeai_repro.report import document, files
+
 ROOT = Path(__file__).parents[2]
+BROWSER = shutil.which("chromium")
+MOST_PAGES = 12
 COPIED = ("claims", "docs", "evidence", "examples")
 # Beginnings of lines that are not run here, and why. Their options are checked by test_docs.py.
 NOT_RUN = {
@@ -75,6 +79,38 @@ def test_command_of_the_readme_runs_as_printed(clone: Path, line: str) -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def report(clone: Path) -> Path:
+    """The report of all papers. A command of the README writes it; drawing it again would take many seconds."""
+    page = clone / "claims-report" / "report.html"
+    if not page.exists():
+        files.write(document.read(clone / "verdicts.json"), page.parent)
+    return page
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser: apt-get install chromium")
+def test_report_of_all_papers_prints_on_few_pages(report: Path, tmp_path: Path) -> None:
+    """Each claim has its line; what is folded on the screen is left out."""
+    assert printed_pages(report, tmp_path / "report.pdf") < MOST_PAGES
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no browser: apt-get install chromium")
+def test_printed_pages_are_counted(tmp_path: Path) -> None:
+    """A page with two breaks is printed on three."""
+    page = tmp_path / "page.html"
+    page.write_text("one<p style='break-before: page'>two<p style='break-before: page'>three", encoding="utf-8")
+
+    assert printed_pages(page, tmp_path / "page.pdf") == 3
+
+
+def printed_pages(page: Path, pdf: Path) -> int:
+    """Return the number of sheets that a browser prints a page on."""
+    options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={pdf.parent / 'profile'}")
+    command = [str(BROWSER), *options, "--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return len(re.findall(rb"/Type\s*/Page\b", pdf.read_bytes()))
 
 
 def hand_written_sizes(page: str) -> set[str]:

@@ -6,6 +6,7 @@ The networks are those of akamaster/pytorch_resnet_cifar10 (BSD-2-Clause; He et 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import pytest
 import torch
@@ -69,9 +70,13 @@ class ResNet(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize(("depth", "published"), [(20, 91.73), (56, 93.39)])
-def test_a_network_trained_by_others_has_its_published_accuracy(depth: int, published: float) -> None:
-    """To within one of the 10,000 images."""
+@pytest.mark.parametrize(("depth", "images", "correct"), [(20, 10_000, 9_173), (56, 2_500, 2_318)])
+def test_a_network_trained_by_others_has_its_published_accuracy(depth: int, images: int, correct: int) -> None:
+    """To within one image: 91.73 % of all for ResNet-20, and the first quarter of the 93.39 % for ResNet-56.
+
+    Observed once with all 10,000 images, which take four times as long: 9,339 right answers of ResNet-56, 2,318 of
+    them among the first 2,500 (torch 2.15, one Zen 3 core).
+    """
     try:
         folder = data_folder()
     except MissingRequirement as missing:
@@ -81,7 +86,9 @@ def test_a_network_trained_by_others_has_its_published_accuracy(depth: int, publ
         pytest.skip(f"{path} is missing; put {path.name} into the folder 'controls'")
     model = ResNet((depth - 2) // 6)
     model.load_state_dict(load_file(path), strict=False)
+    split = load_split(folder, "test")
+    part = replace(split, images=split.images[:images], labels=split.labels[:images])
 
-    predictions = evaluate(model.to(memory_format=torch.channels_last), load_split(folder, "test"))
+    predictions = evaluate(model.to(memory_format=torch.channels_last), part)
 
-    assert predictions.top1 == pytest.approx(published, abs=0.01 + 1e-9)
+    assert predictions.successes == pytest.approx(correct, abs=1)

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import pytest
 from pydantic import Field
 
-from edgeai_repro.errors import TooNoisyError, UserError, closest_name, did_you_mean, one_line, require_known
+from edgeai_repro.errors import TooNoisyError, UserError, Whole, closest_name, did_you_mean, one_line, require_known
 from edgeai_repro.evidence.measurement import Frozen, Interval
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.validation import parse_as
@@ -127,6 +127,15 @@ def test_each_mistake_has_its_own_line_also_after_pickling() -> None:
     error = pickle.loads(pickle.dumps(UserError("first\nline", "second")))
 
     assert str(error) == "first\\nline\nsecond"
+
+
+def test_mistake_in_whole_is_not_shortened_also_after_pickling() -> None:
+    """A path that a user needs may be longer than a line; its control characters are escaped all the same."""
+    error = UserError(Whole("/folder" * 100 + "\n"), "x" * 1000)
+
+    whole, shortened = pickle.loads(pickle.dumps(error)).args
+    assert whole == "/folder" * 100 + "\\n"
+    assert len(shortened) == 300
 
 
 def test_name_of_a_thousand_letters_is_compared_with_no_other() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.judge.verdict import Verdict
-from edgeai_repro.report import document, front_page, terminal
+from edgeai_repro.report import document, front_page, html, terminal
 from edgeai_repro.report.document import Document, PaperEntry
+from tests.support import reports
 from tests.support.factories import PAPER, claim, judged, paper_entry, row
 from tests.support.reports import HERE
 
@@ -51,6 +53,15 @@ def test_each_paper_has_a_line_and_our_own_sentences_have_the_last(run: Document
     assert (first.label, first.counts) == ("Lee 2020", (1, 0, 0, 0, 0))
     assert (second.label, second.counts) == ("Ek et al. 2021", (0, 0, 1, 2, 0))
     assert (own.paper, own.counts) == (None, (0, 0, 0, 1, 0))
+
+
+def test_page_names_the_claims_that_its_first_sentence_counts() -> None:
+    """Each verdict has its claims, with links; our own sentence is not among them."""
+    page = html.render(reports.run())
+
+    shown = page.partition('<ul class="outcomes">')[2].partition("</ul>")[0]
+    lines = [re.findall(r'href="#paper/([\w-]+)"', line) for line in shown.split("<li>")[1:]]
+    assert lines == [["swept-claim"], ["artefact-claim"], ["contradicted-claim"], ["inconclusive-claim"], ["fast"]]
 
 
 def test_one_paper_has_no_front_page(run: Document) -> None:

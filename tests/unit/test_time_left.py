@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from edgeai_repro.report import document
-from edgeai_repro.report.time_left import TimeLeft, earlier_seconds
+from edgeai_repro.report.time_left import TimeLeft, cheapest_first, earlier_seconds
 from tests.support import reports
+from tests.support.factories import case, claim
 
 CASES = ("quick", "slow", "last")
 EARLIER = {"quick": 10.0, "slow": 80.0, "last": 10.0}
@@ -57,3 +58,21 @@ def test_earlier_seconds_are_those_of_the_file(tmp_path: Path) -> None:
     assert earlier_seconds(path) == {"paper/a": 2.5}
     path.write_text("{", encoding="utf-8")
     assert earlier_seconds(path) == {}
+
+
+def test_claims_that_are_judged_fastest_come_first_each_with_those_on_its_networks() -> None:
+    """Three claims on a network of 6 s are judged faster than one of 3 s; a new one is as the mean."""
+    networks = {"a": "vgg16", "b": "resnet50", "c": "vgg16", "d": "vgg16", "e": "alexnet", "f": "resnet18"}
+    cases = [case(claim(id=name, models=[network])) for name, network in networks.items()]
+    earlier = {"paper/a": 6.0, "paper/b": 3.0, "paper/c": 0.0, "paper/d": 0.0, "paper/e": 1.0}
+
+    ordered = [one.claim.id for one in cheapest_first(cases, earlier)]
+
+    assert ordered == ["e", "a", "c", "d", "f", "b"]  # 1, 2, and the mean of all five: 2 s
+
+
+def test_without_an_earlier_run_the_order_stays() -> None:
+    """It is that of the claims files."""
+    cases = [case(claim(id=name, models=[name])) for name in ("vgg16", "alexnet")]
+
+    assert cheapest_first(cases, {}) == cases

@@ -152,19 +152,20 @@ class TestTrain:
     def test_weights_of_imagenet_that_cannot_be_downloaded_are_named_with_their_place(
         self, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """One line says which file to put where."""
+        """One line says which file to put where, in whole even if the path is long."""
 
         def offline(request: object) -> None:
             raise URLError("Temporary failure in name resolution")
 
-        monkeypatch.setenv("TORCH_HOME", "torch")
+        cache = "/".join(["a-folder-with-a-long-name"] * 12)
+        monkeypatch.setenv("TORCH_HOME", cache)
         monkeypatch.setattr(torch.hub, "urlopen", offline)
         weights = get_model_weights("convnext_tiny").DEFAULT
 
         status, _, err = command("train", "convnext_tiny", "--init=imagenet", "--batch-size=100", "--epochs=1")
 
         assert (status, err.count("\n")) == (2, 1), err
-        place = f"torch/hub/checkpoints/{Path(weights.url).name}"
+        place = f"{cache}/hub/checkpoints/{Path(weights.url).name}"
         assert f"put {weights.url} at {place}, or name a safetensors file with --init=FILE" in err
 
     def test_folder_with_a_run_of_another_recipe_is_refused(self, command: Command) -> None:

@@ -36,7 +36,7 @@ def ranks(paper: PaperEntry) -> Plot | None:
             axes.plot(macs, milliseconds, "o", color=ACTUAL, markersize=4.2, alpha=0.75, markeredgewidth=0)
             axes.set_xlim(*log_scale(axes.xaxis, macs))
             axes.set_ylim(*log_scale(axes.yaxis, times))
-            axes.set_title(printable_line(f"{len(curve.points)} networks: {row.reported.value:.2f} {claim.unit}"))
+            axes.set_title(printable_line(f"{len(curve.points)} networks: {claim.unit} = {row.reported.value:.2f}"))
             axes.set_xlabel(curve.over)
             axes.grid()
         panels[0].set_ylabel(f"{shown[0][2].unit}, logarithmic scales")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -18,6 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from edgeai_repro.evidence.measurement import Measurement
+
 STYLE_SHEET = Path(__file__).with_name("report.mplstyle")
 WIDTH = 360  # points; as wide as a phone's screen, so that the text is legible there
 ROW = 21  # points, the height of one line of a figure
@@ -27,6 +29,7 @@ INK, MUTED, LINE, BAND = "#1a1f25", "#59636e", "#d3d9df", "#d3e3f3"
 REPORTED, ACTUAL = "#0a5aa8", "#c2500c"
 SERIES = ("#0b5ba7", "#c2510b", "#0e7a5b", "#8a3f8f")
 MARKERS = ("o", "s", "^", "D")
+FAR = 1e9  # stands for the open end of a band; beyond every axis
 FEW_LABELS = 100.0  # a logarithmic axis that spans less has labels at 2 and 5, too
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))  # the date would differ on every run
 # Matplotlib numbers the groups of each figure from 1: two figures on one page would share these ids.
@@ -96,6 +99,24 @@ def log_scale(axis: Axis, values: Sequence[float]) -> tuple[float, float]:
     between = ("2", "5") if high / low < FEW_LABELS else ()
     axis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in between else "")
     return low, high
+
+
+def finite(edges: Iterable[float]) -> list[float]:
+    """Return the edges of a band as numbers that can be drawn."""
+    return [max(-FAR, min(FAR, edge)) for edge in edges]
+
+
+def ends(rows: Iterable[Measurement]) -> list[float]:
+    """Return the ends of all intervals of some rows."""
+    intervals = [value for row in rows for value in (row.reported, row.actual) if value is not None]
+    return [end for interval in intervals for end in (interval.low, interval.high)]
+
+
+def set_limits(set_limits_of: Callable[[float, float], object], values: Sequence[float]) -> None:
+    """Set the limits of an axis by its setter to the range of the data plus 5 %."""
+    low, high = min(values), max(values)
+    pad = 0.05 * (high - low) or 1.0
+    set_limits_of(low - pad, high + pad)
 
 
 def to_plot(drawing: Figure, name: str, title: str, description: str) -> Plot:
