@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,9 @@ class CounterCounts:
                 try:
                     counted[name] = COUNTERS[name].count(model, inputs)
                 except (CounterError, MissingRequirement) as problem:
-                    counted[name] = problem
+                    counted[name] = _without_frames(problem)
+            del model
+            gc.collect()  # counters leave cycles in it
         count = counted[counter]
         if isinstance(count, Exception):
             raise count
@@ -76,3 +79,9 @@ class CounterCounts:
         network = self._profiles.with_values(subject) if with_values else self._profiles.on_meta(subject)
         inputs = network.inputs or example_inputs(network.model, subject.resolution or 0)
         return apply(network.model, technique, settings, inputs=inputs), inputs
+
+
+def _without_frames(problem: Exception) -> Exception:
+    """Return an error without the frames that it came through: they hold the network that it is about."""
+    problem.__cause__ = problem.__context__ = None
+    return problem.with_traceback(None)

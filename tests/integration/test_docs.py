@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +27,8 @@ from edgeai_repro.networks.resolve import build as build_network
 from edgeai_repro.networks.variants import display_name
 from edgeai_repro.plugin import fixtures
 from edgeai_repro.report import document
+from edgeai_repro.report.document import PaperEntry
+from edgeai_repro.report.figures.style import Plot
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -55,6 +57,11 @@ def content(build: ModuleType) -> dict[Path, str]:
     """What building the documentation writes, by path. Drawing all figures takes many seconds."""
     content: dict[Path, str] = build.built()
     return content
+
+
+def only(draw: Callable[[PaperEntry], Plot | None], papers: Sequence[str]) -> Callable[[PaperEntry], Plot | None]:
+    """Return a function that draws a figure of these papers only."""
+    return lambda paper: draw(paper) if paper.id in papers else None
 
 
 def links() -> Iterator[tuple[Path, str]]:
@@ -121,6 +128,8 @@ def test_other_measurements_change_pages_and_figures(
         paper["claims"][0]["verdict"] = "contradicted"
     (tmp_path / "other.json").write_text(json.dumps(results), encoding="utf-8")
     monkeypatch.setattr(build, "VERDICTS", tmp_path / "other.json")
+    drawn = ("francy2024", "generality", "edge")  # all figures take many seconds
+    monkeypatch.setattr(build, "DRAWINGS", {name: only(draw, drawn) for name, draw in build.DRAWINGS.items()})
 
     changed = {path.name for path, text in build.built().items() if text != content[path]}
 
@@ -144,6 +153,7 @@ def test_page_of_a_new_paper_comes_from_the_template(
     """A paper without a page gets one; the sentences of an existing page stay."""
     monkeypatch.setattr(build, "FRONT_PAGES", {})
     monkeypatch.setattr(build, "FINDINGS", tmp_path)
+    monkeypatch.setattr(build, "DRAWINGS", {})  # they take many seconds
     (tmp_path / "edge.md").write_text("By hand.\n\n<!-- table: byline -->\n<!-- end -->\n", encoding="utf-8")
 
     content = build.built()

@@ -102,7 +102,7 @@ def test_bundle_is_judged_without_torch(installed: Path, atto_bundle: Path) -> N
     torch = subprocess.run(
         [installed / ".venv" / "bin" / "python", "-c", "import torch"], check=False, capture_output=True, text=True
     )
-    run = script(installed, "edge.sh", "bundle", "results", EDGEAI_DEVICE="this")
+    run = script(installed, "edge.sh", "bundle", "results", "--edge-threads=1", EDGEAI_DEVICE="this")
 
     assert "ModuleNotFoundError: No module named 'torch'" in torch.stderr
     assert run.returncode == 0, run.stdout + run.stderr

@@ -1,8 +1,9 @@
-"""Fixtures of several files: a small CIFAR-10, and an empty working directory for commands that use it."""
+"""Fixtures of several files: a small CIFAR-10, an empty working directory for commands, and short timings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,13 @@ def here(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EDGEAI_DATA", str(images))
     monkeypatch.setenv("EDGEAI_MODELS", "models")
     return tmp_path
+
+
+@pytest.fixture
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an audit time as few rounds, and as few images in each, as an interval allows."""
+    from edgeai_repro.audit import latency
+
+    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(latency, "Plan", partial(latency.Plan, seconds=0.0, untimed_seconds=0.0))
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from edgeai_repro.audit import latency
 from edgeai_repro.audit.audit import audit, techniques_of
 from edgeai_repro.audit.model_source import resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
@@ -25,6 +24,7 @@ from edgeai_repro.measure import counts, size
 from edgeai_repro.networks import convnext
 from tests.support.commands import Command
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
 FACTORY = """
 import torch
 from torch import nn
@@ -58,13 +58,6 @@ OTHER_TECHNIQUES = ("filter_pruning", "static_quantization", "codebook", "repara
 # Its int8 product takes seconds per image on a CPU without instructions for it.
 WITHOUT_KERNEL = "torchao_int8_dynamic"
 QUICK = ("resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_b0")
-
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time as few rounds as an interval allows."""
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +138,10 @@ def test_misleading_counters_give_warnings(atto: Audit) -> None:
 
 def test_convolutional_mlp_is_warned_of() -> None:
     """timm's ConvNeXt with 1 × 1 convolutions gains almost nothing from quantization; a warning says why."""
-    left_out = ("unstructured_pruning", "structured_pruning", "combined")
-    result = audit("timm:convnext_atto", resolution=32, classes=10, settings=dict.fromkeys(left_out, ()))
+    left_out = [name for name in techniques_of() if name != "dynamic_quantization"]
+    result = audit(
+        "timm:convnext_atto", resolution=32, classes=10, latency=False, settings=dict.fromkeys(left_out, ())
+    )
     text = "\n".join(result.warnings)
 
     assert result.source == "timm, random weights"
@@ -219,11 +214,12 @@ def test_compressed_model_that_does_not_run_saves_nothing() -> None:
 
 def test_module_is_not_changed() -> None:
     """The module keeps its mode and its values, and no counter leaves a buffer in it."""
-    model = convnext.build("convnext_atto").train()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 2)).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
-    audit(model, resolution=32, settings={"structured_pruning": [], "combined": []})
+    result = audit(model, resolution=8, settings={"structured_pruning": [], "combined": []})
 
+    assert row_of("dynamic_quantization", result).latency, "the rows must be timed, too"
     assert model.training
     assert before.keys() == model.state_dict().keys()
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in before.items())

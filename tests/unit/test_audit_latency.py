@@ -23,15 +23,9 @@ from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Interval, Settings
 from edgeai_repro.measure.latency.interleaved import Plan, Timing
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
 ONE = Interval.exact(1.0)
 FEW = {name: [] for name in techniques_of() if name not in ("dynamic_quantization", "unstructured_pruning")}
-
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time as few rounds as an interval allows."""
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
 
 
 def net() -> nn.Module:
@@ -89,6 +83,7 @@ def test_slow_models_are_timed_in_fewer_rounds(
         now[0] += seconds
 
     monkeypatch.setattr(latency, "SECONDS", 4.0)
+    monkeypatch.setattr(latency, "Plan", Plan)
     monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
     time_models(run, {"int8": run}, timer=timer)
 

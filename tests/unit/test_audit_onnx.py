@@ -11,7 +11,6 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeai_repro.audit import latency
 from edgeai_repro.audit.audit import audit
 from edgeai_repro.audit.schema import Audit, ReportedAndActual
 from edgeai_repro.measure import counts
@@ -19,6 +18,7 @@ from edgeai_repro.networks import convnext
 from edgeai_repro.networks.references import reference
 from edgeai_repro.networks.resolve import build
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
 FILTERS = np.ones((4, 3, 3, 3), np.float32)
 DENSE = np.concatenate([np.ones((2, 4)), np.zeros((2, 4))]).astype(np.float32)
 
@@ -34,12 +34,6 @@ def save_onnx(path: Path, nodes: list[Any], arrays: dict[str, Any], *, sides: li
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     return path
-
-
-@pytest.fixture(autouse=True)
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time as few rounds as an interval allows."""
-    monkeypatch.setattr(latency, "SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edgeai_repro.audit import page, table
 from edgeai_repro.audit.audit import audit
@@ -14,6 +15,7 @@ from edgeai_repro.claims.registry import TECHNIQUES
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.errors import UserError
 from edgeai_repro.report.figures.pareto import Point, pareto
+from tests.fuzz.onnx_models import onnx_models
 from tests.support.commands import Command
 
 MODULE = """
@@ -123,3 +125,34 @@ def test_bad_options_are_refused_in_a_line(command: Command, options: list[str],
     status, _, err = command("audit", "resnet18", f"--claims-dir={CLAIMS}", *options)
     assert status != 0
     assert message in err
+
+
+def test_target_that_no_variant_reaches_is_one_sentence(command: Command, tmp_path: Path) -> None:
+    """It names the fastest variant and what to do; the variants are ranked all the same."""
+    status, out, err = command("audit", _onnx_file(tmp_path), *FOR_DEVICE, f"--claims-dir={CLAIMS}")
+    assert (status, err) == (0, "")
+    assert "→ no variant reaches 1e-09 ms on Raspberry Pi 5" in out
+    assert " 1   uncompressed " in out
+
+
+def test_device_without_rates_has_bounds_and_no_expectation(command: Command, tmp_path: Path) -> None:
+    """The advice says that nobody published a rate; the bound, which needs none, is there."""
+    document = yaml.safe_load((CLAIMS / "devices.yaml").read_text(encoding="utf-8"))
+    document["devices"] = [device for device in document["devices"] if device.pop("achieved", None)]
+    (tmp_path / "devices.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+
+    status, out, err = command("audit", _onnx_file(tmp_path), *FOR_DEVICE, f"--claims-dir={tmp_path}")
+
+    assert (status, err) == (0, "")
+    assert "expected at" not in out
+    assert "the fastest is uncompressed (at least " in " ".join(out.split())
+    assert "no rate is published" in " ".join(out.split())
+
+
+FOR_DEVICE = ("--no-latency", "--device=raspberry-pi-5", "--target-ms=1e-9")
+
+
+def _onnx_file(folder: Path) -> str:
+    """Write a small ONNX file, which is audited without torch in a second."""
+    (folder / "net.onnx").write_bytes(onnx_models()[0])
+    return str(folder / "net.onnx")

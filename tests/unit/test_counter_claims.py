@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
+
 import pytest
+from torch import nn
 
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import MISSED, Measured
@@ -100,3 +104,21 @@ def test_a_claim_whose_counter_is_not_installed_says_how_to_install_it(monkeypat
     assert obstacle is not None
     assert obstacle.kind == "counters"
     assert "pip install 'edgeai-repro[counters]'" in obstacle.remedy
+
+
+def test_a_counter_that_fails_does_not_keep_the_network_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error holds the frames that it came through. ViT-B/16 stayed in memory for the rest of a run so."""
+    seen: list[weakref.ref[nn.Module]] = []
+
+    def fails(model: nn.Module, inputs: object) -> adapters.Numbers:
+        seen.append(weakref.ref(model))
+        raise RuntimeError("no rule")
+
+    failing = replace(adapters.COUNTERS["fvcore"], call=fails)
+    monkeypatch.setitem(adapters.COUNTERS, "fvcore", failing)
+    models = CompressedModels([case(counted_by("fvcore", 1.0))])
+
+    with pytest.raises(adapters.CounterError, match="no rule"):
+        models.measure(case(counted_by("fvcore", 1.0)))
+
+    assert [network() for network in seen] == [None]
