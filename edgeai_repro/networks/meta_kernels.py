@@ -19,11 +19,11 @@ from torch import Tensor
 @cache
 def install() -> torch.library.Library:
     """Use the kernels of this module from now on, in this process. They are in use as long as the result exists."""
-    library = torch.library.Library("aten", "IMPL")
+    library = torch.library.Library("aten", "IMPL")  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they replace others, which is their purpose
         for name, kernel in KERNELS.items():
-            library.impl(name, kernel, "Meta")
+            library.impl(name, kernel, "Meta")  # type: ignore[no-untyped-call]
     return library
 
 
