@@ -78,6 +78,8 @@ def audit(
         page.check(report)
     if target_ms is not None and not 0 < target_ms < math.inf:
         raise UserError(f"'--target-ms' must be more than 0 (got {target_ms}); give milliseconds per image")
+    if target_ms is not None and not latency and device is None:
+        raise UserError("'--target-ms' must be given without --no-latency, or with --device; leave one of them out")
     ranked_for = None if device is None else _device(device, claims_folder(claims))
     if Path(model).suffix == ".onnx" and not counters:  # without torch
         from edgeai_repro.audit.onnx_file import audit_file

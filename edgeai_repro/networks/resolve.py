@@ -13,7 +13,7 @@ from torch import nn
 from torchvision.models import get_model
 
 from edgeai_repro.errors import UserError, did_you_mean, one_line
-from edgeai_repro.networks import convnext, imagenet, user_code
+from edgeai_repro.networks import convnext, imagenet, meta_kernels, user_code
 from edgeai_repro.networks.references import unknown
 from edgeai_repro.networks.resnet_cifar import ResNetCifar
 from edgeai_repro.networks.specs import Function, NetworkSpec, Timm, Torchvision, Vgg, VggCifar
@@ -50,6 +50,8 @@ def build(
     """
     if reason := unknown(spec):
         raise UserError(f"a network must be known (got {describe(spec)!r}); {reason}")
+    if device == "meta":
+        meta_kernels.install()
     made = _construct(spec, classes, resolution, device, seed)
     model, inputs = made if isinstance(made, tuple) else (made, None)
     return Network(model.eval(), inputs)

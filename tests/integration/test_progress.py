@@ -83,4 +83,4 @@ def test_quick_run_says_how_many_claims_it_left_out(
     result.assert_outcomes(skipped=2)
     assert set(repository.verdicts().values()) == {"not_testable"}
     result.stdout.fnmatch_lines(["2 of 2 claims were left out, because --claims-quick takes no more time; *"])
-    result.stdout.no_fnmatch_line("first  --claims-quick*")
+    result.stdout.no_fnmatch_line("*first *")

@@ -13,7 +13,8 @@ from edgeai_repro.data import cifar, packing
 
 GRID = 10  # a mosaic of 10 × 10 images
 IMAGES = GRID * GRID
-BLOCKS = 4  # an image has 4 × 4 blocks of one colour, because packing noise of single pixels takes seconds
+# An image has 4 × 4 blocks, with 4 levels per channel: packing more colours, or noise of pixels, takes seconds.
+BLOCKS, LEVELS = 4, 4
 
 
 def write(root: Path, patch: pytest.MonkeyPatch) -> Path:
@@ -24,7 +25,7 @@ def write(root: Path, patch: pytest.MonkeyPatch) -> Path:
     digests: dict[str, dict[str, str]] = {"train": {}, "test": {}}
     for part, names in cifar.BATCHES.items():
         for name in names:
-            coarse = rng.integers(256, size=(IMAGES, 3, BLOCKS, BLOCKS), dtype=np.uint8)
+            coarse = rng.integers(LEVELS, size=(IMAGES, 3, BLOCKS, BLOCKS), dtype=np.uint8) * (256 // LEVELS)
             images = coarse.repeat(cifar.SIDE // BLOCKS, 2).repeat(cifar.SIDE // BLOCKS, 3).reshape(IMAGES, -1)
             labels = [int(label) for label in rng.permutation(np.arange(IMAGES) % 10)]
             content = pickle.dumps({b"data": images, b"labels": labels}, protocol=4)

@@ -116,6 +116,7 @@ def test_an_audit_without_times_has_no_plot(grey: Audit, tmp_path: Path) -> None
     [
         (["--device=raspberry-pi-6"], "'--device' must be known (got 'raspberry-pi-6'); did you mean"),
         (["--target-ms=0"], "'--target-ms' must be more than 0 (got 0.0)"),
+        (["--target-ms=20", "--no-latency"], "'--target-ms' must be given without --no-latency, or with --device"),
         (["--report=audit.pdf"], "'--report' must end in .html or .svg (got 'audit.pdf')"),
     ],
 )
