@@ -6,6 +6,7 @@ claim, or none: a network takes 1 time as long as itself, so it is known without
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -117,10 +118,11 @@ def _start(folder: Path) -> subprocess.Popen[str]:
 
 @contextmanager
 def _busy(loops: int) -> Iterator[None]:
-    """Run so many processes that never pause."""
+    """Run so many processes that never pause. They end with this one, even if it is killed."""
+    endless = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
     with ExitStack() as stack:
         for _ in range(loops):
-            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", endless]))
             stack.callback(process.kill)
         yield
 
