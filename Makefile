@@ -16,7 +16,7 @@ claims: $(READY) ## judge every claim on this machine
 	$(BIN)/python -m pytest -m claims $(ARGS)
 
 quick: $(READY) ## judge only what counts decide, within a minute
-	$(BIN)/python -m pytest -m claims --claims-quick -n 2 $(ARGS)
+	$(BIN)/python -m pytest -m claims --claims-quick $(ARGS)
 
 # pip may warn that this torch is newer than pyproject.toml allows: that is the purpose.
 nightly: $(READY) ## judge every claim with torch's nightly build from TORCH_NIGHTLY_INDEX; see ci/nightly.sh

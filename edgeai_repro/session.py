@@ -39,7 +39,7 @@ from edgeai_repro.report.time_left import cheapest_first, earlier_seconds
 from edgeai_repro.shipped import VERDICTS
 from edgeai_repro.training.trained_models import TrainedModels
 
-QUICK_SECONDS = 23  # after which a quick run starts no claim; it ends within 30
+QUICK_SECONDS = 20  # after which a quick run starts no claim; it ends within 30
 
 
 class Session:
