@@ -30,6 +30,7 @@ from edgeai_repro.report.time_left import TimeLeft, earlier_seconds
 from edgeai_repro.shipped import VERDICTS
 
 StatusOfReport = tuple[str, str, str | tuple[str, Mapping[str, bool]]]  # category, letter, word
+SLOW = 10.0  # seconds of a claim that is announced
 ATTRIBUTE = "claims_results"  # of a test's report: a list of results, each as JSON
 
 
@@ -98,6 +99,13 @@ class Collector:
         category, letter, word = yield
         shown = report.nodeid in self._shown and not report.failed
         return (category, "", "") if shown else (category, letter, word)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Say on a terminal how long a slow claim will take before it starts."""
+        case = nodeid.partition("[")[2].removesuffix("]")
+        if self._terminal is not None and (seconds := self._time_left.of(case)) >= SLOW:
+            self._terminal.ensure_newline()
+            self._terminal.write_line(f"{case} took {duration(seconds)} in the kept run")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the results that a report carries."""

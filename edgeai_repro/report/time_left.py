@@ -47,11 +47,16 @@ class TimeLeft:
 
     def __init__(self, cases: Iterable[str], earlier: Mapping[str, float]) -> None:
         cases = list(cases)
+        self._earlier = earlier
         known = [max(earlier[case], LEAST) for case in cases if case in earlier]
         typical = fmean(known) if known else 1.0
         self._expected = {case: max(earlier[case], LEAST) if case in earlier else typical for case in cases}
         self._total = sum(self._expected.values())
         self._trusted = SHARE * self._total if known else 0.0
+
+    def of(self, case: str) -> float:
+        """Return the seconds that a claim took in the earlier run, 0 if it isn't known."""
+        return self._earlier.get(case, 0.0)
 
     def after(self, judged: Collection[str], elapsed: float) -> float | None:
         """Return the seconds left once these claims were judged in `elapsed` seconds, None if it is too early.

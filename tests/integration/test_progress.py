@@ -15,7 +15,7 @@ FOUR = [planted(10, id=name) for name in ("first", "second", "third", "last")]
 
 
 def test_terminal_shows_each_verdict_with_the_time_left(repository: Repository) -> None:
-    """The seconds are those of the run in docs/verdicts.json; nothing is left after the last claim."""
+    """The seconds are those of the run in docs/verdicts.json; a slow claim is announced before it starts."""
     repository.write(*FOUR)
     repository.run("-q", f"--claims-json={repository.json}")
     kept = repository.pytester.path / "docs" / "verdicts.json"
@@ -33,6 +33,9 @@ def test_terminal_shows_each_verdict_with_the_time_left(repository: Repository) 
         ("2 of 4", "second"),
         ("3 of 4", "third"),
         ("4 of 4", "last"),
+    ]
+    assert re.findall(r"^paper/(\w+) took 16 min 40 s in the kept run$", shown, re.MULTILINE) == [
+        *("first", "second", "third", "last")
     ]
     # A twentieth of the 4000 s is trusted: (t + 200) / (1000 + 200) * 3000 s at t ≈ 0, and so on.
     first, second, third, last = (minutes for _, minutes, _ in lines)
