@@ -74,11 +74,13 @@ chaos: $(READY) ## kill commands, fill their disk, run claims under load, and pr
 	$(BIN)/python -W ignore -m tests.chaos.run $(ARGS)
 
 # roc-validator needs rich before version 14, import-linter a later one, so it has an environment of its own, which is
-# installed at the same time. Without it the tests of crates are skipped: CI must have it. --no-compile: Python compiles
-# what is imported, which is a part of the 19,000 files.
+# installed at the same time. Without it the tests of crates are skipped: CI must have it. pip would compile in one
+# process. Modules must be compiled before tests import them: the compiler's warnings would be errors there. Some packages
+# have templates that can't be compiled.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("PYTHON must be 3.11 or newer (got %s); set PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv --clear $(VENV)
 	{ $(PYTHON) -m venv $(VENV)/roc-validator && $(VENV)/roc-validator/bin/python -m $(INSTALL) 'roc-validator==0.13.*'; } & \
 	$(BIN)/python -m $(INSTALL) --editable '.[test]' && wait $$!
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
