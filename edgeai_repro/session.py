@@ -78,7 +78,7 @@ class Session:
         self._devices = load_devices(folder, missing_ok=True)
         self._named_device = named_device(self._devices)
         evidence = folder.absolute().parent / EVIDENCE
-        self._kept = folder.absolute().parent / VERDICTS
+        self._kept_run = folder.absolute().parent / VERDICTS
         self._device_results = load_results(evidence, self._devices)
         trained = TrainedModels(evidence, models=self.options.models, recorded_only=self.options.recorded_only)
         trained.check()
@@ -105,15 +105,17 @@ class Session:
 
     @cached_property
     def selected(self) -> list[ClaimCase]:
-        """The claims of the shard that the options name, all without one.
-
-        Of a quick run those that are counted, the cheapest first.
-        """
+        """The claims of the named shard, or all; of a quick run those that are counted, the cheapest first."""
         shard = self.options.shard
         cases = self.cases if shard is None else shard.select(self.cases)
         if not self.options.quick:
             return cases
-        return cheapest_first([case for case in cases if is_counted(case.claim)], earlier_seconds(self._kept))
+        return cheapest_first([case for case in cases if is_counted(case.claim)], self.earlier_seconds)
+
+    @cached_property
+    def earlier_seconds(self) -> dict[str, float]:
+        """The seconds that each claim took in the kept run, by the claim's id; none if there is no kept run."""
+        return earlier_seconds(self._kept_run)
 
     @cached_property
     def planned(self) -> list[ClaimCase]:

@@ -38,8 +38,7 @@ def _batch_norm(
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the output, and the mean and the inverse deviation of each channel: empty unless in training mode."""
-    dtype = torch.float32 if batch.dtype in (torch.float16, torch.bfloat16) else batch.dtype
-    saved = [batch.new_empty(batch.shape[1] if training else 0, dtype=dtype) for _ in range(2)]
+    saved = [batch.new_empty(batch.shape[1] if training else 0, dtype=_statistics_dtype(batch)) for _ in range(2)]
     return torch.empty_like(batch), saved[0], saved[1]
 
 
@@ -47,10 +46,16 @@ def _layer_norm(
     batch: Tensor, normalized_shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the output, and the mean and the inverse deviation of each part that is normalized."""
-    dtype = torch.float32 if batch.dtype in (torch.float16, torch.bfloat16) else batch.dtype
     left = batch.shape[: batch.dim() - len(normalized_shape)]
-    saved = [batch.new_empty((*left, *(1 for _ in normalized_shape)), dtype=dtype) for _ in range(2)]
+    saved = [
+        batch.new_empty((*left, *(1 for _ in normalized_shape)), dtype=_statistics_dtype(batch)) for _ in range(2)
+    ]
     return torch.empty_like(batch, memory_format=torch.contiguous_format), saved[0], saved[1]
+
+
+def _statistics_dtype(batch: Tensor) -> torch.dtype:
+    """Return the type of means and deviations: that of the batch, but at least float32."""
+    return torch.float32 if batch.dtype in (torch.float16, torch.bfloat16) else batch.dtype
 
 
 def _like_input(values: Tensor, **options: Any) -> Tensor:

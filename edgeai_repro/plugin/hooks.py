@@ -106,7 +106,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 config.stash[SESSION] = Session(folder, _options(config), timer=ShownTimer(config))
         except UserError as error:
             raise pytest.UsageError(*str(error).splitlines()) from None
-        config.pluginmanager.register(Collector(config, folder), "edgeai-collector")
+        config.pluginmanager.register(Collector(config), "edgeai-collector")
         if xdist.number_of_workers(config):
             config.pluginmanager.register(xdist.Controller(), "edgeai-controller")
         _store_benchmarks(config)

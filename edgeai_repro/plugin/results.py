@@ -26,8 +26,7 @@ from edgeai_repro.plugin.fixtures import CASE, RESULTS, SESSION, keep
 from edgeai_repro.report import front_page, github, terminal, text
 from edgeai_repro.report.document import ClaimEntry, Document
 from edgeai_repro.report.results import Result, Results
-from edgeai_repro.report.time_left import TimeLeft, earlier_seconds
-from edgeai_repro.shipped import VERDICTS
+from edgeai_repro.report.time_left import TimeLeft
 
 StatusOfReport = tuple[str, str, str | tuple[str, Mapping[str, bool]]]  # category, letter, word
 SLOW = 10.0  # seconds of a claim that is announced
@@ -62,9 +61,8 @@ def _keep_error(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
 class Collector:
     """The plugin of the process that reports the run. It collects the results, and shows and writes them."""
 
-    def __init__(self, config: pytest.Config, folder: Path) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._folder = folder
         self._results = Results()
         self._shown: set[str] = set()  # the tests whose verdicts a terminal has shown
         self._started = time.monotonic()
@@ -133,7 +131,8 @@ class Collector:
 
     @cached_property
     def _time_left(self) -> TimeLeft:
-        return TimeLeft(self._planned, earlier_seconds(self._folder.absolute().parent / VERDICTS))
+        session = self._config.stash[SESSION]
+        return TimeLeft(self._planned, {} if session is None else session.earlier_seconds)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
