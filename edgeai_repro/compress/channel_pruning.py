@@ -24,15 +24,13 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from edgeai_repro.claims.entries import NOTES
+from edgeai_repro.compress.followed_layers import followed, why_whole
 from edgeai_repro.compress.pruning_exactness import Cut, History, Inputs, why_inexact
 from edgeai_repro.errors import UserError, one_line, require_known
 from edgeai_repro.evidence.measurement import Settings
 
 Importance = Literal["l1", "group_norm"]
 TargetOf = Literal["groups", "parameters", "macs"]
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
-# Parts of the names of autograd's nodes whose every output depends on several channels.
-MIXING = ("bmm", "softmax", "scaleddotproduct", "layernorm", "groupnorm", "rmsnorm", "linalgvectornorm")
 PROBE = 0.5  # the share that is tried first if the goal is no share
 MOST_TRIALS = 40  # that fail; each takes about as long as four runs of the network
 NONE_REMOVED = "torch-pruning removes none of its channels at this share"
@@ -66,7 +64,8 @@ def prune(model: nn.Module, inputs: Inputs, goal: Goal, *, importance: Importanc
     the layer that stops it, and for a target that can't be reached.
     """
     require_known("'importance'", importance, get_args(Importance))
-    return _Search(model, inputs, importance).reach(goal)
+    with warnings.catch_warnings(action="ignore"):  # the library and the network warn
+        return _Search(model, inputs, importance).reach(goal)
 
 
 def example_image(model: nn.Module, pixels: int) -> Inputs:
@@ -85,8 +84,9 @@ class _Search:
         self._trials = 0
         self._outputs: list[str] = []  # layers whose channels are the network's outputs
         try:
-            graph, names = self._pruner(copy.deepcopy(model), 0.5, ())
-            self._roots = list(self._free_groups(graph.DG, names))
+            copied = copy.deepcopy(model)
+            names = {module: name for name, module in copied.named_modules()}
+            self._roots = list(self._free_groups(self._graph(copied), names))
         except Exception as error:  # tracing runs the user's network, which may raise anything
             raise UserError(
                 f"'structured_pruning' must be given a network that torch-pruning can follow (got "
@@ -183,25 +183,29 @@ class _Search:
 
     def _cut(self, history: History) -> Cut:
         structure = copy.deepcopy(self._model)
-        graph, _ = self._pruner(structure, 0.5, ())
-        return Cut.replay(structure, graph.DG, history)
+        return Cut.replay(structure, self._graph(structure), history)
 
     def _history(self, roots: Collection[str], share: float) -> tuple[History, nn.Module]:
         """Return what is removed if these groups lose a share of their channels, and the network after it."""
         model = copy.deepcopy(self._model)
         whole = [*self._outputs, *self._whole, *(root for root in self._roots if root not in roots)]
-        pruner, _ = self._pruner(model, share, whole)
+        pruner = self._pruner(model, share, whole)
         for group in pruner.step(interactive=True):
             group.prune()
         return pruner.pruning_history(), model
 
-    def _pruner(self, model: nn.Module, share: float, whole: Collection[str]) -> tuple[Any, dict[Any, str]]:
-        """Return the library's pruner of a network, which it may change, and the names of its layers."""
+    def _graph(self, model: nn.Module) -> Any:
+        """Return the library's dependency graph of a network, whose gradients' flags it changes."""
+        with torch.enable_grad():
+            return torch_pruning.DependencyGraph().build_dependency(followed(model), self._inputs, verbose=False)
+
+    def _pruner(self, model: nn.Module, share: float, whole: Collection[str]) -> Any:
+        """Return the library's pruner of a network, which it may change."""
         norm = torch_pruning.importance.GroupMagnitudeImportance
         importance = norm(p=1, group_reduction="first", normalizer=None) if self._importance == "l1" else norm(p=2)
-        with torch.enable_grad(), warnings.catch_warnings(action="ignore"):  # the library and the network warn
-            pruner = torch_pruning.pruner.BasePruner(
-                traceable(model),
+        with torch.enable_grad():
+            return torch_pruning.pruner.BasePruner(
+                followed(model),
                 self._inputs,
                 importance=importance,
                 pruning_ratio=share,
@@ -210,7 +214,6 @@ class _Search:
                 out_channel_groups={},
                 num_heads={},
             )
-        return pruner, {module: name for name, module in model.named_modules()}
 
     def _free_groups(self, graph: Any, names: dict[Any, str]) -> Iterator[str]:
         """Yield the roots of the groups that may be pruned; note the others and the layers of the outputs."""
@@ -218,28 +221,8 @@ class _Search:
         self._outputs = [names[module] for module in last if module in names]
         for group in graph.get_all_groups(ignored_layers=[module for module in last if module in names]):
             root = names[group[0].dep.target.module]
-            reasons = (_stops(dep.target, names) for dep, _ in group)
+            reasons = (why_whole(dep.target, names) for dep, _ in group)
             if reason := next(filter(None, reasons), None):
                 self._whole[root] = reason
             else:
                 yield root
-
-
-def _stops(node: Any, names: dict[Any, str]) -> str | None:
-    """Return why a group with this node must stay whole, None if it needn't."""
-    module = node.module
-    if node.type == torch_pruning.ops.OPTYPE.OUTPUT:
-        return "its channels are an output of the network"
-    if isinstance(module, NORMS):
-        return f"{names[module]} ({type(module).__name__}) normalises over channels"
-    operator = str(node.name)
-    if module not in names and any(part in operator.lower() for part in MIXING):
-        return f"{operator.partition('(')[2].strip('()').removesuffix('Backward0')} mixes channels"
-    return None
-
-
-def traceable(model: nn.Module) -> nn.Module:
-    """Return the network itself, with gradients for all its parameters, which the library follows."""
-    for parameter in model.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())
-    return model

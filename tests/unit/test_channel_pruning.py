@@ -8,9 +8,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.models import SwinTransformer
 
 from edgeai_repro.claims.entries import own_notes
 from edgeai_repro.compress.channel_pruning import Goal, example_image, prune
+from edgeai_repro.compress.followed_layers import followed
 from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure import counts
@@ -141,6 +143,20 @@ def test_attention_and_normalised_features_stay_whole_and_the_mlp_is_pruned() ->
     note = str(own_notes(smaller)["groups_left_whole"])
     assert "normalises over channels" in note or "mixes channels" in note
     assert own_notes(network) == {}
+
+
+def test_tables_of_positions_are_not_followed_and_the_mlps_beside_them_are_pruned() -> None:
+    """The library's lists of indices would grow at Swin's tables until one group takes minutes."""
+    network = SwinTransformer([4, 4], 16, [1, 1], [2, 2], [7, 7], num_classes=3).eval()
+    smaller = prune(network, (torch.randn(1, 3, 28, 28),), Goal(0.5))
+
+    tables = {name for name, _ in network.named_parameters() if name.endswith("relative_position_bias_table")}
+    assert len(tables) == 2
+    followed(network)
+    assert {name for name, parameter in network.named_parameters() if not parameter.requires_grad} == tables
+    shapes = {name: tuple(value.shape) for name, value in smaller.state_dict().items()}
+    assert shapes["features.1.0.mlp.0.weight"] == (32, 16)  # of (64, 16)
+    assert all(shapes[name] == tuple(network.get_parameter(name).shape) for name in tables)
 
 
 def test_a_network_with_normalised_channels_only_is_refused_with_the_layer() -> None:
