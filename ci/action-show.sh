@@ -7,7 +7,7 @@
 set -euo pipefail
 results=${1:?"RESULTS is missing: ci/action-show.sh RESULTS"}
 if [ -e "$results/verdicts.json" ]; then
-    "${PYTHON:-python}" -c "from edgeai_repro.cli.main import main; main()" badge "$results/verdicts.json" \
+    "${PYTHON:-python}" -c "from edgeai_repro.__main__ import main; main()" badge "$results/verdicts.json" \
         >"$results/badge.json"
 fi
 if [ -e "$results/report.md" ]; then

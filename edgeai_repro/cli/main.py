@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -26,9 +25,8 @@ from edgeai_repro.cli import (
     reproduce,
 )
 from edgeai_repro.cli import train as training
-from edgeai_repro.errors import Interrupted, MissingRequirement, UserError, as_line
+from edgeai_repro.errors import MissingRequirement, UserError, as_line
 from edgeai_repro.extras import missing_package
-from edgeai_repro.interruption import EXIT, LINE, interruptible
 
 # A line with only \b keeps click from rewrapping the paragraph.
 EPILOG = """\b
@@ -69,12 +67,7 @@ app.command("crate")(crate.crate)
 def main() -> None:
     """Run the command line. Each mistake of the user is one line on standard error, without a traceback."""
     try:
-        with interruptible():
-            app()
-    except Interrupted as interrupted:
-        print(f"{LINE}{'; ' if interrupted.args else ''}{as_line(str(interrupted))}", file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        os._exit(EXIT)  # at once: unloading the libraries takes up to a second
+        app()
     except UserError as error:
         for line in error.args:
             print(f"edgeai-repro: {line}", file=sys.stderr)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).parents[2]
-RUN = "import sys; from edgeai_repro.cli.main import main; sys.argv[0] = 'edgeai-repro'; main()"
+RUN = "import sys; from edgeai_repro.__main__ import main; sys.argv[0] = 'edgeai-repro'; main()"
 TIMES = 3
 
 

@@ -182,7 +182,7 @@ def starts(edge_bundle: bundle.Bundle, folder: Path) -> Table:
     image = folder / "image.png"
     Image.new("RGB", (32, 32), "red").save(image)
     program = (
-        "import sys; from edgeai_repro.cli.main import main\n"
+        "import sys; from edgeai_repro.__main__ import main\n"
         f"sys.argv = ['edgeai-repro', 'classify', {str(edge_bundle.folder)!r}, {str(image)!r}]\n"
         "try: main()\n"
         "finally: print(next(line for line in open('/proc/self/status') if 'VmHWM' in line), file=sys.stderr)\n"

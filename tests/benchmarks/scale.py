@@ -58,7 +58,7 @@ def main() -> None:
         write(folder, claims=given.claims, records=given.records)
         title = f"{given.claims} claims, {given.records} records"
         table = Table("step", "seconds", "of the processor", "peak GB", title=title)
-        program = [sys.executable, "-c", "from edgeai_repro.cli.main import main; main()"]
+        program = [sys.executable, "-c", "from edgeai_repro.__main__ import main; main()"]
         options = [f"--claims-dir={folder / 'claims'}"]
         for name, arguments in {
             "rejudge": [f"--json={folder / 'verdicts.json'}"],

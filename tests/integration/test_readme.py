@@ -59,7 +59,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "docs" / "verdicts.json", folder / "verdicts.json")
     program = folder / "bin" / "edgeai-repro"
     program.parent.mkdir()
-    main = "from edgeai_repro.cli.main import main; main()"
+    main = "from edgeai_repro.__main__ import main; main()"
     program.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{main}' \"$@\"\n", encoding="utf-8")
     program.chmod(0o755)
     return folder

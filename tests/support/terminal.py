@@ -10,7 +10,7 @@ import termios
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COMMAND_LINE = "import sys; sys.argv[0] = 'edgeai-repro'; from edgeai_repro.cli.main import main; main()"
+COMMAND_LINE = "import sys; sys.argv[0] = 'edgeai-repro'; from edgeai_repro.__main__ import main; main()"
 
 
 def run_on_terminal(*arguments: str, columns: int = 200, folder: Path | None = None, **variables: str) -> str:

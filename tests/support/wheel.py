@@ -32,7 +32,7 @@ class Hider(PathFinder):
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Hider
 """
-MAIN = "from edgeai_repro.cli.main import main; main()"
+MAIN = "from edgeai_repro.__main__ import main; main()"
 
 
 def build_wheel(folder: Path) -> Path:

@@ -223,7 +223,7 @@ class TestReport:
         """It needs no torch."""
         program = (
             "import sys; sys.modules['torch'] = None; "
-            "sys.argv = ['edgeai-repro', 'report', 'before.json']; from edgeai_repro.cli.main import main; main()"
+            "sys.argv = ['edgeai-repro', 'report', 'before.json']; from edgeai_repro.__main__ import main; main()"
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 

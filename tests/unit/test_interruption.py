@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -20,7 +21,7 @@ from tests.support.signals import heard
 COMMAND = """
 import sys, time
 from edgeai_repro.claims import editor_schema
-from edgeai_repro.cli import main
+from edgeai_repro.__main__ import main
 
 def work(*_):
     print("working", file=sys.stderr, flush=True)
@@ -28,7 +29,16 @@ def work(*_):
 
 editor_schema.json_schema = work
 sys.argv = ["edgeai-repro", "claims", "schema"]
-main.main()
+main()
+"""
+PRESSED_AT_IMPORT = """
+import os, signal, sys
+
+def press(event, arguments):
+    if event == "import" and arguments[0] == "{module}":
+        os.kill(os.getpid(), signal.SIGINT)
+
+sys.addaudithook(press)
 """
 PYTHON = "time.sleep(600)"
 LIBRARY = "import numpy as np; big = np.ones((6000, 6000)); [big @ big for _ in range(600)]"
@@ -46,6 +56,32 @@ def test_interrupted_command_ends_with_one_line(work: str) -> None:
 
         assert process.stderr.read() == "edgeai-repro: interrupted\n"
     assert process.returncode == EXIT
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "status"),
+    [
+        ("edgeai_repro.cli.main", ["-m", "edgeai_repro", "claims", "list"], EXIT),
+        ("edgeai_repro.plugin.hooks", ["-m", "pytest", "-p", "no:cacheprovider"], pytest.ExitCode.INTERRUPTED),
+    ],
+    ids=["command", "plugin"],
+)
+def test_interrupted_start_ends_with_one_line(
+    module: str, arguments: list[str], status: int, tmp_path: Path
+) -> None:
+    """Our modules are imported for up to a second; Python's traceback would show where."""
+    (tmp_path / "sitecustomize.py").write_text(PRESSED_AT_IMPORT.format(module=module), encoding="utf-8")
+
+    with heard():
+        ended = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+            capture_output=True,
+            text=True,
+        )
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", "edgeai-repro: interrupted\n")
 
 
 @pytest.fixture
