@@ -1,13 +1,16 @@
-"""Fixtures of several files: a small CIFAR-10, an empty working directory for commands, and short timings."""
+"""Fixtures of several files: a small CIFAR-10, an empty working directory, short timings, and a bundle."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from edgeai_repro.edge import bundle
+from edgeai_repro.edge.bundle import Bundle
 from tests.support import small_cifar
 
 
@@ -35,3 +38,15 @@ def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "SECONDS", 0.0)
     monkeypatch.setattr(latency, "Plan", partial(latency.Plan, seconds=0.0, untimed_seconds=0.0))
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+
+
+@pytest.fixture
+def loaded(atto_bundle: Path) -> Bundle:
+    """The bundle of convnext_atto, checked."""
+    return bundle.load(atto_bundle)
+
+
+@pytest.fixture
+def copied(atto_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that a test may damage."""
+    return Path(shutil.copytree(atto_bundle, tmp_path / "copy"))

@@ -18,18 +18,6 @@ from edgeai_repro.errors import UserError
 from tests.support.bundles import Change, change_manifest, flip_a_bit, replace_file
 
 
-@pytest.fixture
-def loaded(atto_bundle: Path) -> Bundle:
-    """The bundle, checked."""
-    return bundle.load(atto_bundle)
-
-
-@pytest.fixture
-def copied(atto_bundle: Path, tmp_path: Path) -> Path:
-    """A copy of the bundle that a test may damage."""
-    return Path(shutil.copytree(atto_bundle, tmp_path / "copy"))
-
-
 class TestContent:
     """The files of a bundle and the manifest's entries."""
 

@@ -28,18 +28,6 @@ IMAGES = np.random.default_rng(1).integers(0, 256, (3, 3, 32, 32), dtype=np.uint
 
 
 @pytest.fixture
-def loaded(atto_bundle: Path) -> Bundle:
-    """The bundle, checked."""
-    return bundle.load(atto_bundle)
-
-
-@pytest.fixture
-def copied(atto_bundle: Path, tmp_path: Path) -> Path:
-    """A copy of the bundle that a test may damage."""
-    return Path(shutil.copytree(atto_bundle, tmp_path / "copy"))
-
-
-@pytest.fixture
 def largest_product(tmp_path: Path) -> Path:
     """An ONNX file that multiplies uint8 (1, DEPTH) by int8 weights, all 127."""
     weights = onnx.numpy_helper.from_array(np.full((DEPTH, 16), 127, np.int8), "b")
