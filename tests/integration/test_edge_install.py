@@ -17,8 +17,8 @@ from edgeai_repro.edge import build, bundle
 from edgeai_repro.files import sha256
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document
-from tests.integration.test_edge_claims import AT_LEAST, AT_MOST, ATTO, DEVICES, OVER_FP32
 from tests.support import shards
+from tests.support.edge_checkout import AT_LEAST, AT_MOST, ATTO, DEVICES, OVER_FP32
 from tests.support.factories import PAPER, claim_entry, paper_yaml
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, judge
 
 PAPER = {"id": "paper", "title": "A Paper", "authors": "A. Author", "year": 2024, "url": "https://example.org"}
-
-
+TINY, SMALL = "convnext_tiny", "convnext_small"
+CHOICE = {"name": "target", "default": 0.8, "swept_on": [TINY]}
 AT_32 = {"resolution": [32], "classes": [10]}
 ELSEWHERE = ("accuracy", "pretraining", "latency", "speedup")  # metrics of trained and deployed models begin so
 
@@ -86,15 +86,14 @@ def judged(claim: Claim, rows: Iterable[Measurement], check: AccuracyCheck | Non
     return judge(claim, Measured(tuple(rows)), check)
 
 
-def band(side: str = "both") -> dict[str, Any]:
-    """Return the band 10 ± 1, open on one side or closed on both."""
-    return {"rounding": 1.0, "side": side, "derivation": "for the test"}
+def band(side: str = "both", **fields: Any) -> dict[str, Any]:
+    """Return the band 10 ± 1, open on one side or closed on both; `fields` replaces or adds entries."""
+    return {"rounding": 1.0, "side": side, "derivation": "for the test", **fields}
 
 
 def with_choice(**fields: Any) -> Claim:
     """Return `claim` with a choice of the target: 0.5, 0.7 or the default of 0.8."""
-    choice = {"name": "target", "default": 0.8, "swept_on": ["convnext_tiny"]}
-    return claim(**{"settings": {"target": [0.5, 0.7, 0.8]}, "choice": choice, **fields})
+    return claim(**{"settings": {"target": [0.5, 0.7, 0.8]}, "choice": CHOICE, **fields})
 
 
 def swept(*reported: Any, actual: Any = None, model: str = "convnext_tiny") -> list[Measurement]:

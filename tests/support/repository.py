@@ -70,6 +70,7 @@ def test_claim(verdict, report_outcome):
 """
 # Each run in this process would import hypothesis again and rewrite its assertions, which takes a second.
 PLUGINS = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:anyio")
+HEADING = "flips if"  # of a column of the table of verdicts
 
 
 def planted(

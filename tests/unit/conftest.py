@@ -1,4 +1,4 @@
-"""Fixtures of several files: a small CIFAR-10, an empty working directory, short timings, and a bundle."""
+"""Fixtures of several files: a small CIFAR-10, an empty working directory, short timings, a report and a bundle."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from edgeai_repro.edge import bundle
 from edgeai_repro.edge.bundle import Bundle
 from tests.support import small_cifar
+from tests.support.html_page import Page
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,15 @@ def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "SECONDS", 0.0)
     monkeypatch.setattr(latency, "Plan", partial(latency.Plan, seconds=0.0, untimed_seconds=0.0))
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+
+
+@pytest.fixture(scope="session")
+def page() -> Page:
+    """The HTML report of a run with one claim of each verdict, parsed."""
+    from edgeai_repro.report import html
+    from tests.support.reports import run
+
+    return Page(html.render(run()))
 
 
 @pytest.fixture
