@@ -1,18 +1,21 @@
-"""Fixtures of several files: a small CIFAR-10, an empty working directory, short timings, a report and a bundle."""
+"""Fixtures of several files. What needs torch is imported in them, for tests that run without torch."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from edgeai_repro.edge import bundle
-from edgeai_repro.edge.bundle import Bundle
 from tests.support import small_cifar
 from tests.support.html_page import Page
+
+if TYPE_CHECKING:
+    from edgeai_repro.edge.bundle import Bundle
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,8 @@ def page() -> Page:
 @pytest.fixture
 def loaded(atto_bundle: Path) -> Bundle:
     """The bundle of convnext_atto, checked."""
+    from edgeai_repro.edge import bundle
+
     return bundle.load(atto_bundle)
 
 
@@ -60,3 +65,28 @@ def loaded(atto_bundle: Path) -> Bundle:
 def copied(atto_bundle: Path, tmp_path: Path) -> Path:
     """A copy of the bundle that a test may damage."""
     return Path(shutil.copytree(atto_bundle, tmp_path / "copy"))
+
+
+@pytest.fixture
+def undeflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Don't deflate: it takes seconds per row."""
+    from edgeai_repro.measure import size
+
+    monkeypatch.setattr(size, "deflated_bytes", lambda _: 0)
+
+
+@pytest.fixture
+def noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """36 images of noise stand in for CIFAR-10: 4 steps of 8 an epoch, and a rest. Blocks are dropped at random."""
+    import torch
+
+    from edgeai_repro.data.cifar import Split
+    from edgeai_repro.networks import variants
+    from edgeai_repro.training import trainer
+
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (36, 3, 32, 32), dtype=torch.uint8, generator=generator)
+    split = Split(images, torch.randint(10, (36,), generator=generator), 10, "noise")
+    monkeypatch.setattr(trainer, "load_split", lambda folder, part, dataset: split)
+    dropped = replace(variants.CONVNEXT_VARIANTS["convnext_atto"], drop_path_rate=0.5)
+    monkeypatch.setitem(variants.CONVNEXT_VARIANTS, "convnext_atto", dropped)

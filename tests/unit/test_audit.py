@@ -1,82 +1,31 @@
-"""The audit: resolving the model, counting it under each technique, and the warnings."""
+"""The audit: counting a model under each technique, and the warnings."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from edgeai_repro.audit.audit import audit, techniques_of
-from edgeai_repro.audit.model_source import resolve_model
 from edgeai_repro.audit.schema import Audit, ReportedAndActual, Row
 from edgeai_repro.audit.table import render
 from edgeai_repro.audit.warnings import find_warnings
 from edgeai_repro.claims.registry import TECHNIQUES, technique
-from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
-from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure import counts, size
 from edgeai_repro.networks import convnext
-from tests.support.commands import Command
+from tests.support.audits import row_of
 
 pytestmark = pytest.mark.usefixtures("few_rounds")
-FACTORY = """
-import torch
-from torch import nn
-
-
-def make():
-    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-
-
-def number():
-    return 3
-
-
-def broken():
-    raise ValueError("no weights here")
-"""
-# By network: the smallest side in pixels that it accepts, and the percentage of its parameters in nn.Linear.
-OTHERS = {
-    "resnet18": (32, 4.39),
-    "resnet50": (32, 8.02),
-    "mobilenet_v3_large": (32, 45.80),
-    "efficientnet_b0": (32, 24.22),
-    "timm:convnext_tiny_hnf": (32, 2.69),
-    "alexnet": (64, 95.96),
-    "vit_b_16": (224, 66.35),
-    "vgg16": (32, 89.36),
-}
-CONVNEXTS = {"convnext_tiny": 93.32, "convnext_small": 95.47, "convnext_base": 95.80, "convnext_large": 96.13}
-# Each has a test of its own (test_audit_techniques.py) and would take seconds for every network here.
-OTHER_TECHNIQUES = ("filter_pruning", "static_quantization", "codebook", "reparameterize")
-# Its int8 product takes seconds per image on a CPU without instructions for it.
-WITHOUT_KERNEL = "torchao_int8_dynamic"
-QUICK = ("resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_b0")
 
 
 @pytest.fixture(scope="module")
 def atto() -> Audit:
     """The audit of ConvNeXt-Atto at 32 pixels."""
     return audit("convnext_atto", resolution=32, classes=10, latency=False)
-
-
-@pytest.fixture
-def factory(tmp_path: Path) -> Path:
-    """A file with functions that return a model, return a number, and raise."""
-    path = tmp_path / "mine.py"
-    path.write_text(FACTORY, encoding="utf-8")
-    return path
-
-
-def row_of(technique: str, result: Audit) -> Row:
-    """Return the row of a technique."""
-    return next(row for row in result.rows if row.technique == technique)
 
 
 def test_convnext_has_a_row_for_every_technique(atto: Audit) -> None:
@@ -245,58 +194,6 @@ def test_failing_user_technique_has_a_row_with_the_reason() -> None:
     assert row_of("dynamic_quantization", result).problem is None
 
 
-def test_saved_model_is_audited_at_its_own_resolution(tmp_path: Path) -> None:
-    """The folder of a saved model gives the model, its name and its resolution."""
-    folder = saved_models.save(
-        convnext.build("convnext_atto"), "convnext_atto", "none", resolution=48, root=tmp_path
-    )
-    resolved = resolve_model(str(folder))
-
-    assert (resolved.name, resolved.resolution) == (folder.name, 48)
-    assert (
-        sum(p.numel() for p in resolved.model.parameters())
-        == counts.stored(convnext.build("convnext_atto")).parameters
-    )
-
-
-def test_function_in_a_file_gives_the_model(factory: Path) -> None:
-    """The model is the one that the function returns, in eval mode."""
-    resolved = resolve_model(f"{factory}:make")
-
-    assert [type(layer).__name__ for layer in resolved.model.children()][-1] == "Linear"
-    assert not resolved.model.training
-
-
-@pytest.mark.parametrize(
-    ("given", "complaint"),
-    [
-        (
-            "convnext_tinny",
-            r"^MODEL must be a torchvision or timm name, .*'convnext_tinny'\); did you mean 'convnext_tiny'\?",
-        ),
-        ("timm:convnext_tinny", r"^MODEL must be .*; did you mean 'timm:convnext_tiny'\?"),
-        ("{folder}", r"must be the folder of a saved model"),
-        ("{file}:maek", r"mine.py: function 'maek' is missing; did you mean 'make'\?"),
-        ("{file}:number", r"number must return an nn.Module \(got int\); return the model itself"),
-        ("{file}:broken", r"broken must return a model .* \(got ValueError: no weights here\)"),
-        ("{folder}/none.py:make", r"none.py: no such file; check the path"),
-        ("{folder}/none.onnx", r"none.onnx: must be a readable file \(got No such file or directory\)"),
-        ("{folder}/broken.onnx", r"broken.onnx: must be an ONNX model \(got "),
-        ("{folder}/syntax.py:make", r"syntax.py: must be importable \(got SyntaxError: "),
-    ],
-)
-def test_text_that_names_no_model_is_refused(factory: Path, given: str, complaint: str) -> None:
-    """The error is one line that says what is expected instead."""
-    folder = factory.parent
-    (folder / "broken.onnx").write_bytes(b"no onnx at all")
-    (folder / "syntax.py").write_text("def make(:\n", encoding="utf-8")
-
-    with pytest.raises(UserError, match=complaint) as raised:
-        audit(given.format(file=factory, folder=folder))
-
-    assert "\n" not in str(raised.value)
-
-
 def test_table_shows_numbers_savings_and_warnings(atto: Audit) -> None:
     """The table has one row per technique, the saving below each number, and the warnings at the end."""
     text = render(atto, colour=False)
@@ -306,81 +203,3 @@ def test_table_shows_numbers_savings_and_warnings(atto: Audit) -> None:
     assert "structured pruning" in text
     assert "! dynamic quantization: parameters() reports" in text
     assert "\x1b" not in text
-
-
-def test_command_prints_json_or_a_table(factory: Path, command: Command) -> None:
-    """--json prints the audit as JSON that can be read back; without it there is a table; a mistake is status 2."""
-    status, out, _ = command("audit", f"{factory}:make", "--resolution", "8", "--json")
-    assert status == 0
-    assert Audit.model_validate(json.loads(out)).uncompressed.bytes
-
-    status, out, _ = command("audit", f"{factory}:make", "--resolution", "8")
-    assert status == 0
-    assert "uncompressed" in out
-
-    status, out, err = command("audit", f"{factory}:number")
-    assert (status, out, err.count("\n")) == (2, "", 1)
-
-
-@pytest.fixture
-def undeflated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Don't deflate: it takes seconds per row."""
-    monkeypatch.setattr(size, "deflated_bytes", lambda _: 0)
-
-
-def assert_quantized_as_expected(result: Audit, share: float) -> None:
-    """Compare the row of dynamic quantization with the share of nn.Linear, in percent of the parameters."""
-    __tracebackhide__ = True
-    dense, quantized = result.uncompressed, row_of("dynamic_quantization", result)
-    assert dense.parameters is not None
-    assert quantized.parameters is not None
-    assert 100 * result.shares["linear"] == pytest.approx(share, abs=0.005)
-    assert quantized.parameters.actual == dense.parameters.actual
-    assert quantized.parameters.reported == round((dense.parameters.actual or 0) * (1 - result.shares["linear"]))
-    saved = 100 * (1 - (quantized.bytes or 0) / (dense.bytes or 1))
-    assert saved == pytest.approx(0.75 * share, abs=0.5)
-
-
-def assert_complete(rows: Sequence[Row]) -> None:
-    """Fail if a row has a problem or lacks a number."""
-    __tracebackhide__ = True
-    for row in rows:
-        assert row.problem is None, row.technique
-        numbers = (row.parameters, row.nonzero_parameters, row.macs, row.bit_operations, row.bytes)
-        assert None not in numbers, row.technique
-
-
-@pytest.mark.usefixtures("undeflated")
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in OTHERS]
-)
-def test_other_networks_are_audited(name: str) -> None:
-    """Their rows are complete; structured pruning has tests of its own (test_channel_pruning.py)."""
-    side, share = OTHERS[name]
-    left_out = [*OTHER_TECHNIQUES, "structured_pruning", "combined"]
-    if name not in QUICK:
-        left_out.append(WITHOUT_KERNEL)
-    result = audit(name, resolution=side, latency=False, settings=dict.fromkeys(left_out, ()))
-
-    assert {row.technique for row in result.rows} == {"none", *techniques_of()} - {*left_out}
-    assert_complete(result.rows)
-    assert_quantized_as_expected(result, share)
-    assert any("dynamic quantization replaces only nn.Linear" in text for text in result.warnings) == (share < 50)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("undeflated")
-@pytest.mark.parametrize("name", CONVNEXTS)
-def test_convnexts_are_audited(name: str) -> None:
-    """torchvision's ConvNeXts have complete rows; pruning the larger ones takes half a minute and is left out."""
-    left_out = list(OTHER_TECHNIQUES)
-    if name in ("convnext_base", "convnext_large"):
-        left_out += ["unstructured_pruning", "structured_pruning", "combined", WITHOUT_KERNEL]
-    result = audit(name, resolution=32, latency=False, settings={technique: [] for technique in left_out})
-
-    assert [row.technique for row in result.rows] == [
-        "none",
-        *(name for name in techniques_of() if name not in left_out),
-    ]
-    assert_complete(result.rows)
-    assert_quantized_as_expected(result, CONVNEXTS[name])
