@@ -1,9 +1,10 @@
-"""The fixtures of the tests that run the plugin in another repository, or in a checkout on a device."""
+"""Fixtures of several files: another repository that uses the plugin, devices, and a browser."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,14 @@ from tests.support.factories import paper_yaml
 from tests.support.repository import CONFTEST, TEST, Repository
 from tests.support.stored_benchmarks import Device
 from tests.support.timers import FakeTimer
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser, which the tests of all reports share. It is imported here because not everyone has selenium."""
+    from tests.support.browser import started
+
+    yield from started(tmp_path_factory.mktemp("profile"))
 
 
 @pytest.fixture

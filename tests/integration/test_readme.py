@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 BROWSER = shutil.which("chromium")
 MOST_PAGES = 12
 COPIED = ("claims", "docs", "evidence", "examples")
-# Beginnings of lines that are not run here, and why. Their options are checked by test_docs.py.
+# Beginnings of lines that are not run here, and why. Their options are checked by test_doc_samples.py.
 NOT_RUN = {
     "make ": "runs everything; CI runs it",
     "source .venv": "the tests run in an environment already",

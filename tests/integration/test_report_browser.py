@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +11,21 @@ pytest.importorskip("selenium", reason="selenium drives the browser, and isn't i
 pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
 pytest.importorskip("matplotlib", reason="the report's plotting library isn't installed")
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.wait import WebDriverWait
 
 from edgeai_repro.report import files
-from edgeai_repro.report.document import Document, PaperEntry
-from tests.support import shards
+from tests.support.browser import (
+    NAMES,
+    NEEDS_BROWSER,
+    assert_in_sight,
+    messages_of,
+    requests_of,
+    set_screen,
+)
 from tests.support.reports import run
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="no browser: apt-get install chromium chromium-driver"
-)
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-)
-ROWS = "return [...document.querySelectorAll('tr.claim-row')].filter(row => row.offsetHeight)"
-NAMES = f"{ROWS}.map(row => row.cells[0].dataset.value)"
+pytestmark = NEEDS_BROWSER
 # WCAG 2's contrast of a text's colour with the nearest background that is painted behind it.
 CONTRAST = """
 const channels = (colour) => colour.match(/[\\d.]+/g).map(Number);
@@ -54,19 +46,6 @@ return [...document.querySelectorAll("body *")].filter((node) =>
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser with a profile of its own, which logs what its pages say and ask for."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a report's page."""
     return files.write(run(), tmp_path_factory.mktemp("report"))[0].as_uri()
@@ -75,31 +54,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def opened(browser: Any, page: str) -> Any:
     """The browser, wide and light, with the page just loaded."""
-    _screen(browser, 1400)
+    set_screen(browser, 1400)
     browser.get("about:blank")
-    _messages(browser)
-    _requests(browser)
+    messages_of(browser)
+    requests_of(browser)
     browser.get(page)
     return browser
-
-
-def _screen(browser: Any, width: int, scheme: str = "light") -> None:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-
-
-def _messages(browser: Any) -> list[str]:
-    """Return, once, what pages said on the console, and what the browser had to say of them."""
-    return [entry["message"] for entry in browser.get_log("browser")]
-
-
-def _requests(browser: Any) -> list[str]:
-    """Return, once, the addresses that pages asked for."""
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    return [params["request"]["url"] for params in sent]
 
 
 def _header(browser: Any, name: str) -> Any:
@@ -117,12 +77,12 @@ class TestCheckers:
             "<script>console.error('planted')</script>",
             encoding="utf-8",
         )
-        _messages(browser)
+        messages_of(browser)
 
         browser.get(planted.as_uri())
 
-        assert any("planted" in message for message in _messages(browser))
-        assert "http://127.0.0.1:9/a.png" in _requests(browser)
+        assert any("planted" in message for message in messages_of(browser))
+        assert "http://127.0.0.1:9/a.png" in requests_of(browser)
         assert dict(browser.execute_script(CONTRAST))["pale"] < 2
 
 
@@ -133,8 +93,8 @@ class TestPage:
         """The console stays empty, and the page is the only address that is requested."""
         opened.execute_script("for (const closed of document.querySelectorAll('details')) closed.open = true")
 
-        assert _messages(opened) == []
-        assert [url for url in _requests(opened) if not url.startswith("data:")] == [page]
+        assert messages_of(opened) == []
+        assert [url for url in requests_of(opened) if not url.startswith("data:")] == [page]
 
     @pytest.mark.parametrize(
         ("column", "least"),
@@ -192,14 +152,14 @@ class TestPage:
         assert (
             opened.execute_script("return document.querySelector(':target h4').textContent") == "contradicted-claim"
         )
-        _in_sight(opened)
+        assert_in_sight(opened)
 
     def test_address_of_a_claim_leads_to_it(self, opened: Any, page: str) -> None:
         """Opening a claim's address scrolls it into view."""
         opened.get("about:blank")
         opened.get(f"{page}#paper/fast")
 
-        _in_sight(opened)
+        assert_in_sight(opened)
 
     def test_first_tab_stop_skips_to_the_verdicts(self, opened: Any) -> None:
         """The first link in tab order leads to the verdicts."""
@@ -215,7 +175,7 @@ class TestPage:
     @pytest.mark.parametrize("width", [320, 400, 800, 1400])
     def test_page_fits_the_screen(self, opened: Any, width: int) -> None:
         """The page is never wider than the screen, even with all details open."""
-        _screen(opened, width)
+        set_screen(opened, width)
         opened.execute_script("for (const closed of document.querySelectorAll('details')) closed.open = true")
 
         assert opened.execute_script("return document.documentElement.scrollWidth") <= width
@@ -223,7 +183,7 @@ class TestPage:
     @pytest.mark.parametrize("width", [400, 1400])
     def test_text_of_figures_is_legible(self, opened: Any, width: int) -> None:
         """The smallest text in a figure has at least 9 pixels, also on a phone."""
-        _screen(opened, width)
+        set_screen(opened, width)
         script = (
             "return [...document.querySelectorAll('.drawing text')]"
             ".map((text) => parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)"
@@ -234,7 +194,7 @@ class TestPage:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_text_has_enough_contrast(self, opened: Any, scheme: str) -> None:
         """All text has the contrast that WCAG level AA requires."""
-        _screen(opened, 1400, scheme)
+        set_screen(opened, 1400, scheme)
 
         faint = [(text, ratio) for text, ratio in opened.execute_script(CONTRAST) if ratio < 4.5]
 
@@ -247,66 +207,9 @@ class TestPage:
             "getComputedStyle(document.querySelector('.drawing')).filter]"
         )
         light = opened.execute_script(script)
-        _screen(opened, 1400, "dark")
+        set_screen(opened, 1400, "dark")
         dark = opened.execute_script(script)
 
         assert light == ["rgb(255, 255, 255)", "none"]
         assert dark[1].startswith("invert(1)")
         assert all(one != other for one, other in zip(light, dark, strict=True))
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a page with three papers of 201 claims."""
-    (entry,) = shards.run("one").papers[0].claims
-    claims = [entry.model_copy(update={"id": f"claim-{number:03}"}) for number in range(201)]
-    papers = [PaperEntry(id=name, title=name.title(), claims=claims, implications=[]) for name in "abc"]
-    run = Document(environment=shards.FIRST, papers=papers)
-    return files.write(run, tmp_path_factory.mktemp("large"))[0].as_uri()
-
-
-@pytest.fixture
-def opened_large(browser: Any, large: str) -> Any:
-    """The browser with the page just loaded and its table unpacked."""
-    _screen(browser, 1400)
-    browser.get("about:blank")
-    _messages(browser)
-    browser.get(large)
-    WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(NAMES))
-    return browser
-
-
-class TestLargePage:
-    """A page with many claims shows them in parts, and unpacks what the reader opens."""
-
-    def test_table_shows_a_hundred_claims_at_a_time(self, opened_large: Any) -> None:
-        """Buttons turn the pages; sorting and searching work on all claims."""
-        output = opened_large.find_element(By.TAG_NAME, "output")
-        first = (opened_large.execute_script(NAMES)[0], output.text, len(opened_large.execute_script(NAMES)))
-        opened_large.find_element(By.NAME, "next").click()
-        second = (opened_large.execute_script(NAMES)[0], output.text)
-        opened_large.find_element(By.CSS_SELECTOR, "input[type=search]").send_keys("claim-200")
-
-        assert first == ("claim-000", "1 to 100 of 603 claims", 100)
-        assert second == ("claim-100", "101 to 200 of 603 claims")
-        assert opened_large.execute_script(NAMES) == ["claim-200"] * 3
-        assert output.text == "1 to 3 of 3 claims"
-        assert not opened_large.find_element(By.NAME, "next").is_enabled()
-        assert _messages(opened_large) == []
-
-    def test_link_opens_the_paper_of_its_claim(self, opened_large: Any, large: str) -> None:
-        """The address of a claim does so, too."""
-        opened_large.find_element(By.LINK_TEXT, "a/claim-007").click()
-        WebDriverWait(opened_large, 30).until(lambda driver: driver.find_elements(By.ID, "a/claim-007"))
-        _in_sight(opened_large)
-        opened_large.get("about:blank")
-        opened_large.get(f"{large}#c/claim-200")
-        WebDriverWait(opened_large, 30).until(lambda driver: driver.find_elements(By.ID, "c/claim-200"))
-
-        _in_sight(opened_large)
-        assert not opened_large.find_elements(By.ID, "b/claim-000"), "other papers stay packed"
-
-
-def _in_sight(browser: Any) -> None:
-    top = browser.execute_script("return document.querySelector(':target').getBoundingClientRect().top")
-    assert -2 <= top < 450, f"top={top}, but should be in the upper half of the screen"

@@ -8,6 +8,7 @@ import pytest
 
 from edgeai_repro.claims.load import load_claims
 from edgeai_repro.claims.schema import Claim, ClaimCase
+from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence.measurement import Setting
 from edgeai_repro.report.script import script
 
@@ -35,3 +36,14 @@ def run(name: str, settings: dict[str, list[Setting]] = {}) -> None:  # noqa: B0
     entry = entry.model_copy(update={"settings": {**entry.settings, **settings}})
 
     exec(compile(script(ClaimCase(paper, entry), [quickest(entry)]), name, "exec"), {"__name__": "__main__"})
+
+
+def _has_script(name: str) -> bool:
+    """Return whether a script can show a claim; of others, `reproduce` says why not."""
+    try:
+        return bool(script(CASES[name]))
+    except (UserError, MissingRequirement):
+        return False
+
+
+WITHOUT = [name for name in CASES if not _has_script(name)]
