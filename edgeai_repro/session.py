@@ -18,7 +18,7 @@ from edgeai_repro.claims.schema import ClaimCase, ImplicationCase, Paper
 from edgeai_repro.devices.fingerprint import named_device
 from edgeai_repro.devices.spec import load_devices
 from edgeai_repro.edge.bundle import Bundle
-from edgeai_repro.edge.deployed_models import DeployedModels, Timer
+from edgeai_repro.edge.deployed_models import DeployedModels
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence import environment
@@ -28,7 +28,7 @@ from edgeai_repro.extras import missing_package
 from edgeai_repro.judge.choices import AccuracyCheck
 from edgeai_repro.judge.verdict import Verdict, judge
 from edgeai_repro.measure.compressed_models import CompressedModels
-from edgeai_repro.measure.latency.interleaved import time_interleaved
+from edgeai_repro.measure.latency.interleaved import Timer, time_interleaved
 from edgeai_repro.networks.references import reference, unknown
 from edgeai_repro.options import Options, check_names
 from edgeai_repro.report import document, files, provenance
@@ -46,7 +46,7 @@ class Session:
     """The claims of a folder, and the sources that measure them.
 
     `sources` are those that `measured_on` names; `deployed` measures the bundle that the user gave, None without
-    one. `timer` times deployed models. If several processes judge the claims, `shared` is the folder in which they
+    one. `timer` times models. If several processes judge the claims, `shared` is the folder in which they
     exchange what they measure, and `alone` waits until no other of them runs. `problems` has a line for each
     mistake in the claims files; a claim with a mistake is left out. Raises UserError if no claim is left, for
     evidence that was changed, and if EDGEAI_DEVICE names no known device.
@@ -234,7 +234,7 @@ class Session:
         return written.model_copy(update={"run": provenance.finished(self._run)})
 
     def _compress(self, cases: Sequence[ClaimCase]) -> CompressedModels:
-        return CompressedModels(cases, models=self.options.models, shared=self._shared)
+        return CompressedModels(cases, models=self.options.models, shared=self._shared, timer=self._timer)
 
     def _deploy(self, bundle: Bundle) -> DeployedModels:
         claims = [case.claim for case in self.cases if measured_on(case.claim) == "deployed"]

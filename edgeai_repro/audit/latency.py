@@ -11,10 +11,9 @@ from edgeai_repro.errors import TooNoisyError
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import AA_BAND, Interval, aa_control_passes
 from edgeai_repro.judge.formatting import format_number
-from edgeai_repro.measure.latency.interleaved import Plan, Timing, ratio, time_interleaved, worst_control
+from edgeai_repro.measure.latency.interleaved import Plan, Timer, Timing, ratio, time_interleaved, worst_control
 
 Call = Callable[[], object]
-Timer = Callable[[Mapping[str, Call], Plan], Mapping[str, Timing]]
 SECONDS = 4.0  # of timed blocks, about; a person waits for them
 FEWEST_ROUNDS, MOST_ROUNDS = 4, 20  # fewer give no interval
 SAMPLES, UNTIMED = 2, 1  # images per block: timed ones, after untimed ones

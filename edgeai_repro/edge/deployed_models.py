@@ -27,13 +27,12 @@ from edgeai_repro.errors import MissingRequirement, TooNoisyError, require_known
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Measured, Measurement, Obstacle, Setting, Settings
 from edgeai_repro.measure.compressed_models import models_left_out
-from edgeai_repro.measure.latency.interleaved import PLAN, Plan, Timing, time_interleaved
+from edgeai_repro.measure.latency.interleaved import PLAN, Plan, Timer, Timing, time_interleaved
 from edgeai_repro.measure.latency.threads import torch_threads, usable_cores
 from edgeai_repro.measure.latency.throttling import governor
 from edgeai_repro.training.metrics import TRAINED, Answer
 
 NO_BUNDLE = "no bundle is given; write one with `edgeai-repro bundle convnext_small -o DIR`, then add --bundle=DIR"
-Timer = Callable[[dict[str, Callable[[], object]], Plan], dict[str, Timing]]
 
 
 class DeployedModels:
@@ -150,7 +149,10 @@ class DeployedModels:
         if self._noise is not None:
             raise self._noise  # a hot device gets no cooler by being timed again
         if self._timings is None:
-            self._timings = self._time()
+            try:
+                self._timings = self._time()
+            finally:
+                self._deployed.clear()  # they hold hundreds of MB
         return self._timings
 
     def _time(self) -> dict[Contender, Timing]:

@@ -17,11 +17,12 @@ from edgeai_repro.errors import MissingRequirement, TooNoisyError, UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle, Settings
 from edgeai_repro.measure.counter_counts import DEFAULT_COUNTER, CounterCounts
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Profile, Subject, as_arguments
-from edgeai_repro.measure.network_times import NetworkTimes, Run, Timed, Timer
+from edgeai_repro.measure.network_times import NetworkTimes, Run, Timed
 from edgeai_repro.networks.specs import ResNetCifar
 
 if TYPE_CHECKING:
     from edgeai_repro.measure.counts import Counts, Kind, Reported
+    from edgeai_repro.measure.latency.interleaved import Timer
     from edgeai_repro.networks.resolve import Network
 
 
@@ -30,7 +31,7 @@ class CompressedModels:
 
     `cases` are the claims that will be measured, so that a network is compressed in all the ways that they need
     while it is at hand. `models` restricts the run to some networks, by name. `shared` is a folder that all
-    processes of a run share, if there are several.
+    processes of a run share, if there are several. `timer` times networks against each other.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class CompressedModels:
         *,
         models: Sequence[str] | None = None,
         shared: Path | None = None,
+        timer: Timer | None = None,
     ) -> None:
         self._models = models
         self._profiles = NetworkProfiles(shared)
         self._counters = CounterCounts(self._profiles)
-        self._times = NetworkTimes(self._profiles)
+        self._times = NetworkTimes(self._profiles, timer)
         for case in cases:
             self._add_to_plan(case)
 
@@ -169,10 +171,10 @@ class ClaimNetworks:
         cut = self.profiles.on_meta(subject).model
         return CONVENTIONS[convention](dense, cut, subject.resolution or 0, conditions)
 
-    def timed(self, model: str, conditions: Settings, timer: Timer) -> list[Timed]:
+    def timed(self, model: str, conditions: Settings) -> list[Timed]:
         """Return the times of the networks of a set, from one run for all claims on sets."""
         with self._naming(model):
-            return self.times.of(self.members(model, conditions), Run.of(conditions), timer=timer)
+            return self.times.of(self.members(model, conditions), Run.of(conditions))
 
     def members(self, model: str, conditions: Settings) -> list[Subject]:
         """Return the networks of a set."""

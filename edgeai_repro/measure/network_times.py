@@ -13,12 +13,11 @@ from edgeai_repro.measure.latency.threads import torch_threads, usable_cores, wh
 from edgeai_repro.measure.network_profiles import NetworkProfiles, Subject, as_arguments
 
 if TYPE_CHECKING:
-    from edgeai_repro.measure.latency.interleaved import Plan, Timing
+    from edgeai_repro.measure.latency.interleaved import Plan, Timer, Timing
     from edgeai_repro.networks.resolve import Network
 
 ANY_CPU, ARM, GPU = DEVICES = ("any CPU", "ARM", "GPU")  # the condition `device`: what a claim is about
 Call = Callable[[], object]
-Timer = Callable[[Mapping[str, Call], "Plan"], Mapping[str, "Timing"]]
 
 
 class Run(NamedTuple):
@@ -48,10 +47,14 @@ class Timed:
 
 
 class NetworkTimes:
-    """The networks that the claims of a run rank by their time. Each is timed once, all of them interleaved."""
+    """The networks that the claims of a run rank by their time. Each is timed once, all of them interleaved.
 
-    def __init__(self, profiles: NetworkProfiles) -> None:
+    `timer` times callables against each other; without one, `time_interleaved` does.
+    """
+
+    def __init__(self, profiles: NetworkProfiles, timer: Timer | None = None) -> None:
         self._profiles = profiles
+        self._timer = timer
         self._planned: defaultdict[Run, dict[str, Subject]] = defaultdict(dict)
         self._timed: defaultdict[Run, dict[str, Timed]] = defaultdict(dict)
 
@@ -59,7 +62,15 @@ class NetworkTimes:
         """Announce networks that a claim ranks, so that they are timed together with those of the other claims."""
         self._planned[run].update({subject.key: subject for subject in subjects})
 
-    def of(self, subjects: Sequence[Subject], run: Run, *, timer: Timer) -> list[Timed]:
+    def time(self, calls: Mapping[str, Call], plan: Plan) -> Mapping[str, Timing]:
+        """Return the times of some callables, by their names, from one interleaved run."""
+        if self._timer is not None:
+            return self._timer(calls, plan)
+        from edgeai_repro.measure.latency.interleaved import time_interleaved
+
+        return time_interleaved(calls, plan)
+
+    def of(self, subjects: Sequence[Subject], run: Run) -> list[Timed]:
         """Return the times of some networks, in their order.
 
         Raises TooNoisyError if they can't be timed fairly here, and UserError for a network that does not run.
@@ -67,10 +78,10 @@ class NetworkTimes:
         timed = self._timed[run]
         if any(subject.key not in timed for subject in subjects):
             self.plan(subjects, run)
-            timed.update(self._time(self._planned[run], run, timer))
+            timed.update(self._time_all(self._planned[run], run))
         return [timed[subject.key] for subject in subjects]
 
-    def _time(self, subjects: Mapping[str, Subject], run: Run, timer: Timer) -> dict[str, Timed]:
+    def _time_all(self, subjects: Mapping[str, Subject], run: Run) -> dict[str, Timed]:
         from edgeai_repro.measure import counts
         from edgeai_repro.measure.counting.run import example_inputs
         from edgeai_repro.measure.latency.interleaved import Plan
@@ -88,7 +99,7 @@ class NetworkTimes:
                 moved = traffic(network.model, network.inputs or example_inputs(network.model, side))
                 work[key] = (macs, moved.activations, moved.bytes, moved.operators)
                 calls[key] = call(network, side, run.batch)
-            timings = timer(calls, plan)
+            timings = self.time(calls, plan)
         return {key: Timed(timings[key], *work[key]) for key in subjects}
 
 

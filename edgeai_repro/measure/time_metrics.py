@@ -8,7 +8,7 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Curve, Interval, Measurement
 from edgeai_repro.measure.compressed_models import ClaimNetworks
 from edgeai_repro.measure.latency.threads import torch_threads
-from edgeai_repro.measure.network_times import ANY_CPU, DEVICES, Run, Timed, Timer, call, refuse_unfair
+from edgeai_repro.measure.network_times import ANY_CPU, DEVICES, Run, Timed, call, refuse_unfair
 from edgeai_repro.measure.quantities import metric
 
 MODEL, AGAINST = "model", "against"
@@ -31,14 +31,7 @@ OTHER_COUNTS: dict[str, Callable[[Timed], float]] = {
     timed=True,
 )
 def time_ratio(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """How many times as long `against` takes: eager mode, in one interleaved run, with an A/A control."""
-    from edgeai_repro.measure.latency.interleaved import time_interleaved
-
-    return measure(networks, claim, model, timer=time_interleaved)
-
-
-def measure(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) -> Iterator[Measurement]:
-    """Yield the ratio of the times of two networks under each condition.
+    """How many times as long `against` takes: eager mode, in one interleaved run, with an A/A control.
 
     Raises MissingRequirement if a claim is about another kind of machine, and TooNoisyError if the processor is
     emulated, if eager mode can't be timed fairly with so many threads, or if the device was throttled.
@@ -58,7 +51,7 @@ def measure(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) 
         sides = {name: networks.subject(network, conditions) for name, network in names.items()}
         with torch_threads(run.threads):
             calls = {name: call(network, sides[name].resolution or 0, run.batch) for name, network in both.items()}
-            timings = timer(calls, plan)
+            timings = networks.times.time(calls, plan)
         medians = {name: timing.median.value for name, timing in timings.items()}
         yield Measurement(
             model=model,
@@ -78,18 +71,11 @@ def measure(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) 
 
 @metric("macs_time_tau", unit="τ", better="higher", conditions=("threads", "batch"), timed=True, ranks=True)
 def macs_time_tau(networks: ClaimNetworks, claim: Claim, model: str) -> Iterator[Measurement]:
-    """Kendall's tau of MACs and time over a set of networks: eager mode, one interleaved run, A/A control."""
-    from edgeai_repro.measure.latency.interleaved import time_interleaved
-
-    return rank(networks, claim, model, timer=time_interleaved)
-
-
-def rank(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) -> Iterator[Measurement]:
-    """Yield the rank correlation of the MACs and the times of a set of networks under each condition.
+    """Kendall's tau of MACs and time over a set of networks: eager mode, one interleaved run, A/A control.
 
     Its interval is that of the times: other blocks of the same networks. The note `other_networks` is the interval
     for other networks of the kind; the notes `tau_of_…` say how well other counts rank the same times. The control
-    is the rank correlation of the times in the first blocks with those in the second. Raises as `measure`.
+    is the rank correlation of the times in the first blocks with those in the second. Raises as `time_ratio`.
     """
     import numpy as np
 
@@ -97,7 +83,7 @@ def rank(networks: ClaimNetworks, claim: Claim, model: str, *, timer: Timer) -> 
     from edgeai_repro.evidence.statistics import kendall_trend
 
     for _, conditions in claim.variants_for(model):
-        timed = networks.timed(model, conditions, timer)
+        timed = networks.timed(model, conditions)
         macs, blocks = [one.macs for one in timed], [one.timing.milliseconds for one in timed]
         medians = [one.timing.median.value for one in timed]
         others = rank_correlation(macs, medians)

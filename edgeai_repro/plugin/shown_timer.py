@@ -1,4 +1,4 @@
-"""Says how long a timing of deployed models will take, and shows its progress next to what pytest captures.
+"""Says how long a timing of models will take, and shows its progress next to what pytest captures.
 
 PYTEST_DONT_REWRITE: it has no assertions, and the hooks import it before pytest could rewrite them.
 """
@@ -17,7 +17,7 @@ from edgeai_repro.report import console
 
 
 class ShownTimer:
-    """A timer of deployed models that writes its expected duration, and shows a bar on a terminal."""
+    """A timer of models that writes its expected duration, and shows a bar on a terminal."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

@@ -56,8 +56,8 @@ class FakeTimer:
 
 def _measured(asked: Claim, timer: FakeTimer, models: CompressedModels | None = None) -> Measured:
     asked_case = case(asked, networks=NETWORKS)
-    models = models or CompressedModels([asked_case])
-    return Measured(tuple(time_metrics.rank(models.networks(asked_case), asked, asked.models[0], timer=timer)))
+    models = models or CompressedModels([asked_case], timer=timer)
+    return Measured(tuple(time_metrics.macs_time_tau(models.networks(asked_case), asked, asked.models[0])))
 
 
 def test_tau_is_that_of_macs_and_times() -> None:
@@ -89,7 +89,7 @@ def test_networks_of_several_claims_are_timed_in_one_run() -> None:
     """Each claim takes its own of the networks that were timed together."""
     both, three = claim(**ASKED), claim(**{**ASKED, "models": ["three"]})
     timer = FakeTimer(1.0, 2.0, 3.0, 4.0)
-    models = CompressedModels([case(three, networks=NETWORKS), case(both, networks=NETWORKS)])
+    models = CompressedModels([case(three, networks=NETWORKS), case(both, networks=NETWORKS)], timer=timer)
 
     rows = [_measured(one, timer, models).rows[0] for one in (three, both)]
 

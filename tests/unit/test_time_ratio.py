@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from edgeai_repro.judge.verdict import judge
 from edgeai_repro.measure import time_metrics
 from edgeai_repro.measure.compressed_models import CompressedModels
 from edgeai_repro.measure.latency.interleaved import Plan, Timing
-from tests.support.factories import case, claim
+from edgeai_repro.session import Session
+from tests.support.factories import case, claim, paper_yaml
 
 SMALL = {"family": "vgg_cifar", "channels": [8, "M", 8], "resolution": 32, "classes": 10}
 CONDITIONS = {"resolution": 32, "classes": 10, "threads": 1, "batch": 3}
@@ -51,8 +53,8 @@ class FakeTimer:
 
 def _measured(timer: FakeTimer, **conditions: int) -> Measured:
     asked = RATIO.model_copy(update={"conditions": {name: [v] for name, v in {**CONDITIONS, **conditions}.items()}})
-    networks = CompressedModels().networks(case(asked, networks={"small": SMALL}))
-    return Measured(tuple(time_metrics.measure(networks, asked, "small", timer=timer)))
+    networks = CompressedModels(timer=timer).networks(case(asked, networks={"small": SMALL}))
+    return Measured(tuple(time_metrics.time_ratio(networks, asked, "small")))
 
 
 def test_ratio_is_how_many_times_as_long_the_other_network_takes() -> None:
@@ -108,3 +110,17 @@ def test_claim_about_another_machine_is_not_testable_here(
 def test_claim_on_times_counts_as_timed() -> None:
     """`pytest -m "claims and not edge"` leaves it out."""
     assert is_timed(RATIO)
+
+
+def test_a_session_times_networks_with_its_timer(tmp_path: Path) -> None:
+    """The plugin gives it one that shows how long a timing takes."""
+    entry = RATIO.model_dump(mode="json", exclude_unset=True)
+    (tmp_path / "paper.yaml").write_text(paper_yaml(entry, networks={"small": SMALL}), encoding="utf-8")
+    timer = FakeTimer()
+    session = Session(tmp_path, timer=timer)
+
+    for cases in (session.cases, []):  # with and without a plan
+        session.plan(cases)
+        timer.outputs.clear()
+        assert session.sources["compressed"].measure(session.cases[0]).rows[0].reported.value == 4.0
+        assert timer.outputs.keys() == {"against", "model"}

@@ -110,6 +110,9 @@ class Timing:
         return control.model_copy(update={"high": max(control.high, 1 / (1 - min(self.waiting, 0.99)))})
 
 
+Timer = Callable[[Mapping[str, Callable[[], object]], Plan], Mapping[str, Timing]]
+
+
 def ratio(slower: Timing, faster: Timing) -> Interval:
     """Return how many times faster `faster` is than `slower`, with a bootstrap interval over blocks."""
     from edgeai_repro.evidence.statistics import paired_ratio
