@@ -1,4 +1,4 @@
-"""Benchmarks are compared on one device, whatever its software, and none is dropped silently."""
+"""Benchmarks are stored and compared by device, whatever its software."""
 
 from __future__ import annotations
 
@@ -16,16 +16,6 @@ OTHER_DEVICE = "aarch64-cortex-a76-4c-4t-00000000"
 def with_another_cpu(document: dict[str, Any]) -> None:
     """Turn results into those of another CPU."""
     document["machine_info"]["edgeai"]["fingerprint"]["cpu"] = "Cortex-A76"
-
-
-def with_a_renamed_test(document: dict[str, Any]) -> None:
-    """Give a stored benchmark a name that no test has."""
-    document["benchmarks"][0]["fullname"] = "test_speed.py::test_model[gone]"
-
-
-def with_a_removed_file(document: dict[str, Any]) -> None:
-    """Move a stored benchmark to a file that doesn't exist."""
-    document["benchmarks"][0]["fullname"] = "test_gone.py::test_model[dense]"
 
 
 class TestSaving:
@@ -175,51 +165,6 @@ class TestComparing:
 
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(["ERROR: --benchmark-compare *(got '/nowhere/at/all.json')*"])
-
-
-class TestCounterparts:
-    """Each stored benchmark needs a test in the run."""
-
-    def test_renamed_test_fails_the_run(self, device: Device) -> None:
-        """The missing benchmark is an error with its name; the new one is a notice."""
-        device.save(with_a_renamed_test)
-        result = device.run(*COMPARE)
-
-        assert result.ret == pytest.ExitCode.TESTS_FAILED
-        result.stdout.fnmatch_lines(
-            [
-                "ERROR: stored benchmark test_speed.py::test_model?gone? must have a counterpart (got none)*",
-                "benchmarks: new, nothing stored to compare with: test_speed.py::test_model?dense?",
-            ]
-        )
-
-    @pytest.mark.parametrize("marks", [(), ("-m", "not claims")])
-    def test_removed_file_fails_the_run(self, device: Device, marks: tuple[str, ...]) -> None:
-        """The same, with and without a selection by marks."""
-        device.save(with_a_removed_file)
-
-        assert device.run(*COMPARE, *marks).ret == pytest.ExitCode.TESTS_FAILED
-
-    def test_skipped_test_fails_the_run(self, device: Device) -> None:
-        """A test that is skipped measures nothing."""
-        device.save()
-        device.pytester.makepyfile(
-            test_speed=TEST.replace("    benchmark.", "    pytest.skip('not today')\n    benchmark.")
-        )
-
-        assert device.run(*COMPARE).ret == pytest.ExitCode.TESTS_FAILED
-
-    @pytest.mark.parametrize(
-        "arguments", [("-k", "dense"), ("test_speed.py::test_model[dense]",), ("test_other.py",)]
-    )
-    def test_tests_that_the_command_line_leaves_out_are_not_missing(
-        self, device: Device, arguments: tuple[str, ...]
-    ) -> None:
-        """A selection by name, id or path is on purpose."""
-        device.save()
-        device.pytester.makepyfile(test_other="def test_other(benchmark):\n    benchmark.pedantic(int)\n")
-
-        assert device.run(*arguments, *COMPARE).ret == 0
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.options import Options
 from edgeai_repro.report import document
 from edgeai_repro.session import Session
-from tests.support.records import FULL, evaluated, keep, record
+from tests.support.full_scale_records import full_scale, full_scale_starts, full_scale_sweep
+from tests.support.records import keep
 
 CLAIMS = Path(__file__).parents[2] / "claims"
-IMAGES = 10_000  # as in CIFAR-10's test split, so that the intervals are those of real runs
 SIZE_CLAIMS = ("structured-size", "combined-size")  # attainable until the accuracy at their target is known
 TARGETS_THAT_HOLD = (0.8, 0.85, 0.9)
 REDUCED = [
@@ -43,22 +43,6 @@ def evidence(tmp_path: Path) -> Path:
     """An evidence folder next to a copy of the claims; it does not exist yet."""
     shutil.copytree(CLAIMS, tmp_path / "claims")
     return tmp_path / "evidence"
-
-
-def _records(top1: float, compressed: float, target: float = 0.8, **recipe: Any) -> dict[str, TrainingRecord]:
-    """Return the records of a dense and of a pruned run at full scale; `recipe` replaces entries.
-
-    The top-1 accuracies are those of the dense and of the pruned model, in percent. int8 changes nothing.
-    """
-    dense, pruned = (round(IMAGES * percent / 100) for percent in (top1, compressed))
-    return {
-        "dense": record(evaluated("none", dense, images=IMAGES), **{**FULL, **recipe}),
-        f"target-{target}": record(
-            *(evaluated(name, pruned, images=IMAGES, target=target) for name in ("structured_pruning", "combined")),
-            structured=target,
-            **{**FULL, **recipe},
-        ),
-    }
 
 
 class _PlantedSizes:
@@ -115,7 +99,7 @@ class TestSizeAtAnOpenTarget:
     ) -> None:
         """A loss of 0.5 points maintains the accuracy; one of 2 points does not; one of 1 point decides nothing."""
         for target in TARGETS_THAT_HOLD:
-            keep(evidence, **_records(92.0, compressed, target))
+            keep(evidence, **full_scale(92.0, compressed, target))
 
         verdict, failure = _judge_size(evidence, name)
 
@@ -124,13 +108,13 @@ class TestSizeAtAnOpenTarget:
 
     def test_accuracy_at_a_target_that_misses_the_size_decides_nothing(self, evidence: Path, name: str) -> None:
         """The accuracy must be maintained at a target that gives the size."""
-        keep(evidence, **_records(92.0, 92.0, 0.5))
+        keep(evidence, **full_scale(92.0, 92.0, 0.5))
 
         assert _judge_size(evidence, name)[0].verdict == "attainable"
 
     def test_accuracy_lost_at_one_target_does_not_contradict(self, evidence: Path, name: str) -> None:
         """It may be maintained at another target that gives the size."""
-        keep(evidence, **_records(92.0, 80.0, 0.9))
+        keep(evidence, **full_scale(92.0, 80.0, 0.9))
 
         assert _judge_size(evidence, name)[0].verdict == "attainable"
 
@@ -141,7 +125,7 @@ class TestSizeAtAnOpenTarget:
     ) -> None:
         """A smaller model or budget, another stem or another start changes no verdict."""
         for target in TARGETS_THAT_HOLD:
-            keep(evidence, **_records(92.0, compressed, target, **reduced))
+            keep(evidence, **full_scale(92.0, compressed, target, **reduced))
 
         verdict, failure = _judge_size(evidence, name)
 
@@ -152,7 +136,7 @@ class TestSizeAtAnOpenTarget:
 
     def test_document_separates_accuracy_from_sizes(self, evidence: Path, name: str) -> None:
         """Accuracy is in points and sizes are in percent; the row that decides is a size."""
-        keep(evidence, **_records(92.0, 91.5))
+        keep(evidence, **full_scale(92.0, 91.5))
         verdict, _ = _judge_size(evidence, name)
 
         entry = document.claim_entry(verdict)
@@ -165,35 +149,17 @@ class TestSizeAtAnOpenTarget:
         assert entry.flip_margin.of == "value"
 
 
-def _sweep(*top1: float) -> dict[str, TrainingRecord]:
-    """Return the record of a dense ConvNeXt-Tiny with its top-1 at sparsities of 0.1, 0.2, 0.3 …"""
-    evaluations = [
-        evaluated("unstructured_pruning", round(IMAGES * percent / 100), images=IMAGES, sparsity=tenths / 10)
-        for tenths, percent in enumerate(top1, start=1)
-    ]
-    recipe = {**FULL, "model": "convnext_tiny"}
-    return {"dense": record(evaluated("none", 9200, images=IMAGES), *evaluations, **recipe)}
-
-
-def _starts(scratch: float, pretrained: float) -> dict[str, TrainingRecord]:
-    """Return the records of two pruned runs, from scratch and from the paper's start, by their top-1."""
-    return {
-        "scratch": _records(92.0, scratch, init="scratch")["target-0.8"],
-        "pretrained": _records(92.0, pretrained)["target-0.8"],
-    }
-
-
 PLANTED: list[tuple[str, dict[str, TrainingRecord], str]] = [
-    ("combined-accuracy", _records(89.5, 93.05), "reproduced"),
-    ("combined-accuracy", _records(92.5, 92.0), "contradicted"),
-    ("combined-accuracy", _records(80.0, 92.5), "contradicted"),
-    ("combined-accuracy", _records(60.0, 63.8), "attainable"),
-    ("maintained-accuracy", _records(92.5, 92.0), "reproduced"),
-    ("maintained-accuracy", _records(92.5, 90.0), "contradicted"),
-    ("unstructured-accuracy", _sweep(92, 91, 90, 89, 87, 80, 60, 30, 10), "reproduced"),
-    ("unstructured-accuracy", _sweep(92, 90, 92, 90, 92, 90, 92, 90, 92), "contradicted"),
-    ("finetuned-better", _starts(88.0, 92.0), "reproduced"),
-    ("finetuned-better", _starts(92.0, 88.0), "contradicted"),
+    ("combined-accuracy", full_scale(89.5, 93.05), "reproduced"),
+    ("combined-accuracy", full_scale(92.5, 92.0), "contradicted"),
+    ("combined-accuracy", full_scale(80.0, 92.5), "contradicted"),
+    ("combined-accuracy", full_scale(60.0, 63.8), "attainable"),
+    ("maintained-accuracy", full_scale(92.5, 92.0), "reproduced"),
+    ("maintained-accuracy", full_scale(92.5, 90.0), "contradicted"),
+    ("unstructured-accuracy", full_scale_sweep(92, 91, 90, 89, 87, 80, 60, 30, 10), "reproduced"),
+    ("unstructured-accuracy", full_scale_sweep(92, 90, 92, 90, 92, 90, 92, 90, 92), "contradicted"),
+    ("finetuned-better", full_scale_starts(88.0, 92.0), "reproduced"),
+    ("finetuned-better", full_scale_starts(92.0, 88.0), "contradicted"),
 ]
 # The verdicts on single rows, by the verdict on all of them.
 VERDICTS_OF_ROWS = {
@@ -257,8 +223,8 @@ class TestAccuracyClaims:
 
     def test_reduced_scale_is_shown_next_to_full_scale(self, evidence: Path) -> None:
         """It does not change the verdict, though its accuracy is lost."""
-        reduced = {f"small-{name}": run for name, run in _records(92.0, 60.0, epochs=1).items()}
-        folder = keep(evidence, **_records(92.5, 92.0), **reduced).parent / "claims"
+        reduced = {f"small-{name}": run for name, run in full_scale(92.0, 60.0, epochs=1).items()}
+        folder = keep(evidence, **full_scale(92.5, 92.0), **reduced).parent / "claims"
 
         verdict = _judge(Session(folder, Options(recorded_only=True)), "maintained-accuracy")
 

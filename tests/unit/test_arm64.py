@@ -21,8 +21,8 @@ from edgeai_repro.evidence.measurement import Measured, Obstacle
 from edgeai_repro.files import write_text
 from edgeai_repro.judge.verdict import judge
 from edgeai_repro.report.document import ClaimEntry, claim_entry
+from tests.support.device_results import DEVICES, LATENCY, result, timed
 from tests.support.factories import claim, judged
-from tests.unit.test_device_results import DEVICES, LATENCY, result, timed
 
 EMULATED = Obstacle("edge", "emulated")
 SCRIPT = Path(__file__).parents[2] / "ci" / "arm64-emulated.sh"

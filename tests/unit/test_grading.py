@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,31 +10,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from edgeai_repro.compress.unstructured import prune
-from edgeai_repro.data import cifar
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Settings
-from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, TrainingRecord, load_record
 from edgeai_repro.files import sha256
 from edgeai_repro.networks import convnext
 from edgeai_repro.training import grading
 from edgeai_repro.training.grading import LiveEvaluator
-from edgeai_repro.training.recipe import Recipe
-from edgeai_repro.training.train import evaluations
 from edgeai_repro.training.trained_models import TrainedModels, live_runs, recorded_evaluation
 from tests.support import small_cifar
 from tests.support.factories import claim
-from tests.support.helpers import awaken
+from tests.support.graded_runs import NARROW, SPARSITY, run_in, write_runs
 from tests.support.records import keep, record, trained_case
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-ATTO = Recipe("convnext_atto", epochs=30)
-NARROW = [40, 40, 80, 80, *[160] * 6, 320, 320]  # a quarter of the hidden widths
-SPARSITY = 0.5
 CLAIM = claim(
     metric="accuracy_change",
     technique="combined",
@@ -51,36 +39,12 @@ CLAIM = claim(
 @pytest.fixture(scope="module")
 def models(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders of three runs with random weights: dense, with narrow MLPs, and with zero weights."""
-    root = tmp_path_factory.mktemp("models")
-    dense = awaken(convnext.build("convnext_atto", seed=1), seed=1)
-    narrow = awaken(convnext.build("convnext_atto", hidden_widths=NARROW, seed=2), seed=2)
-    _save_run(root / "dense", images, dense, ATTO, sparsities=[SPARSITY])
-    _save_run(root / "narrow", images, narrow, replace(ATTO, structured=0.8))
-    finetuned = replace(ATTO, unstructured=SPARSITY, init=str(root / "dense" / WEIGHTS))
-    _save_run(root / "zeros", images, prune(dense, SPARSITY), finetuned)
-    return root
-
-
-def _save_run(
-    folder: Path, images: Path, model: nn.Module, recipe: Recipe, sparsities: Sequence[float] = ()
-) -> None:
-    """Write the weights and the record of a run, as if it had started from ImageNet's weights."""
-    folder.mkdir()
-    save_file(model.state_dict(), folder / WEIGHTS)
-    recorded = evaluations(model, recipe, cifar.load_split(images, "test"), sparsities)
-    training_record = record(*recorded, **{**recipe.as_dict(), "init": "imagenet"}).model_copy(
-        update={"hidden_widths": convnext.hidden_widths(model), "weights_sha256": sha256(folder / WEIGHTS)}
-    )
-    (folder / RESULT).write_text(training_record.model_dump_json(), encoding="utf-8")
-
-
-def _run(folder: Path) -> TrainedRun:
-    return TrainedRun(folder.name, folder, load_record(folder / RESULT))
+    return write_runs(tmp_path_factory.mktemp("models"), images)
 
 
 def _correct(evaluator: LiveEvaluator, run: Path, technique: str, settings: Settings) -> NDArray[np.bool_]:
     """Return the correctness of each image for a technique that the run has."""
-    correct = evaluator(_run(run), technique, settings)
+    correct = evaluator(run_in(run), technique, settings)
     assert correct is not None
     return correct
 
@@ -118,7 +82,7 @@ def test_live_evaluation_gives_the_recorded_predictions(
     """Weights that are read and compressed again get the same images right."""
     live = _correct(LiveEvaluator(images), models / name, technique, settings)
 
-    recorded = recorded_evaluation(_run(models / name), technique, settings)
+    recorded = recorded_evaluation(run_in(models / name), technique, settings)
     assert recorded is not None
     assert np.array_equal(live, recorded)
 
@@ -138,7 +102,7 @@ def test_run_answers_only_for_the_technique_that_it_was_trained_with(
     images: Path, models: Path, name: str, technique: str, settings: Settings
 ) -> None:
     """Above all, a dense run does not answer for a model that is pruned after training."""
-    run = _run(models / name)
+    run = run_in(models / name)
 
     assert LiveEvaluator(images)(run, technique, settings) is None
     assert recorded_evaluation(run, technique, settings) is None
@@ -153,7 +117,7 @@ def test_model_of_another_data_set_is_not_evaluated(images: Path, tmp_path: Path
     )
     (tmp_path / RESULT).write_text(training_record.model_dump_json(), encoding="utf-8")
 
-    assert LiveEvaluator(images)(_run(tmp_path), "none", {}) is None
+    assert LiveEvaluator(images)(run_in(tmp_path), "none", {}) is None
 
 
 def test_model_is_evaluated_once(images: Path, models: Path, tmp_path: Path) -> None:
@@ -170,7 +134,7 @@ def test_model_is_evaluated_once(images: Path, models: Path, tmp_path: Path) -> 
 
 def test_loaded_model_has_the_widths_and_weights_of_the_run(models: Path) -> None:
     """They are compared with those in the file."""
-    model = grading.load(_run(models / "narrow"))
+    model = grading.load(run_in(models / "narrow"))
 
     assert convnext.hidden_widths(model) == tuple(NARROW)
     saved = load_file(models / "narrow" / WEIGHTS)
@@ -188,7 +152,7 @@ class TestRefusedWeights:
     def _assert_refused(self, images: Path, run: Path, complaint: str) -> None:
         __tracebackhide__ = True
         with pytest.raises(UserError, match=complaint) as caught:
-            LiveEvaluator(images)(_run(run), "none", {})
+            LiveEvaluator(images)(run_in(run), "none", {})
         assert "\n" not in str(caught.value)
         assert str(run / WEIGHTS) in str(caught.value)
 

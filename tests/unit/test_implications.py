@@ -14,38 +14,19 @@ from edgeai_repro.claims.number_rules import Number
 from edgeai_repro.claims.paper_info import ImplicationSpec
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.devices.spec import Device, load_devices
-from tests.support.factories import claim
-
-SMALL = {"model": "convnext_small"}
-ALL = {"models": "convnext_tiny convnext_small convnext_base convnext_large"}
-
-
-def _claim(value: float, low: float, high: float) -> Claim:
-    """Return a claim with a value and the ends of its band, infinite if the band is open there."""
-    side = "at_least" if math.isinf(high) else "at_most" if math.isinf(low) else "both"
-    width = high - value if side == "at_most" else value - low
-    return claim(value=value, band={"rounding": width, "side": side, "derivation": "for the test"})
-
-
-def _spec(rule: str, claims: dict[str, str], given: dict[str, Any] | None = None) -> ImplicationSpec:
-    return ImplicationSpec(id="i", rule=rule, claims=claims, given=SMALL if given is None else given, expect=True)
-
-
-CLAIMS = {
-    "structured": _claim(75.0, 72.5, math.inf),
-    "combined": _claim(89.7, 89.65, 89.75),
-    "quantized-parameters": _claim(95.0, 92.5, 97.5),
-    "combined-parameters": _claim(95.0, 92.5, 97.5),
-    "quantized": _claim(75.0, 72.5, 77.5),
-    "latency": _claim(20.0, -math.inf, 25.0),
-}
-COMPOSE = _spec("compose", {"size_by_pruning": "structured", "size_together": "combined"})
-SAME_COUNT = _spec(
-    "same-count",
-    {"by_quantization": "quantized-parameters", "by_pruning": "structured", "together": "combined-parameters"},
+from tests.support.implications import (
+    ALL,
+    CEILING,
+    CHANGE,
+    CHOICE,
+    CLAIMS,
+    COMPOSE,
+    LATENCY,
+    SAME_COUNT,
+    SMALL,
+    claim_with,
+    implication,
 )
-CEILING = _spec("int8-ceiling", {"size_by_quantization": "quantized"}, ALL)
-LATENCY = _spec("latency-feasible", {"latency": "latency"}, SMALL | {"target": 0.8})
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +56,8 @@ def test_share_outside_of_linear_is_what_stays_after_quantization(model: str, pe
 
 def test_one_sided_band_is_made_symmetric() -> None:
     """An open end of a band becomes as far as the other."""
-    assert Number.of(_claim(75.0, 72.5, math.inf)) == Number(75.0, 72.5, 77.5)
-    assert Number.of(_claim(20.0, -math.inf, 25.0)) == Number(20.0, 15.0, 25.0)
+    assert Number.of(claim_with(75.0, 72.5, math.inf)) == Number(75.0, 72.5, 77.5)
+    assert Number.of(claim_with(20.0, -math.inf, 25.0)) == Number(20.0, 15.0, 25.0)
 
 
 def test_pruning_and_int8_compose() -> None:
@@ -101,7 +82,7 @@ def test_pruning_and_int8_compose() -> None:
 )
 def test_combined_saving_needs_a_pruning_within_the_printed_digits(together: float, holds: bool) -> None:
     """The combined saving must need a pruning within the printed digits."""
-    combined = _claim(together, together - 0.05, together + 0.05)
+    combined = claim_with(together, together - 0.05, together + 0.05)
 
     assert _check(COMPOSE, combined=combined).holds == holds
 
@@ -118,7 +99,7 @@ def test_counts_that_both_remove_parameters_contradict_each_other() -> None:
 @pytest.mark.parametrize(("together", "holds"), [(96.0, True), (95.0, False), (98.75, True), (99.9, True)])
 def test_count_together_must_reach_what_the_two_leave(together: float, holds: bool) -> None:
     """What is reported together must reach what the two leave over: 97.94 … 99.44."""
-    combined = _claim(together, together - 2.5, together + 2.5)
+    combined = claim_with(together, together - 2.5, together + 2.5)
 
     assert _check(SAME_COUNT, combined_parameters=combined).holds == holds
 
@@ -135,7 +116,7 @@ def test_int8_can_not_save_three_quarters() -> None:
 @pytest.mark.parametrize(("low", "holds"), [(72.0, True), (72.07, True), (72.08, False), (75.1, False)])
 def test_lower_edge_of_the_band_decides_on_the_ceiling(low: float, holds: bool) -> None:
     """The band's lower end decides: 75 · (1 − 7,646,208 / 196,245,706) = 72.078."""
-    assert _check(CEILING, quantized=_claim(low + 1, low, low + 2)).holds == holds
+    assert _check(CEILING, quantized=claim_with(low + 1, low, low + 2)).holds == holds
 
 
 def test_latency_is_possible_on_a_raspberry_pi_up_to_64_pixels(devices: list[Device]) -> None:
@@ -158,7 +139,7 @@ def test_latency_is_possible_on_a_raspberry_pi_up_to_64_pixels(devices: list[Dev
 )
 def test_fastest_expectation_on_an_edge_device_decides(devices: list[Device], limit: float, holds: bool) -> None:
     """The fastest expectation on an edge device decides."""
-    assert _check(LATENCY, devices, latency=_claim(limit, -math.inf, limit)).holds == holds
+    assert _check(LATENCY, devices, latency=claim_with(limit, -math.inf, limit)).holds == holds
 
 
 def test_cloud_host_is_no_edge_device(devices: list[Device]) -> None:
@@ -171,14 +152,6 @@ def test_cloud_host_is_no_edge_device(devices: list[Device]) -> None:
 def test_bound_without_a_published_rate_is_not_enough(devices: list[Device]) -> None:
     """That a bound allows it does not make it likely: without a published rate nothing is expected."""
     assert not _check(LATENCY, [device for device in devices if not device.achieved]).holds
-
-
-# 93.85 − 93.68 = 0.17 points; 0.17 / 93.68 = 0.18 % of the accuracy, 0.17 / 6.32 = 2.690 % of the error.
-CHANGE = _spec(
-    "printed-change",
-    {},
-    {"before": 93.68, "after": 93.85, "change": 2.69, "half_digit": 0.005, "relative_to": "error"},
-)
 
 
 @pytest.mark.parametrize(
@@ -206,21 +179,30 @@ def test_printed_change_must_follow_from_the_printed_accuracies(changed: dict[st
         (CHANGE.model_copy(update={"given": {**CHANGE.given, "relative_to": "x"}}), "must be one of points, accu"),
         (CHANGE.model_copy(update={"given": {**CHANGE.given, "after": "x"}}), "'given.after' must be a number"),
         (
-            _spec(
+            implication(
                 "same-choice", {"first": "a", "second": "b"}, {"choices": "x / y", "first": "1 / 2", "second": "3"}
             ),
             "'given.second' must be 2 numbers, one per choice, separated by ' / ' \\(got '3'\\)",
         ),
-        (_spec("composed", COMPOSE.claims), r"'rule' must be known \(got 'composed'\); did you mean 'compose'\?"),
-        (_spec("compose", {"size_together": "combined"}), r"'claims' must be just .* \(got size_together\)"),
-        (_spec("compose", {**COMPOSE.claims, "x": "y"}), "'claims' must be just size_by_pruning, size_together"),
-        (_spec("compose", COMPOSE.claims, {}), r"'given' must be just model .*\(got nothing\)"),
-        (_spec("compose", COMPOSE.claims, {"model": "convnext_smal"}), "did you mean 'convnext_small'"),
-        (_spec("compose", COMPOSE.claims, ALL | {"model": "x"}), "'given' must be just model"),
-        (_spec("int8-ceiling", CEILING.claims, {"models": ""}), "'given.model' must be known \\(got ''"),
-        (_spec("latency-feasible", LATENCY.claims, SMALL | {"target": 1.0}), "'given.target' must be a fraction"),
         (
-            _spec("latency-feasible", LATENCY.claims, SMALL | {"target": "most"}),
+            implication("composed", COMPOSE.claims),
+            r"'rule' must be known \(got 'composed'\); did you mean 'compose'\?",
+        ),
+        (implication("compose", {"size_together": "combined"}), r"'claims' must be just .* \(got size_together\)"),
+        (
+            implication("compose", {**COMPOSE.claims, "x": "y"}),
+            "'claims' must be just size_by_pruning, size_together",
+        ),
+        (implication("compose", COMPOSE.claims, {}), r"'given' must be just model .*\(got nothing\)"),
+        (implication("compose", COMPOSE.claims, {"model": "convnext_smal"}), "did you mean 'convnext_small'"),
+        (implication("compose", COMPOSE.claims, ALL | {"model": "x"}), "'given' must be just model"),
+        (implication("int8-ceiling", CEILING.claims, {"models": ""}), "'given.model' must be known \\(got ''"),
+        (
+            implication("latency-feasible", LATENCY.claims, SMALL | {"target": 1.0}),
+            "'given.target' must be a fraction",
+        ),
+        (
+            implication("latency-feasible", LATENCY.claims, SMALL | {"target": "most"}),
             "'given.target' must be a fraction",
         ),
     ],
@@ -228,12 +210,6 @@ def test_printed_change_must_follow_from_the_printed_accuracies(changed: dict[st
 def test_mistake_of_an_implication_is_named(spec: ImplicationSpec, match: str) -> None:
     """An unknown rule or model, a wrong role, a wrong fact."""
     assert any(re.search(match, problem) for problem in spec_problems(spec)), list(spec_problems(spec))
-
-
-# 12 to 14 and 20 to 22 are printed: A gives 13 and 25, B gives 18 and 21, C 14 and 20.
-CHOICE = _spec(
-    "same-choice", {"first": "one", "second": "two"}, {"choices": "A / B", "first": "13 / 18", "second": "25 / 21"}
-)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +222,7 @@ CHOICE = _spec(
 )
 def test_one_choice_must_make_both_numbers_true(changed: dict[str, str], holds: bool) -> None:
     """Two numbers of one sentence are printed under one rule, whichever it is."""
-    claims = {"one": _claim(13.0, 12.0, 14.0), "two": _claim(21.0, 20.0, 22.0)}
+    claims = {"one": claim_with(13.0, 12.0, 14.0), "two": claim_with(21.0, 20.0, 22.0)}
 
     finding = check(CHOICE.model_copy(update={"given": {**CHOICE.given, **changed}}), claims)
 

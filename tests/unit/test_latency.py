@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import chain, pairwise, repeat
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -23,56 +20,10 @@ from edgeai_repro.measure.latency.interleaved import (
     worst_control,
 )
 from edgeai_repro.measure.latency.throttling import Throttling
+from tests.support.bench import PLAN, Bench
 
-PLAN = Plan(rounds=4, samples=3, untimed=2, seconds=0, untimed_seconds=0)
-T = TypeVar("T")
 READINGS = 3  # of throttling in a round with one contender: before its first block and after both
 COOL, HOT = Throttling(events=(7,), limits=(0,)), Throttling(events=(7,), limits=(1,))
-
-
-class Bench:
-    """A machine on which calls take given times. It records the names of the contenders that are called."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.calls: list[str] = []
-        self.wall = 0.0
-        self.readings: Iterator[Throttling] = self._repeated((Throttling(),))
-        self.waiting: dict[int, float] = {}  # seconds, by thread
-        self.announced = (0.0, 0)
-        self.ends: list[float] = []
-
-    def takes(self, name: str, *seconds: float) -> Callable[[], None]:
-        """Return a contender whose calls take these seconds in turn, repeatedly."""
-        remaining = self._repeated(seconds)
-
-        def call() -> None:
-            self.calls.append(name)
-            self.now += next(remaining)
-
-        return call
-
-    @staticmethod
-    def _repeated(values: tuple[T, ...]) -> Iterator[T]:
-        while True:
-            yield from values
-
-    def time(self, contenders: dict[str, Callable[[], None]], plan: Plan = PLAN) -> dict[str, Timing]:
-        """Time contenders with the clocks of this machine."""
-        return time_interleaved(
-            contenders,
-            plan,
-            clocks=Clocks(lambda: self.now, lambda: self.now + self.wall),
-            throttling=lambda: next(self.readings),
-            waiting=lambda: self.waiting,
-            progress=self.progress,
-        )
-
-    @contextmanager
-    def progress(self, seconds: float, rounds: int) -> Iterator[Callable[[], None]]:
-        """Record what is announced, and at which time each round ended."""
-        self.announced = (seconds, rounds)
-        yield lambda: self.ends.append(self.now)
 
 
 @pytest.fixture

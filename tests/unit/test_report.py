@@ -11,15 +11,14 @@ import pytest
 
 from edgeai_repro.claims.schema import Paper
 from edgeai_repro.errors import UserError
-from edgeai_repro.evidence.measurement import Environment, Measured, Obstacle
-from edgeai_repro.judge.verdict import Verdict, judge
+from edgeai_repro.evidence.measurement import Environment
+from edgeai_repro.judge.verdict import Verdict
 from edgeai_repro.report import console, document, terminal
 from edgeai_repro.report.document import Document, ImplicationEntry
 from tests.support.factories import PAPER, claim, claim_entry, judged, paper_entry, row
+from tests.support.reports import one_of_each
 
 HERE = Environment(python="3.11", machine="x86_64", cpu="a cpu", cores=2, threads=2, engine="x86", versions={})
-TARGETS = {"target": [0.5, 0.7, 0.8]}
-CHOICE = {"name": "target", "default": 0.8, "swept_on": ["convnext_tiny"]}
 
 
 def _document(*verdicts: Verdict, holds: bool | None = None, **paper: Any) -> Document:
@@ -33,33 +32,12 @@ def _render(*verdicts: Verdict, **fields: Any) -> str:
     return terminal.render(_document(*verdicts, **fields), colour=False)
 
 
-def _one_of_each() -> list[Verdict]:
-    """Return one verdict of each kind, all as expected."""
-
-    def expecting(name: str, verdict: str, **fields: Any) -> Any:
-        return claim(id=name, expect={"verdict": verdict, "reason": f"why {name}"}, **fields)
-
-    values = (8.0, 10.0, 10.5)
-    swept = [row(value, settings={"target": at}) for value, at in zip(values, TARGETS["target"], strict=True)]
-    return [
-        judged(expecting("reproduced-claim", "reproduced"), [row(10.0, 9.5)]),
-        judged(expecting("attainable-claim", "attainable", settings=TARGETS, choice=CHOICE), swept),
-        judged(expecting("artefact-claim", "artefact"), [row(10.0, 0.0)]),
-        judged(expecting("contradicted-claim", "contradicted"), [row(12.25)]),
-        judged(expecting("inconclusive-claim", "reproduced"), [row((8.5, 9.5))]),
-        judge(
-            expecting("untestable-claim", "reproduced"),
-            Measured(obstacle=Obstacle("data", "set EDGEAI_DATA to a folder")),
-        ),
-    ]
-
-
 class TestFile:
     """The JSON file that --claims-json writes."""
 
     def test_written_document_is_read_back(self, tmp_path: Path) -> None:
         """Reading the file gives an equal document."""
-        written = _document(*_one_of_each(), holds=True)
+        written = _document(*one_of_each(), holds=True)
 
         document.write(written, tmp_path / "out.json")
 
@@ -76,7 +54,7 @@ class TestFile:
 
     def test_json_has_the_keys_of_the_schema(self, tmp_path: Path) -> None:
         """The keys that other programs rely on are present."""
-        document.write(_document(*_one_of_each(), holds=False), tmp_path / "out.json")
+        document.write(_document(*one_of_each(), holds=False), tmp_path / "out.json")
 
         written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
         (paper,) = written["papers"]
@@ -136,7 +114,7 @@ class TestTable:
 
     def test_line_has_all_columns(self) -> None:
         """The columns are claim, paper, reported, actual, band, verdict, and what flips the verdict."""
-        lines = _render(*_one_of_each()).splitlines()
+        lines = _render(*one_of_each()).splitlines()
 
         heading = next(line for line in lines if "verdict" in line)
         assert re.split(r"\s{2,}", heading.strip()) == [
@@ -172,7 +150,7 @@ class TestTable:
     def test_drift_names_the_expected_verdict(self) -> None:
         """Only a drifted verdict has the expected one next to it."""
         assert "contradicted (expected reproduced)" in _render(judged(claim(), [row(12.0)]))
-        assert "(expected" not in _render(*_one_of_each())
+        assert "(expected" not in _render(*one_of_each())
 
     @pytest.mark.parametrize(
         ("name", "sentence"),
@@ -195,14 +173,14 @@ class TestTable:
     )
     def test_verdict_that_needs_one_has_a_sentence(self, name: str, sentence: str) -> None:
         """Every verdict but "reproduced" has a sentence with its reason; that of a skip says what to supply."""
-        text = " ".join(_render(*_one_of_each()).split())
+        text = " ".join(_render(*one_of_each()).split())
 
         assert f"{name}-claim " in text
         assert sentence in text
 
     def test_reproduced_claim_has_no_sentence(self) -> None:
         """A claim that is reproduced as expected stands only in the table."""
-        assert _render(*_one_of_each()).count("reproduced-claim") == 1
+        assert _render(*one_of_each()).count("reproduced-claim") == 1
 
     @pytest.mark.parametrize(("holds", "shown"), [(True, "holds"), (False, "does not hold")])
     def test_implication_has_its_result(self, holds: bool, shown: str) -> None:
@@ -222,7 +200,7 @@ class TestConsole:
         """In a pipe the table is plain text of a fixed width, whatever the environment variables say."""
         monkeypatch.setenv(variable, "40")
 
-        lines = _render(*_one_of_each(), holds=True).splitlines()
+        lines = _render(*one_of_each(), holds=True).splitlines()
 
         assert not any("\x1b" in line for line in lines)
         assert 100 < max(map(len, lines)) <= console.PIPED_WIDTH
@@ -233,20 +211,20 @@ class TestConsole:
         monkeypatch.setenv("TERM", term)
         drifted = judged(claim(), [row(12.0)])
 
-        text = terminal.render(_document(*_one_of_each(), drifted), colour=True)
+        text = terminal.render(_document(*one_of_each(), drifted), colour=True)
 
         assert re.search(r"\x1b\[33martefact *\x1b\[0m", text)
         assert re.search(r"\x1b\[1;31mcontradicted \(expected reproduced\) *\x1b\[0m", text)
 
     def test_table_fits_the_terminal(self) -> None:
         """No line is wider than the terminal."""
-        text = terminal.render(_document(*_one_of_each()), colour=False, width=100)
+        text = terminal.render(_document(*one_of_each()), colour=False, width=100)
 
         assert max(map(len, text.splitlines())) <= 100
 
     def test_colours_do_not_change_the_text(self) -> None:
         """Without the ANSI codes, the coloured text equals the plain one."""
-        run = _document(*_one_of_each())
+        run = _document(*one_of_each())
 
         coloured = terminal.render(run, colour=True)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from edgeai_repro.claims.schema import ClaimCase
 from edgeai_repro.edge import temporary_bundle
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Measured, Obstacle
@@ -17,19 +16,7 @@ from edgeai_repro.options import Options
 from edgeai_repro.report.results import Results
 from edgeai_repro.session import Session
 from tests.support.factories import PAPER, claim, claim_entry, judged, paper_yaml, row
-
-
-class FakeSource:
-    """A source that returns one row with this value; `measured` are the ids of the claims."""
-
-    def __init__(self, value: float) -> None:
-        self.value = value
-        self.measured: list[str] = []
-
-    def measure(self, case: ClaimCase) -> Measured:
-        """Return the row."""
-        self.measured.append(case.id)
-        return Measured((row(self.value),))
+from tests.support.sources import FakeSource
 
 
 @pytest.fixture
