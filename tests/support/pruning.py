@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edgeai_repro.claims.entries import own_notes
 from edgeai_repro.compress import otov3_compat
-from edgeai_repro.compress.channel_pruning import Goal, prune, traceable
+from edgeai_repro.compress.channel_pruning import Goal, prune
 from edgeai_repro.compress.pruning_exactness import CONTROL, TOLERANCE, Cut, distance, draw_all, why_inexact
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.networks.convnext import random_images
@@ -96,7 +96,7 @@ def by_torch_pruning(model: nn.Module, images: Tensor) -> Outcome:
             with torch.enable_grad(), warnings.catch_warnings(action="ignore"):
                 pruners.append(
                     torch_pruning.pruner.BasePruner(
-                        traceable(structure),
+                        structure.requires_grad_(),
                         (images,),
                         importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
                         pruning_ratio=SHARE,

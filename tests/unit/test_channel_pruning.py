@@ -17,6 +17,7 @@ from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure import counts
 from edgeai_repro.networks.initial import draw_norms
+from tests.support.hard_networks import Attention, Between, HardCoded, TwoInputs
 
 IMAGE = (torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)),)
 
@@ -28,50 +29,6 @@ def _cnn(norm: type[nn.Module] = nn.BatchNorm2d, channels: int = 3) -> nn.Sequen
     network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).eval()
     draw_norms(network)
     return network
-
-
-class Attention(nn.Module):
-    """One head of attention, then an MLP; `norm` is over all features."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.query, self.key, self.value = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
-        self.norm, self.expand, self.reduce = nn.LayerNorm(8), nn.Linear(8, 32), nn.Linear(32, 8)
-        self.head = nn.Linear(8, 3)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return three values per token."""
-        scores = self.query(tokens) @ self.key(tokens).transpose(1, 2)
-        tokens = self.norm(tokens + scores.softmax(-1) @ self.value(tokens))
-        return self.head(tokens + self.reduce(nn.functional.gelu(self.expand(tokens))))
-
-
-class HardCoded(nn.Module):
-    """Two branches: `first` has its width written into a reshape, `second` has not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 1)
-        self.after_first, self.after_second = nn.Conv1d(8, 5, 1), nn.Conv2d(8, 5, 1)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return two outputs, one of them in a dict; an activation is changed in place."""
-        first = self.first(images).view(len(images), 8, 64)
-        second = self.second(images)
-        second.relu_().mul_(2)
-        return self.after_first(first), {"second": self.after_second(second)}
-
-
-class TwoInputs(nn.Module):
-    """Adds an image and a picture of one channel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.image, self.mask, self.both = nn.Conv2d(3, 8, 1), nn.Conv2d(1, 8, 1), nn.Conv2d(8, 2, 1)
-
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Return two channels."""
-        return self.both((self.image(image) + self.mask(mask)).relu())
 
 
 def test_channels_of_least_l1_norm_are_removed_with_all_that_depends_on_them() -> None:
@@ -185,18 +142,6 @@ def test_networks_with_other_inputs_than_an_image_are_pruned() -> None:
     assert isinstance(two, TwoInputs)
     assert two.mask.out_channels == two.both.in_channels == 4
     assert grey[3].in_channels == 4
-
-
-class Between(nn.Module):
-    """Two convolutions with a function of the features between them."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.first, self.function, self.last = nn.Conv2d(3, 8, 1), function, nn.Conv2d(8, 2, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return two channels."""
-        return self.last(self.function(self.first(images)))
 
 
 def _by_shape(features: Tensor) -> Tensor:

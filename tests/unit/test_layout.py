@@ -1,4 +1,4 @@
-"""The layout of the package: a module is short enough to be read in one go."""
+"""The layout of the package and of its tests: a module is short enough to be read in one go."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import edgeai_repro
 
 PACKAGE = Path(edgeai_repro.__file__).parent
+TESTS = Path(__file__).parents[1]
 MOST_LINES = 250
 
 
@@ -19,6 +20,11 @@ def long_modules(folder: Path) -> list[str]:
 def test_no_module_has_more_than_250_lines() -> None:
     """A longer one has two purposes, or a part that can be simpler."""
     assert long_modules(PACKAGE) == []
+
+
+def test_no_file_of_tests_has_more_than_250_lines() -> None:
+    """A longer one tests two things, or has helpers that belong into `tests/support/`."""
+    assert long_modules(TESTS) == []
 
 
 def test_module_of_251_lines_is_named(tmp_path: Path) -> None:
