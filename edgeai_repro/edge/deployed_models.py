@@ -131,9 +131,7 @@ class DeployedModels:
     def contenders(self) -> list[Contender]:
         """All contenders of the run: each model of the bundle in each installed runtime."""
         runtimes = [name for name in get_args(Runtime) if name != "eager" or self._why_not_eager is None]
-        contenders = [
-            Contender(runtime, variant) for variant in self.bundle.manifest.models for runtime in runtimes
-        ]
+        contenders = [Contender(name, variant) for variant in self.bundle.manifest.models for name in runtimes]
         if not self._claims:
             return contenders
         return [one for one in contenders if any(needs_timing_of(claim, one) for claim in self._claims)]
