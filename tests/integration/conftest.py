@@ -20,7 +20,7 @@ from tests.support.timers import FakeTimer
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser, which the tests of all reports share. It is imported here because not everyone has selenium."""
+    """A browser for the tests of all reports. It is imported here because selenium may be missing."""
     from tests.support.browser import started
 
     yield from started(tmp_path_factory.mktemp("profile"))

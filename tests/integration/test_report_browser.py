@@ -15,14 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from edgeai_repro.report import files
-from tests.support.browser import (
-    NAMES,
-    NEEDS_BROWSER,
-    assert_in_sight,
-    messages_of,
-    requests_of,
-    set_screen,
-)
+from tests.support.browser import NAMES, NEEDS_BROWSER, assert_in_sight, messages_of, requests_of, set_screen
 from tests.support.reports import run
 
 pytestmark = NEEDS_BROWSER

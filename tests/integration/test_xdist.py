@@ -1,4 +1,4 @@
-"""What the plugin asks of pytest-xdist: its absence, its division of tests, and what it can't do."""
+"""The plugin with pytest-xdist: how tests are divided, which options are refused, and runs without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims about accuracy, records of trained runs for them, and the rows that these give."""
+"""Claims about accuracy, records of trained runs for them, and the rows that they give."""
 
 from __future__ import annotations
 

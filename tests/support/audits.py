@@ -1,4 +1,4 @@
-"""Parts of audits that several tests look at."""
+"""Rows, settings and a network for the tests of audits."""
 
 from __future__ import annotations
 

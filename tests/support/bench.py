@@ -7,11 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from edgeai_repro.measure.latency.blocks import Clocks
-from edgeai_repro.measure.latency.interleaved import (
-    Plan,
-    Timing,
-    time_interleaved,
-)
+from edgeai_repro.measure.latency.interleaved import Plan, Timing, time_interleaved
 from edgeai_repro.measure.latency.throttling import Throttling
 
 PLAN = Plan(rounds=4, samples=3, untimed=2, seconds=0, untimed_seconds=0)

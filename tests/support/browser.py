@@ -1,4 +1,4 @@
-"""Headless Chromium: its start, its screen, what its pages say and ask for, and what a reader sees."""
+"""Headless Chromium: starting it, its screen, and the messages, requests and visible rows of its pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims about deployed models, bundles with trained weights and test images, and what is measured of them."""
+"""Claims about deployed models, bundles with trained weights and test images, and what is measured with them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def with_images(loaded: Bundle, recipe: dict[str, Any] | None, right: int = 6) -
 
 
 def measure(models: DeployedModels, claim: Claim) -> Measured:
-    """Return what the models of a bundle say of a claim."""
+    """Return what the models of a bundle measure for a claim."""
     return models.measure(trained_case(claim))
 
 

@@ -1,4 +1,4 @@
-"""A claim about latency, and what runs on devices say of it."""
+"""A claim about latency, and documents of runs on devices that measured it."""
 
 from __future__ import annotations
 

@@ -7,9 +7,7 @@ from typing import Any
 from torch import nn
 from torchvision.models.convnext import ConvNeXt
 
-from edgeai_repro.compress.structured import (
-    generated_batch,
-)
+from edgeai_repro.compress.structured import generated_batch
 from edgeai_repro.networks import convnext
 
 PAPER_MODELS = ["convnext_tiny", "convnext_small", "convnext_base", "convnext_large"]

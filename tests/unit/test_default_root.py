@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro.compress.saved_models import (
-    default_root,
-)
+from edgeai_repro.compress.saved_models import default_root
 from edgeai_repro.errors import UserError
 
 

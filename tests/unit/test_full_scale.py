@@ -1,4 +1,4 @@
-"""Runs with the paper's start and budget are at full scale; what others say is only shown."""
+"""Runs with the paper's start and budget are at full scale; others are only reported, at reduced scale."""
 
 from __future__ import annotations
 

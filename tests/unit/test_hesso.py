@@ -1,4 +1,4 @@
-"""HESSO zeroes the same channels as that of the library, and continues from a checkpoint."""
+"""HESSO zeroes the same channels as the library's own, and continues from a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,17 +12,10 @@ from torchvision.models.convnext import ConvNeXt
 
 from edgeai_repro.compress import otov3_compat
 from edgeai_repro.compress.hesso import Hesso
-from edgeai_repro.compress.structured import (
-    StructuredPruner,
-)
+from edgeai_repro.compress.structured import StructuredPruner
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks import convnext
-from tests.support.helpers import (
-    assert_same_tensors,
-    small_convnext,
-    snapshot,
-    zero_channels,
-)
+from tests.support.helpers import assert_same_tensors, small_convnext, snapshot, zero_channels
 from tests.support.pruned_convnexts import IMAGES, train, zero_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,4 +1,4 @@
-"""What the HTML report says of a run."""
+"""The content of the HTML report."""
 
 from __future__ import annotations
 

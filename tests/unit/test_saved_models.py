@@ -12,14 +12,7 @@ import torch
 from torch import nn
 
 from edgeai_repro.compress.quantization import engine, quantize
-from edgeai_repro.compress.saved_models import (
-    DESCRIPTION,
-    OLD_DESCRIPTION,
-    WEIGHTS,
-    load,
-    read,
-    save,
-)
+from edgeai_repro.compress.saved_models import DESCRIPTION, OLD_DESCRIPTION, WEIGHTS, load, read, save
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks.convnext import build, hidden_widths, random_images

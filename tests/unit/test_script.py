@@ -1,4 +1,4 @@
-"""A script of a claim is short, says what was found, and needs no package of ours; or the error says why."""
+"""The text of a claim's script is short, has the verdict, and doesn't import this package."""
 
 from __future__ import annotations
 

@@ -9,20 +9,11 @@ import torch
 import torchvision
 from torch import nn
 
-from edgeai_repro.compress.structured import (
-    PRUNING_STEPS,
-    StructuredPruner,
-    generated_batch,
-    prune,
-)
+from edgeai_repro.compress.structured import PRUNING_STEPS, StructuredPruner, generated_batch, prune
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
-from tests.support.helpers import (
-    assert_same_tensors,
-    small_convnext,
-    snapshot,
-)
+from tests.support.helpers import assert_same_tensors, small_convnext, snapshot
 from tests.support.pruned_convnexts import PAPER_MODELS
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,10 +10,7 @@ from pathlib import Path
 import pytest
 import torch_pruning
 
-from edgeai_repro.compress.structured import (
-    StructuredPruner,
-    compressed,
-)
+from edgeai_repro.compress.structured import StructuredPruner, compressed
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
