@@ -143,6 +143,8 @@ class NetworkProfiles:
         needs_values = deflated or any(
             TECHNIQUES[technique].needs_values for technique in union if technique in TECHNIQUES
         )
+        if needs_values:
+            _trim_heap()
         network = self._build(subject, "cpu") if needs_values else self.on_meta(subject)
         if Variant.of(key) not in profiles:
             profiles[Variant.of(key)] = self._measure(subject, UNCOMPRESSED, network.model, network.inputs)
@@ -198,6 +200,14 @@ class NetworkProfiles:
         start = time.perf_counter()
         yield
         self.seconds[step] += time.perf_counter() - start
+
+
+def _trim_heap() -> None:
+    """Return memory that was freed to the system: what others left behind would add to a large network's peak."""
+    import psutil
+
+    if hasattr(psutil, "heap_trim"):  # not with every C library
+        psutil.heap_trim()
 
 
 def _parts(network: nn.Module, linear_macs: int) -> Parts:

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from torch import nn
 
 from edgeai_repro.claims.entries import Technique
 from edgeai_repro.claims.registry import TECHNIQUES
 from edgeai_repro.claims.schema import Claim
-from edgeai_repro.evidence.measurement import Curve, Settings
+from edgeai_repro.evidence.measurement import Curve, Measurement, Settings
 from edgeai_repro.measure.compressed_models import COMPRESSED, CompressedModels
 from edgeai_repro.measure.shared_store import SharedStore
 from tests.support.factories import case, claim, row
@@ -129,13 +130,38 @@ def test_network_that_another_process_builds_comes_last(tmp_path: Path) -> None:
 
 
 def test_rows_are_in_the_order_of_the_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The order doesn't depend on what another process builds."""
-    monkeypatch.setitem(COMPRESSED.functions, "params_reduction", lambda _, __, model: [row(10.0, model=model)])
+    """The order doesn't depend on what another process builds, nor on the last network's being measured first."""
+    order = []
+
+    def measured_row(_: object, __: object, model: str) -> list[Measurement]:
+        order.append(model)
+        return [row(10.0, model=model)]
+
+    monkeypatch.setitem(COMPRESSED.functions, "params_reduction", measured_row)
     both = case(claim(models=["convnext_atto", "convnext_tiny"], quantifier="every"))
     models = CompressedModels(shared=tmp_path)
-    key = models.networks(both).subject("convnext_atto").key
+    key = models.networks(both).subject("convnext_tiny").key
 
     with SharedStore[int](tmp_path).of(key):
         measured = models.measure(both)
 
     assert [row.model for row in measured.rows] == both.claim.models
+
+    assert order == both.claim.models  # the other one is free
+
+    order.clear()
+    assert [row.model for row in CompressedModels().measure(both).rows] == both.claim.models
+    assert order == both.claim.models[::-1]
+
+
+def test_memory_that_was_freed_is_given_back_before_a_network_gets_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that is only counted needs no memory."""
+    trims = []
+    monkeypatch.setattr(psutil, "heap_trim", lambda: trims.append("trimmed"), raising=False)
+    models = CompressedModels().networks(case(COMBINED))
+
+    models.profile("convnext_atto")
+    assert trims == []
+
+    models.profile("convnext_atto", "unstructured_pruning", {"sparsity": 0.5})
+    assert trims == ["trimmed"]
