@@ -1,15 +1,15 @@
-"""A timer for deployed models that asks no clock."""
+"""A timer that asks no clock."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgeai_repro.measure.latency.interleaved import Plan, Timing
 
-Runners = dict[str, Callable[[], object]]
+Runners = Mapping[str, Callable[[], object]]
 
 
 @dataclass

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from edgeai_repro.devices.spec import Device
-from edgeai_repro.edge import bundle
 from edgeai_repro.edge.bundle import Bundle
 from edgeai_repro.edge.contenders import Contender, eager_runner, needs_timing_of
 from edgeai_repro.edge.deployed_models import DeployedModels
+from edgeai_repro.edge.manifest import BundledModel
 from edgeai_repro.edge.temporary_bundle import TemporaryDeployedModels
 from edgeai_repro.judge.verdict import judge
 from tests.support.bundles import CONVNEXT
@@ -102,7 +102,7 @@ class TestContenders:
         assert "unset" in obstacle.remedy
 
     @pytest.mark.parametrize("variant", CONVNEXT)
-    def test_eager_model_returns_logits_of_one_image(self, loaded: Bundle, variant: bundle.BundledModel) -> None:
+    def test_eager_model_returns_logits_of_one_image(self, loaded: Bundle, variant: BundledModel) -> None:
         """There are as many as the bundle's models have classes."""
         logits = eager_runner(loaded, variant)()
 
