@@ -11,6 +11,7 @@ from edgeai_repro.report import document, html, markdown, terminal, text
 from edgeai_repro.report.document import ClaimEntry, Document, PaperEntry
 from edgeai_repro.report.figures.claims import overview
 from edgeai_repro.report.figures.counted import counted
+from edgeai_repro.report.figures.style import WIDTH
 from tests.support.factories import claim, judged, paper_entry, row
 from tests.support.reports import HERE
 
@@ -107,3 +108,15 @@ def test_ticks_of_the_overview_leave_room_for_their_labels(value: float, ticks: 
     assert plot is not None
     shown = re.findall(r"<text [^>]*>(.*?)</text>", plot.svg)
     assert sorted(label for label in shown if label in ticks or label[0] in "−+") == sorted([*ticks, "paper"])
+
+
+def test_label_below_the_overview_is_centred_on_the_figure() -> None:
+    """Long names of claims leave axes that are narrower than the label, which would reach beyond the figure."""
+    plot = overview(
+        paper_of(document.claim_entry(judged(claim(id="a-claim-with-a-name-of-some-length"), [row(9)])))
+    )
+
+    assert plot is not None
+    label = re.search(r'text-anchor: middle[^>]*x="([\d.]+)"[^>]*>distance from the paper', plot.svg)
+    assert label is not None
+    assert float(label[1]) == pytest.approx(WIDTH / 2, abs=1)

@@ -80,7 +80,7 @@ def overview(paper: PaperEntry) -> Plot | None:
         axes.set_xticks(list(labels), list(labels.values()))
         axes.set_xticks([], minor=True)
         axes.grid(axis="x")
-        axes.set_xlabel("distance from the paper, in half-widths of the band")
+        drawing.supxlabel("distance from the paper, in half-widths of the band", color=MUTED)
         drawing.legend(handles=common_entries(), loc="outside upper center", ncols=4)
         values = "; ".join(
             f"{claim.id}: paper {claim.printed}, reported {reported_value(claim) or 'not decided here'}"
