@@ -63,13 +63,14 @@ def no_worker_to_others() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def torch_before_pytester(request: pytest.FixtureRequest) -> None:
-    """Import torch before a test that uses pytester.
+    """Import torch and onnx before a test that uses pytester.
 
-    pytester forgets the modules that a run in this process imports, and torch can't be imported twice.
+    pytester forgets the modules that a run in this process imports, and these can't be imported twice.
     """
     if "pytester" in request.fixturenames:
-        with suppress(ModuleNotFoundError):
-            import_module("torch")
+        for name in ("torch", "onnx"):
+            with suppress(ModuleNotFoundError):
+                import_module(name)
 
 
 @pytest.fixture(scope="session")
