@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from edgeai_repro.audit.schema import Answer, Conventions, Row, Weights
 from edgeai_repro.claims.registry import UNCOMPRESSED
-from edgeai_repro.judge.formatting import format_number
+from edgeai_repro.judge.formatting import format_count, format_number
 
 UNIFORM = 99.9  # percent; a smaller share of other weights is not worth a word
 NEARLY_ALL = 95.0  # percent of the MACs; the others can't make a network 1.06 times as fast
-UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def answer_all(
@@ -112,28 +111,28 @@ def _counting(row: Row, conventions: Conventions | None) -> Iterator[str]:
     macs = row.macs.actual if row.macs else None
     if macs:
         yield (
-            f"{_amount(macs)} MACs are {_amount(2 * macs)} FLOPs, if multiplications and additions count alike; "
-            "those of convolutions grow with the square of the image's side"
+            f"{format_count(macs)} MACs are {format_count(2 * macs)} FLOPs, if multiplications and additions count "
+            "alike; those of convolutions grow with the square of the image's side"
         )
     if macs and row.activation_macs:
         yield (
-            f"{_amount(row.activation_macs)} of the MACs are products of activations with each other, as in "
-            f"attention; without them there are {_amount(macs - row.activation_macs)}"
+            f"{format_count(row.activation_macs)} of the MACs are products of activations with each other, as in "
+            f"attention; without them there are {format_count(macs - row.activation_macs)}"
         )
     if conventions is None or row.parameters is None or not row.parameters.actual:
         return
     yield (
-        f"of {_amount(row.parameters.actual)} parameters, {_amount(conventions.vectors)} are biases and weights of "
-        "normalisations, which some tables leave out"
+        f"of {format_count(row.parameters.actual)} parameters, {format_count(conventions.vectors)} are biases and "
+        "weights of normalisations, which some tables leave out"
     )
     if conventions.running_statistics:
         yield (
-            f"{_amount(conventions.running_statistics)} running statistics of batch normalisation are saved, too, "
-            "but are no parameters"
+            f"{format_count(conventions.running_statistics)} running statistics of batch normalisation are saved, "
+            "too, but are no parameters"
         )
     if conventions.last_layer:
         yield (
-            f"{_amount(conventions.last_layer)} parameters are in the last linear layer, which has "
+            f"{format_count(conventions.last_layer)} parameters are in the last linear layer, which has "
             f"{conventions.outputs:,} outputs; papers differ in the number of classes"
         )
     yield "--counters shows what other counters report, and what each of them misses"
@@ -149,8 +148,3 @@ def _percent(value: float) -> str:
 
 def _milliseconds(value: float) -> str:
     return format_number(value, "ms")
-
-
-def _amount(value: int) -> str:
-    factor, unit = next(((factor, unit) for factor, unit in UNITS if value >= factor), (1.0, ""))
-    return format_number(value / factor, unit)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from edgeai_repro.audit.ranking import three_digits
 from edgeai_repro.audit.schema import Ranked, RankedBy, Ranking
+from edgeai_repro.report.columns import Column, fitting_table
 
-COLUMNS = ("", "variant", "MB", "ms here", "bound", "expected", "output error", "")
+COLUMNS = (
+    Column("", 0, "right"),
+    Column("variant", 0, wraps=True, narrowest=20),
+    Column("MB", 0, "right"),
+    Column("ms here", 0, "right"),
+    Column("bound", 2, "right"),
+    Column("expected", 1, "right"),
+    Column("output error", 0, "right"),
+    Column("", 3, wraps=True),
+)
 ORDER: dict[RankedBy, str] = {
     "expected": "by the time that published rates let expect on {}",
     "bound": "by the least time on {}, because no rate is published for some precision",
@@ -24,15 +32,10 @@ LEAST = 0.001  # percent; rounding gives less
 FRONT = "front"  # no other variant is better in time, bytes and error
 
 
-def parts(ranking: Ranking) -> Iterator[RenderableType]:
-    """Yield the table of a ranking, and the advice below it."""
+def parts(ranking: Ranking, width: int) -> Iterator[RenderableType]:
+    """Yield the table of a ranking, for a terminal of `width` columns, and the advice below it."""
     yield Text(f"variants, {heading(ranking)}", "bold")
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(COLUMNS):
-        table.add_column(column, justify="left" if index in (1, 7) else "right")
-    for variant in ranking.variants:
-        table.add_row(*cells(variant))
-    yield table
+    yield fitting_table("", COLUMNS, [cells(variant) for variant in ranking.variants], width)
     yield Text(f"→ {ranking.advice}")
     yield Text(f"  {ranking.unknown}")
 

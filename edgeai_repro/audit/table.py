@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from edgeai_repro.audit import ranking_table
-from edgeai_repro.audit.answers import UNITS
 from edgeai_repro.audit.schema import Audit, Latency, ReportedAndActual, Row, saving
 from edgeai_repro.claims.registry import UNCOMPRESSED
-from edgeai_repro.evidence.measurement import Interval
-from edgeai_repro.judge.formatting import format_number
-from edgeai_repro.report.console import to_text
+from edgeai_repro.evidence.measurement import Interval, Settings
+from edgeai_repro.judge.formatting import format_count
+from edgeai_repro.report.columns import Column, fitting_table
+from edgeai_repro.report.console import PIPED_WIDTH, to_text
 from edgeai_repro.report.text import humanize
 
 UNKNOWN = ReportedAndActual(reported=None, actual=None)
 ABSENT = "–"
 UNRELIABLE = "~"  # before a time that is too noisy
+# Columns that a narrow terminal lacks, the highest number first; all others are always shown.
+IMPORTANCE = {"deflated": 4, "not 0": 3, "bit ops": 2, "parameters": 1}
+NAME_WIDTH = 20  # columns of a terminal, for the names of techniques
 Cell = tuple[str, str]  # a number, and below it the change against the uncompressed model
 
 
 def render(audit: Audit, *, colour: bool, width: int | None = None) -> str:
     """Return an audit as text, with ANSI colours or plain. `width` is in columns."""
-    return to_text(_parts(audit), colour=colour, width=width)
+    return to_text(_parts(audit, width or PIPED_WIDTH), colour=colour, width=width)
 
 
-def _parts(audit: Audit) -> Iterator[RenderableType]:
+def _parts(audit: Audit, width: int) -> Iterator[RenderableType]:
     given = "its own inputs" if audit.own_inputs else f"one image of {audit.resolution} × {audit.resolution}"
     yield Text(f"{audit.model} ({audit.source}), {given}", "bold")
     if audit.partial:
         yield Text("partial: the audit was interrupted", "yellow")
-    yield _table(audit, "stored", _stored)
-    yield _table(audit, "computed", _computed)
+    yield _table(audit, "stored", _stored, width)
+    yield _table(audit, "computed", _computed, width)
     latencies = [row.latency for row in audit.rows if row.latency]
     if latencies:
         threads = audit.environment.threads or 1
@@ -43,10 +44,13 @@ def _parts(audit: Audit) -> Iterator[RenderableType]:
             f"ms: median and quartiles of {latencies[0].n} images with {threads} thread{'s'[: threads > 1]}; "
             f"speed-up: over the uncompressed model, with its 95 % interval; {UNRELIABLE}: too noisy"
         )
-    yield from _counters(audit)
+    yield from _counters(audit, width)
     if audit.shares:
         shares = ", ".join(f"{kind} {share:.1%}" for kind, share in audit.shares.items())
         yield Text(f"parameters by layer: {shares}")
+    for row in audit.rows:
+        if row.notes:
+            yield Text.assemble((humanize(row.technique), "bold"), f"  {_listed(row.notes)}")
     for name, problem in problems(audit):
         yield Text.assemble((name, "magenta"), f"  {problem}")
     for warning in audit.warnings:
@@ -55,7 +59,7 @@ def _parts(audit: Audit) -> Iterator[RenderableType]:
         yield Text(answer.question, "bold")
         yield from (Text(f"  {sentence}") for sentence in answer.sentences)
     if audit.ranking is not None:
-        yield from ranking_table.parts(audit.ranking)
+        yield from ranking_table.parts(audit.ranking, width)
 
 
 def problems(audit: Audit) -> Iterator[tuple[str, str]]:
@@ -66,34 +70,39 @@ def problems(audit: Audit) -> Iterator[tuple[str, str]]:
                 yield _name(row).replace("\n", ", "), problem
 
 
-def _table(audit: Audit, heading: str, cells: Callable[[Row, Row], Mapping[str, Cell]]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(heading, no_wrap=True)
-    for column in cells(audit.uncompressed, audit.uncompressed):
-        table.add_column(column, justify="right")
-    for row in audit.rows:
-        lines = ("\n".join(filter(None, cell)) for cell in cells(audit.uncompressed, row).values())
-        table.add_row(_name(row), *lines)
-    return table
+def _table(
+    audit: Audit, heading: str, cells: Callable[[Row, Row], Mapping[str, Cell]], width: int
+) -> RenderableType:
+    numbers = [
+        Column(name, IMPORTANCE.get(name, 0), "right") for name in cells(audit.uncompressed, audit.uncompressed)
+    ]
+    rows = [
+        [_name(row), *("\n".join(filter(None, cell)) for cell in cells(audit.uncompressed, row).values())]
+        for row in audit.rows
+    ]
+    return fitting_table("", [Column(heading, 0, wraps=True, narrowest=NAME_WIDTH), *numbers], rows, width)
 
 
-def _counters(audit: Audit) -> Iterator[RenderableType]:
+def _counters(audit: Audit, width: int) -> Iterator[RenderableType]:
     """Yield a table of the other counters for each model that they counted."""
     for counted in (row for row in audit.rows if any(row.technique == one.technique for one in audit.counters)):
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        table.add_column(f"counters, {_name(counted)}", no_wrap=True)
-        for column in ("MACs", "of actual", "parameters"):
-            table.add_column(column, justify="right")
-        table.add_column("what differs from the actual MACs")
-        for row in audit.counters:
-            if row.technique == counted.technique:
-                numbers = (
-                    _number(row.macs),
-                    "" if row.ratio is None else f"{row.ratio:.1%}",
-                    _number(row.parameters),
-                )
-                table.add_row(f"{row.counter}\n{row.provider}", *numbers, row.problem or "\n".join(row.differences))
-        yield table
+        columns = [
+            Column(f"counters, {_name(counted)}", 0),
+            *(Column(name, IMPORTANCE.get(name, 0), "right") for name in ("MACs", "of actual", "parameters")),
+            Column("what differs from the actual MACs", 0, wraps=True, narrowest=NAME_WIDTH),
+        ]
+        rows = [
+            [
+                f"{row.counter}\n{row.provider}",
+                _number(row.macs),
+                "" if row.ratio is None else f"{row.ratio:.1%}",
+                _number(row.parameters),
+                row.problem or "\n".join(row.differences),
+            ]
+            for row in audit.counters
+            if row.technique == counted.technique
+        ]
+        yield fitting_table("", columns, rows, width)
 
 
 def _stored(uncompressed: Row, row: Row) -> dict[str, Cell]:
@@ -141,11 +150,11 @@ def _three_digits(value: float) -> str:
 
 def _name(row: Row) -> str:
     name = "uncompressed" if row.technique == UNCOMPRESSED else humanize(row.technique)
-    settings, notes = (
-        ", ".join(f"{humanize(name)} {value}" for name, value in details.items())
-        for details in (row.settings, row.notes)
-    )
-    return "\n".join(filter(None, [name, settings, notes]))
+    return "\n".join(filter(None, [name, _listed(row.settings)]))
+
+
+def _listed(details: Settings) -> str:
+    return ", ".join(f"{humanize(name)} {value}" for name, value in details.items())
 
 
 def _count(before: int | None, after: int | None, *, compare: bool) -> Cell:
@@ -157,10 +166,7 @@ def _count(before: int | None, after: int | None, *, compare: bool) -> Cell:
 
 
 def _number(value: int | None) -> str:
-    if value is None:
-        return ABSENT
-    factor, unit = next(((factor, unit) for factor, unit in UNITS if value >= factor), (1.0, ""))
-    return format_number(value / factor, unit)
+    return ABSENT if value is None else format_count(value)
 
 
 def _sign(saved: float) -> str:

@@ -8,7 +8,7 @@ from edgeai_repro.audit.schema import ReportedAndActual, Row, SkippedLinear, Wei
 from edgeai_repro.claims.implications import INT8_SAVES
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.evidence.measurement import Interval
-from edgeai_repro.judge.formatting import format_interval, format_number
+from edgeai_repro.judge.formatting import format_count, format_interval, format_number
 
 VISIBLE = 1.0  # points; a smaller difference is hard to see in a table
 LITTLE_LINEAR = 50.0  # percent of the parameters in nn.Linear; below, quantizing nn.Linear saves less than half
@@ -50,13 +50,13 @@ def _about_uncompressed(row: Row) -> Iterator[str]:
     excess = 100 * (macs.reported - macs.actual) / macs.actual
     if excess < -VISIBLE:
         yield (
-            f"thop leaves out {_part(-excess)} the model's MACs (it reports {_billions(macs.reported)} of "
-            f"{_billions(macs.actual)}): it has no rule for some of the layers, for example attention"
+            f"thop leaves out {_part(-excess)} the model's MACs (it reports {format_count(macs.reported)} of "
+            f"{format_count(macs.actual)}): it has no rule for some of the layers, for example attention"
         )
     elif excess > VISIBLE:
         yield (
-            f"thop reports {_percent(excess)} more MACs ({_billions(macs.reported)}) than the weights compute "
-            f"({_billions(macs.actual)}): it adds the work of normalisations and poolings"
+            f"thop reports {_percent(excess)} more MACs ({format_count(macs.reported)}) than the weights compute "
+            f"({format_count(macs.actual)}): it adds the work of normalisations and poolings"
         )
 
 
@@ -101,10 +101,13 @@ def _about_compressed(uncompressed: Row, row: Row) -> Iterator[str]:
             f"are stored: it misses weights that are packed as int8; the file is {_less(bytes_saved, 'smaller')}"
         )
     if macs and macs[0] - macs[1] > VISIBLE:
-        bit_operations = saving(uncompressed.bit_operations, row.bit_operations)
+        bit_operations = saving(uncompressed.bit_operations, row.bit_operations) or 0.0
+        missed = "has no rule for some of the layers, for example attention"
+        if bit_operations - macs[1] > VISIBLE:
+            missed = f"misses those in int8; bit operations fall by {_percent(bit_operations)}"
         yield (
             f"{name}: thop reports {_percent(macs[0])} fewer MACs, but {_less(macs[1], 'fewer')} are computed: it "
-            f"misses those in int8; bit operations fall by {_percent(bit_operations)}"
+            f"{missed}"
         )
     ratio = _reported_macs_ratio(uncompressed.macs, row.macs)
     if ratio and speedup and ratio > FALLS_SHORT * speedup.high:
@@ -196,7 +199,3 @@ def _part(value: float) -> str:
 
 def _megabytes(value: int) -> str:
     return format_number(value / 1e6, "MB")
-
-
-def _billions(value: int) -> str:
-    return format_number(value / 1e9, "G")

@@ -10,6 +10,7 @@ from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import MISSED, Interval, Measurement, Setting
 
 SMALLER_UNIT = {"G": "M", "M": "k"}  # each a thousandth
+COUNT_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 MOST_DECIMALS = 6
 
 
@@ -27,6 +28,12 @@ def format_number(value: float, unit: str, edges: Sequence[float] = ()) -> str:
         decimals += 1
     text = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
     return f"{f'{value + 0.0:.1g}' if text in ('0', '-0') else text} {unit}".rstrip()
+
+
+def format_count(value: int) -> str:
+    """Return a number of parameters, products or bytes in the largest unit of which there is one or more."""
+    factor, unit = next(((factor, unit) for factor, unit in COUNT_UNITS if value >= factor), (1.0, ""))
+    return format_number(value / factor, unit)
 
 
 def _decimals(edge: float) -> int:

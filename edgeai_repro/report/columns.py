@@ -33,13 +33,17 @@ class Column:
 def fitting_table(
     title: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int
 ) -> RenderableType:
-    """Return a table of the columns that fit in `width`, or a list of its rows if the needed ones don't fit."""
+    """Return a table of the columns that fit in `width`, or a list of its rows if the needed ones don't fit.
+
+    `title` is a line above it; without one there is none.
+    """
+    above = [Text(title, "italic")] if title else []
     widths = [_least_width(column, [row[index] for row in rows]) for index, column in enumerate(columns)]
     kept = list(range(len(columns)))
     while kept and sum(widths[index] for index in kept) + BETWEEN * (len(kept) - 1) + EDGES > width:
         least = max(kept, key=lambda index: columns[index].importance)
         if columns[least].importance == 0:
-            return Group(Text(title), *_as_list(columns, rows))
+            return Group(*above, *_as_list(columns, rows))
         kept.remove(least)
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index in kept:
@@ -53,7 +57,7 @@ def fitting_table(
         )
     for row in rows:
         table.add_row(*(row[index] for index in kept))
-    return Group(Text(title, "italic"), table)
+    return Group(*above, table)
 
 
 def _least_width(column: Column, cells: Sequence[Cell]) -> int:

@@ -143,13 +143,34 @@ def test_zeros_that_save_nothing_are_warned_of() -> None:
     )
 
 
-@pytest.mark.parametrize("width", [80, 120])
+LONG_NOTE = "4 of 16, for example features.7.1.mlp.3: norm (LayerNorm) normalises over channels"
+
+
+@pytest.mark.parametrize(
+    ("bit_operations", "reason"), [(250, "in int8; bit operations fall by 75 %"), (500, "no rule")]
+)
+def test_missed_products_are_called_int8_only_if_their_bits_are_fewer(bit_operations: int, reason: str) -> None:
+    """A pruned network has fewer products of 32 bits; thop misses those of layers that it has no rule for."""
+    dense = timed_row("none", macs=1000, speedup=1.0).model_copy(update={"bit_operations": 1000})
+    smaller = {"macs": ReportedAndActual(reported=100, actual=500), "bit_operations": bit_operations}
+    (text,) = (
+        text
+        for text in find_warnings([dense, timed_row("x", macs=0, speedup=1.0).model_copy(update=smaller)], {})
+        if "thop" in text
+    )
+
+    assert text.startswith("x: thop reports 90 % fewer MACs, but 50 % fewer are computed: it ")
+    assert reason in text
+    assert ("int8" in text) == ("int8" in reason)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
 def test_table_cuts_no_number(width: int) -> None:
-    """At 80 and at 120 columns headings and numbers are whole, and an unreliable time is marked."""
+    """At any width headings and numbers are whole, however long a note is, and an unreliable time is marked."""
     rows = [
         timed_row("none", macs=4_460_000_000, speedup=1.0),
         timed_row("dynamic_quantization", macs=301_580_000, speedup=3.3, problem="too noisy here").model_copy(
-            update={"settings": {"target": 0.8}}
+            update={"settings": {"target": 0.8}, "notes": {"groups_left_whole": LONG_NOTE}}
         ),
     ]
     result = audit(net(), resolution=8, latency=False).model_copy(update={"rows": rows})
@@ -160,4 +181,5 @@ def test_table_cuts_no_number(width: int) -> None:
     for whole in ("parameters()", "bit ops", "ms here", "speed-up", "301.58 M", "~ 10.0", "~ 3.30 ×", "2.97–3.63"):
         assert whole in text, f"{whole!r} must be in one piece"
     assert "dynamic quantization, target 0.8  too noisy here" in text
+    assert f"groups left whole {LONG_NOTE}" in " ".join(text.split())
     assert "ms: median and quartiles of 8 images with" in text
