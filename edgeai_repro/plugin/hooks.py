@@ -2,6 +2,8 @@
 
 A test that takes the fixture `verdict` (or `claim`) runs once for each claim of the claims folder, in any
 repository. Claims are measured in fixtures, so a failed measurement is pytest's *error*, never a verdict.
+
+PYTEST_DONT_REWRITE: it has no assertions, and the entry imports it before pytest could rewrite it.
 """
 
 from __future__ import annotations
