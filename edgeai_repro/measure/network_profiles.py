@@ -203,9 +203,10 @@ class NetworkProfiles:
 
 
 def _trim_heap() -> None:
-    """Return memory that was freed to the system: what others left behind would add to a large network's peak."""
+    """Return unused memory to the system: what others left behind would add to a large network's peak."""
     import psutil
 
+    gc.collect()
     if hasattr(psutil, "heap_trim"):  # not with every C library
         psutil.heap_trim()
 
