@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.webdriver.support.wait import WebDriverWait
 
 pytest.importorskip("selenium", reason="selenium drives the browser, and isn't installed")
 pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
@@ -74,7 +75,10 @@ class TestCheckers:
 
         browser.get(planted.as_uri())
 
-        assert any("planted" in message for message in messages_of(browser))
+        # A busy browser hands over its log a moment later.
+        WebDriverWait(browser, 30).until(
+            lambda driver: any("planted" in message for message in messages_of(driver))
+        )
         assert "http://127.0.0.1:9/a.png" in requests_of(browser)
         assert dict(browser.execute_script(CONTRAST))["pale"] < 2
 
