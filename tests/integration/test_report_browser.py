@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver.support.wait import WebDriverWait
 
 pytest.importorskip("selenium", reason="selenium drives the browser, and isn't installed")
 pytest.importorskip("jinja2", reason="the report's template engine isn't installed")
@@ -14,6 +13,7 @@ pytest.importorskip("matplotlib", reason="the report's plotting library isn't in
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from edgeai_repro.report import files
 from tests.support.browser import NAMES, NEEDS_BROWSER, assert_in_sight, messages_of, requests_of, set_screen
