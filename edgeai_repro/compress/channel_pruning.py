@@ -34,6 +34,7 @@ TargetOf = Literal["groups", "parameters", "macs"]
 PROBE = 0.5  # the share that is tried first if the goal is no share
 MOST_TRIALS = 40  # that fail; each takes about as long as four runs of the network
 NONE_REMOVED = "torch-pruning removes none of its channels at this share"
+ROOTS = (torch_pruning.ops.TORCH_CONV, torch_pruning.ops.TORCH_LINEAR)  # layers whose outputs may be removed
 STEPS = 64  # of the share that is searched for a target of parameters or MACs
 
 
@@ -210,6 +211,7 @@ class _Search:
                 importance=importance,
                 pruning_ratio=share,
                 ignored_layers=[model.get_submodule(name) for name in whole],
+                root_module_types=ROOTS,
                 in_channel_groups={},  # its default is one dict for all pruners
                 out_channel_groups={},
                 num_heads={},
@@ -219,7 +221,8 @@ class _Search:
         """Yield the roots of the groups that may be pruned; note the others and the layers of the outputs."""
         last = [module for module, node in graph.module2node.items() if not node.outputs]
         self._outputs = [names[module] for module in last if module in names]
-        for group in graph.get_all_groups(ignored_layers=[module for module in last if module in names]):
+        ignored = [module for module in last if module in names]
+        for group in graph.get_all_groups(ignored_layers=ignored, root_module_types=ROOTS):
             root = names[group[0].dep.target.module]
             reasons = (why_whole(dep.target, names) for dep, _ in group)
             if reason := next(filter(None, reasons), None):

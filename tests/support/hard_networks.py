@@ -39,6 +39,21 @@ class HardCoded(nn.Module):
         return self.after_first(first), {"second": self.after_second(second)}
 
 
+class BetweenLSTM(nn.Module):
+    """Linear layers before and after an LSTM of both directions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 32), nn.Linear(32, 16)
+        self.lstm = nn.LSTM(16, 24, batch_first=True, bidirectional=True)
+        self.third, self.last = nn.Linear(48, 16), nn.Linear(16, 4)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return four values per token."""
+        features, _ = self.lstm(self.second(self.first(tokens).relu()))
+        return self.last(self.third(features).relu())
+
+
 class TwoInputs(nn.Module):
     """Adds an image and a picture of one channel."""
 

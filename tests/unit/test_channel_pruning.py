@@ -17,7 +17,7 @@ from edgeai_repro.compress.techniques import apply
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure import counts
 from edgeai_repro.networks.initial import draw_norms
-from tests.support.hard_networks import Attention, Between, HardCoded, TwoInputs
+from tests.support.hard_networks import Attention, Between, BetweenLSTM, HardCoded, TwoInputs
 
 IMAGE = (torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)),)
 
@@ -114,6 +114,15 @@ def test_tables_of_positions_are_not_followed_and_the_mlps_beside_them_are_prune
     shapes = {name: tuple(value.shape) for name, value in smaller.state_dict().items()}
     assert shapes["features.1.0.mlp.0.weight"] == (32, 16)  # of (64, 16)
     assert all(shapes[name] == tuple(network.get_parameter(name).shape) for name in tables)
+
+
+def test_an_lstm_keeps_its_width_and_the_layers_around_it_are_pruned() -> None:
+    """Left to itself, the library cuts one direction of an LSTM, after which no layer behind it runs."""
+    smaller = prune(BetweenLSTM().eval(), (torch.randn(2, 5, 8),), Goal(0.5))
+
+    assert isinstance(smaller, BetweenLSTM)
+    assert (smaller.lstm.input_size, smaller.lstm.hidden_size) == (8, 24)
+    assert (smaller.first.out_features, smaller.third.in_features, smaller.third.out_features) == (16, 48, 8)
 
 
 def test_a_network_with_normalised_channels_only_is_refused_with_the_layer() -> None:
