@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from edgeai_repro.claims.entries import NOTES
 from edgeai_repro.compress.followed_layers import followed, why_whole
-from edgeai_repro.compress.pruning_exactness import Cut, History, Inputs, why_inexact
+from edgeai_repro.compress.pruning_exactness import Cut, History, Inputs, Original
 from edgeai_repro.errors import UserError, one_line, require_known
 from edgeai_repro.evidence.measurement import Settings
 
@@ -81,6 +81,7 @@ class _Search:
 
     def __init__(self, model: nn.Module, inputs: Inputs, importance: Importance) -> None:
         self._model, self._inputs, self._importance = model, inputs, importance
+        self._original = Original(model, inputs)
         self._whole: dict[str, str] = {}  # the roots of groups that stay whole, with the reason
         self._trials = 0
         self._outputs: list[str] = []  # layers whose channels are the network's outputs
@@ -108,7 +109,7 @@ class _Search:
         inexact: str | None = None
         if goal.of != "groups":
             share, cut = self._share_for(goal)
-            inexact = why_inexact(self._model, cut, self._inputs)
+            inexact = self._original.why_inexact(cut)
         elif cut is None:
             cut, inexact = self._trial(self._roots, share)
         if cut is None or inexact:
@@ -180,7 +181,7 @@ class _Search:
             cut = self._cut(history) if history else None
         except Exception as error:  # the library may raise anything for groups that it got wrong
             return None, f"torch-pruning can't remove its channels ({one_line(error)[:100]})"
-        return cut, NONE_REMOVED if cut is None else why_inexact(self._model, cut, self._inputs)
+        return cut, NONE_REMOVED if cut is None else self._original.why_inexact(cut)
 
     def _cut(self, history: History) -> Cut:
         structure = copy.deepcopy(self._model)

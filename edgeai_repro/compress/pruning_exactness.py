@@ -12,7 +12,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -55,36 +57,58 @@ class Cut:
             tensor.requires_grad_(tensors[name].requires_grad)
         return network
 
-    def mask(self, source: nn.Module) -> None:
-        """Set the values of `source` that the smaller network lacks to 0, in place."""
-        for name, tensor in _tensors(source).items():
-            kept = torch.zeros(tensor.numel(), dtype=torch.bool)
+    @contextmanager
+    def masked(self, source: nn.Module) -> Iterator[None]:
+        """Set the values of `source` that the smaller network lacks to 0 while entered."""
+        tensors = {name: tensor.detach() for name, tensor in _tensors(source).items()}
+        before = {name: tensors[name].clone() for name in tensors if self.places[name].shape != tensors[name].shape}
+        for name in before:
+            kept = torch.zeros(tensors[name].numel(), dtype=torch.bool)
             kept[self.places[name].flatten()] = True
-            tensor.detach().mul_(kept.view(tensor.shape))
+            tensors[name].mul_(kept.view(tensors[name].shape))
+        try:
+            yield
+        finally:
+            for name, values in before.items():
+                tensors[name].copy_(values)
 
 
-def why_inexact(model: nn.Module, cut: Cut, inputs: Inputs) -> str | None:
-    """Return why the smaller network is no exact cut of the model, None if it is. Both stay as they are."""
-    probe = copy.deepcopy(model).double().eval()
-    draw_all(probe)
-    inputs = tuple(_as_double(value) for value in inputs)
-    try:
-        original = _outputs(probe, inputs)
-        smaller = cut.filled(probe).eval()
-        cut.mask(probe)
-        masked = _outputs(probe, inputs)
-    except Exception as error:  # the user's network may raise anything
-        return f"it doesn't run in double precision ({one_line(error)[:120]})"
-    try:
-        actual = _outputs(smaller, inputs)
-    except Exception as error:
-        return f"without its channels the network doesn't run ({one_line(error)[:120]})"
-    difference, control = distance(actual, masked), distance(original, masked)
-    if not difference <= TOLERANCE:
-        return f"without its channels the outputs differ by {difference:.1g} from those with zeros"
-    if not control > CONTROL:
-        return "the outputs don't depend on its channels"
-    return None
+class Original:
+    """A network with random weights in double precision, which cuts of it are compared with."""
+
+    def __init__(self, model: nn.Module, inputs: Inputs) -> None:
+        self._model = model
+        self._inputs = tuple(_as_double(value) for value in inputs)
+
+    @cached_property
+    def _network(self) -> nn.Module:
+        network = copy.deepcopy(self._model).double().eval()
+        draw_all(network)
+        return network
+
+    @cached_property
+    def _outputs(self) -> list[Tensor]:
+        return _run(self._network, self._inputs)
+
+    def why_inexact(self, cut: Cut) -> str | None:
+        """Return why the smaller network is no exact cut of this one, None if it is."""
+        try:
+            original = self._outputs
+            smaller = cut.filled(self._network).eval()
+        except Exception as error:  # the user's network may raise anything
+            return f"it doesn't run in double precision ({one_line(error)[:120]})"
+        try:
+            actual = _run(smaller, self._inputs)
+        except Exception as error:
+            return f"without its channels the network doesn't run ({one_line(error)[:120]})"
+        with cut.masked(self._network):
+            masked = _run(self._network, self._inputs)
+        difference, control = distance(actual, masked), distance(original, masked)
+        if not difference <= TOLERANCE:
+            return f"without its channels the outputs differ by {difference:.1g} from those with zeros"
+        if not control > CONTROL:
+            return "the outputs don't depend on its channels"
+        return None
 
 
 def draw_all(model: nn.Module, seed: int = 0) -> None:
@@ -116,7 +140,7 @@ def distance(actual: list[Tensor], expected: list[Tensor]) -> float:
     return difference / largest if largest else math.inf
 
 
-def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor]:
+def _run(model: nn.Module, inputs: Inputs) -> list[Tensor]:
     with torch.no_grad():
         return list(flatten_tensors(model(*inputs)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgeai_repro.compress.pruning_exactness import Cut, why_inexact
+from edgeai_repro.compress.pruning_exactness import Cut, Original
 
 IMAGE = (torch.randn(2, 3, 4, 4),)
 KEPT = [0, 2, 3]  # of four channels
@@ -39,32 +39,47 @@ def _cut(kept: dict[str, list[int]] | None = None, **options: float) -> tuple[Ne
     return network, Cut(smaller, places)
 
 
+def _why_inexact(network: Network, cut: Cut) -> str | None:
+    return Original(network, IMAGE).why_inexact(cut)
+
+
 def test_a_correct_removal_is_exact() -> None:
     """Even behind a sigmoid, which gives 0.5 for 0: the weights that read the channel are removed, too."""
-    assert why_inexact(*_cut(), IMAGE) is None
+    assert _why_inexact(*_cut()) is None
+
+
+def test_a_cut_leaves_no_zeros_behind() -> None:
+    """Only while it is compared, so that the next cut meets the same original."""
+    network, cut = _cut()
+    before = network.first.weight.detach().clone()
+    with cut.masked(network):
+        zeros = [channel for channel in range(4) if not network.first.weight[channel].any()]
+
+    assert zeros == [1]
+    assert torch.equal(network.first.weight, before)
 
 
 def test_the_wrong_input_channel_is_found() -> None:
     """The second convolution lost the inputs of another channel."""
-    reason = why_inexact(*_cut({"second": [0, 1, 2]}), IMAGE)
+    reason = _why_inexact(*_cut({"second": [0, 1, 2]}))
     assert "differ by" in (reason or "")
 
 
 def test_the_wrong_statistics_are_found() -> None:
     """BatchNorm lost another channel; on fresh statistics, which are all equal, nobody would see it."""
-    reason = why_inexact(*_cut({"norm": [0, 1, 3]}), IMAGE)
+    reason = _why_inexact(*_cut({"norm": [0, 1, 3]}))
     assert "differ by" in (reason or "")
 
 
 def test_channels_in_another_order_are_found() -> None:
     """The channels that are left are the right ones, but two are exchanged in one layer."""
-    reason = why_inexact(*_cut({"first": [2, 0, 3]}), IMAGE)
+    reason = _why_inexact(*_cut({"first": [2, 0, 3]}))
     assert "differ by" in (reason or "")
 
 
 def test_outputs_that_hide_the_channels_are_no_proof() -> None:
     """With a layer scale of 1e-6 that is no parameter, even a wrong removal looks right; the control says so."""
-    reason = why_inexact(*_cut({"second": [0, 1, 2]}, scale=1e-6), IMAGE)
+    reason = _why_inexact(*_cut({"second": [0, 1, 2]}, scale=1e-6))
     assert reason == "the outputs don't depend on its channels"
 
 
@@ -73,4 +88,4 @@ def test_a_smaller_network_that_does_not_run_is_found() -> None:
     network, cut = _cut()
     cut.structure.second = nn.Conv2d(4, 2, 1)
     cut.places["second.weight"] = torch.arange(8).view(2, 4, 1, 1)
-    assert "the network doesn't run" in (why_inexact(network, cut, IMAGE) or "")
+    assert "the network doesn't run" in (_why_inexact(network, cut) or "")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edgeai_repro.claims.entries import own_notes
 from edgeai_repro.compress import otov3_compat
 from edgeai_repro.compress.channel_pruning import Goal, prune
-from edgeai_repro.compress.pruning_exactness import CONTROL, TOLERANCE, Cut, distance, draw_all, why_inexact
+from edgeai_repro.compress.pruning_exactness import CONTROL, TOLERANCE, Cut, Original, distance, draw_all
 from edgeai_repro.errors import UserError, one_line
 from edgeai_repro.networks.convnext import random_images
 from edgeai_repro.networks.references import reference
@@ -115,7 +115,7 @@ def by_torch_pruning(model: nn.Module, images: Tensor) -> Outcome:
         return Outcome("fails", one_line(error)[:100])
     if not history:
         return Outcome("nothing removed")
-    reason = why_inexact(model, cut, (images,))
+    reason = Original(model, (images,)).why_inexact(cut)
     if reason is None:
         return Outcome("exact", "", removed)
     return Outcome("does not run" if "doesn't run" in reason else "differs", reason, removed)
