@@ -151,9 +151,13 @@ class _BatchOfOne(nn.Module):
 
 
 def _torchinfo(model: nn.Module, inputs: Inputs) -> Numbers:
-    import torchinfo
+    from torchinfo import summary
+    from torchinfo.torchinfo import clear_cached_forward_pass
 
-    statistics = torchinfo.summary(model, input_data=list(inputs), device=_device(inputs), verbose=0)
+    try:
+        statistics = summary(model, input_data=list(inputs), device=_device(inputs), verbose=0)
+    finally:
+        clear_cached_forward_pass()  # which would hold the network for the rest of the run
     return statistics.total_mult_adds, statistics.total_params
 
 
