@@ -26,6 +26,7 @@ from torchvision.models.convnext import CNBlock, ConvNeXt
 from edgeai_repro.compress import otov3_compat
 from edgeai_repro.compress.hesso import Hesso, select_redundant_groups
 from edgeai_repro.errors import UserError
+from edgeai_repro.memory import release_unused
 from edgeai_repro.networks.convnext import (
     blocks,
     draw_seeds,
@@ -174,6 +175,7 @@ def _prune_to_each(
     model: ConvNeXt, targets: Sequence[float], resolution: int, seed: int, steps: PruningSteps
 ) -> Iterator[tuple[float, ConvNeXt]]:
     pruner = StructuredPruner(copy.deepcopy(model).eval(), resolution=resolution)
+    release_unused()  # the optimizer takes three times the memory of the network
     saliency = _score_groups(pruner, targets[0], resolution, seed, steps)
     for target in targets:
         yield target, pruner.prune_by_saliency(saliency, target)

@@ -19,6 +19,7 @@ from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED
 from edgeai_repro.compress.techniques import Variant, apply_all, notes_on
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.measure.shared_store import SharedStore
+from edgeai_repro.memory import release_unused
 from edgeai_repro.networks.specs import Function, NetworkSpec
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
@@ -144,7 +145,7 @@ class NetworkProfiles:
             TECHNIQUES[technique].needs_values for technique in union if technique in TECHNIQUES
         )
         if needs_values:
-            _trim_heap()
+            release_unused()
         network = self._build(subject, "cpu") if needs_values else self.on_meta(subject)
         if Variant.of(key) not in profiles:
             profiles[Variant.of(key)] = self._measure(subject, UNCOMPRESSED, network.model, network.inputs)
@@ -200,15 +201,6 @@ class NetworkProfiles:
         start = time.perf_counter()
         yield
         self.seconds[step] += time.perf_counter() - start
-
-
-def _trim_heap() -> None:
-    """Return unused memory to the system: what others left behind would add to a large network's peak."""
-    import psutil
-
-    gc.collect()
-    if hasattr(psutil, "heap_trim"):  # not with every C library
-        psutil.heap_trim()
 
 
 def _parts(network: nn.Module, linear_macs: int) -> Parts:

@@ -7,8 +7,9 @@ import copy
 import pytest
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
+from edgeai_repro.compress import structured
 from edgeai_repro.compress.structured import PRUNING_STEPS, StructuredPruner, generated_batch, prune
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks import convnext
@@ -63,6 +64,21 @@ def test_prune_does_not_change_the_model() -> None:
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
     assert_same_tensors(snapshot(model), before)
+
+
+def test_unused_memory_is_given_back_before_the_optimizer_takes_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients and moments take three times the memory of the network, which is the peak of a run of the claims."""
+    calls: list[str] = []
+
+    def scores(pruner: StructuredPruner, *_: object) -> Tensor:
+        calls.append("scored")
+        return torch.arange(sum(pruner.group_sizes), dtype=torch.float32)
+
+    monkeypatch.setattr(structured, "_score_groups", scores)
+    monkeypatch.setattr(structured, "release_unused", lambda: calls.append("released"))
+    next(prune(small_convnext(), [0.5]))
+
+    assert calls == ["released", "scored"]
 
 
 def test_prune_to_no_target_does_nothing() -> None:
