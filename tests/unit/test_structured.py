@@ -67,7 +67,7 @@ def test_prune_does_not_change_the_model() -> None:
 
 
 def test_unused_memory_is_given_back_before_the_optimizer_takes_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gradients and moments take three times the memory of the network, which is the peak of a run of the claims."""
+    """Gradients and moments take three times the memory of the network: the peak of a run of the claims."""
     calls: list[str] = []
 
     def scores(pruner: StructuredPruner, *_: object) -> Tensor:
