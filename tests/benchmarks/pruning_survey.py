@@ -118,7 +118,7 @@ def limited(method: Method, name: str, side: int) -> Outcome:
         raise TooLongError
 
     signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS, 1)  # again, should a library catch the first
     try:
         return pruned(method, name, side)
     except TooLongError:
