@@ -101,8 +101,11 @@ class Original:
             actual = _run(smaller, self._inputs)
         except Exception as error:
             return f"without its channels the network doesn't run ({one_line(error)[:120]})"
-        with cut.masked(self._network):
-            masked = _run(self._network, self._inputs)
+        try:
+            with cut.masked(self._network):
+                masked = _run(self._network, self._inputs)
+        except Exception as error:
+            return f"with zeros in its channels the network doesn't run ({one_line(error)[:120]})"
         difference, control = distance(actual, masked), distance(original, masked)
         if not difference <= TOLERANCE:
             return f"without its channels the outputs differ by {difference:.1g} from those with zeros"

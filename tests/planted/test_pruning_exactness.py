@@ -89,3 +89,16 @@ def test_a_smaller_network_that_does_not_run_is_found() -> None:
     cut.structure.second = nn.Conv2d(4, 2, 1)
     cut.places["second.weight"] = torch.arange(8).view(2, 4, 1, 1)
     assert "the network doesn't run" in (_why_inexact(network, cut) or "")
+
+
+def test_a_network_that_does_not_run_with_zeros_is_found() -> None:
+    """What a network raises is part of the reason, whichever of the three networks raises it."""
+
+    class RefusesZeros(Network):
+        def forward(self, images: Tensor) -> Tensor:
+            if not self.first.weight.all():
+                raise ValueError("a weight is 0")
+            return super().forward(images)
+
+    _, cut = _cut()
+    assert "with zeros in its channels" in (_why_inexact(RefusesZeros().eval(), cut) or "")
