@@ -220,10 +220,9 @@ class _Search:
 
     def _free_groups(self, graph: Any, names: dict[Any, str]) -> Iterator[str]:
         """Yield the roots of the groups that may be pruned; note the others and the layers of the outputs."""
-        last = [module for module, node in graph.module2node.items() if not node.outputs]
-        self._outputs = [names[module] for module in last if module in names]
-        ignored = [module for module in last if module in names]
-        for group in graph.get_all_groups(ignored_layers=ignored, root_module_types=ROOTS):
+        last = [module for module, node in graph.module2node.items() if not node.outputs and module in names]
+        self._outputs = [names[module] for module in last]
+        for group in graph.get_all_groups(ignored_layers=last, root_module_types=ROOTS):
             root = names[group[0].dep.target.module]
             reasons = (why_whole(dep.target, names) for dep, _ in group)
             if reason := next(filter(None, reasons), None):

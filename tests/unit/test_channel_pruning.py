@@ -117,7 +117,7 @@ def test_tables_of_positions_are_not_followed_and_the_mlps_beside_them_are_prune
 
 
 def test_an_lstm_keeps_its_width_and_the_layers_around_it_are_pruned() -> None:
-    """Left to itself, the library cuts one direction of an LSTM, after which no layer behind it runs."""
+    """The library would begin groups at the LSTM, too, and fails on this network when it does."""
     smaller = prune(BetweenLSTM().eval(), (torch.randn(2, 5, 8),), Goal(0.5))
 
     assert isinstance(smaller, BetweenLSTM)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +92,24 @@ def test_counters_need_a_network_of_torch(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", LIGHT)
 def test_every_counter_gives_the_products_of_a_convolution_and_finds_nothing_missing(name: str) -> None:
-    """Return a network of one convolution without biases."""
+    """The convolution has no biases, which some counters would count."""
     assert COUNTERS[name].count(convolution(), image()).macs == CONVOLUTION
     assert differences(name, convolution(), image()) == []
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_no_counter_keeps_a_network_in_memory(name: str) -> None:
+    """torchinfo holds the last network of each class; a ViT-B/16 stayed in memory for the rest of a run so."""
+    seen: list[weakref.ref[nn.Module]] = []
+
+    def watched(model: nn.Module, inputs: Inputs) -> adapters.Numbers:
+        seen.append(weakref.ref(model))
+        return COUNTERS[name].call(model, inputs)
+
+    replace(COUNTERS[name], call=watched).count(convolution(), image())
+    gc.collect()
+
+    assert [network() for network in seen] == [None]
 
 
 def test_torchinfo_counts_a_linear_layer_once_however_many_tokens_pass_it() -> None:
