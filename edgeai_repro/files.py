@@ -1,9 +1,8 @@
-"""Reads YAML and JSON, checks sha256 sums, and writes files and folders whole or not at all."""
+"""Reads YAML and JSON, and writes files and folders whole or not at all."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 import tempfile
@@ -63,17 +62,18 @@ def read_bytes(path: Path, limit: int, hint: str, form: str = "", *, follow: boo
     try:
         size = file_size(path)
         if size <= limit:
-            with open(path, "rb", opener=None if follow else _open_no_link) as stream:
+            with open(path, "rb", opener=None if follow else open_no_link) as stream:
                 content = stream.read() if size >= 0 else _first_bytes(stream, limit + 1)
             size = len(content)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise _unreadable(path, error, hint, form) from None
+        raise unreadable(path, error, hint, form) from None
     if size > limit:
         raise UserError(f"{path}: must have at most {limit} bytes (got {size}); {hint}")
     return content
 
 
-def _open_no_link(path: str, flags: int) -> int:
+def open_no_link(path: str, flags: int) -> int:
+    """Open a file for `open(opener=…)`. Raises OSError for a link."""
     try:
         return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
     except OSError as error:
@@ -124,43 +124,8 @@ def read_text(
         raise UserError(f"{path}: must be UTF-8 text (got {error}); save it as UTF-8") from None
 
 
-def sha256(path: Path, *, follow: bool = True) -> str:
-    """Return the sha256 of a file, in hexadecimal. Raises OSError if it isn't one, or a link without `follow`."""
-    file_size(path)
-    with open(path, "rb", opener=None if follow else _open_no_link) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def verify_sha256(path: Path, expected: str, hint: str, *, size: int | None = None, follow: bool = True) -> None:
-    """Raise UserError unless a file has the sha256 `expected`, and `size` bytes if given.
-
-    `hint` is the next step for the user. Without `follow`, a link is refused.
-    """
-    try:
-        _compare(path, path.stat().st_size, sha256(path, follow=follow), expected, hint, size)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error, hint) from None
-
-
-def read_verified(
-    path: Path, expected: str | None, hint: str, *, size: int | None = None, follow: bool = True
-) -> bytes:
-    """Return the bytes of a file, read once and then checked as `verify_sha256` does; unchecked with None."""
-    content = read_bytes(path, limits.WEIGHT_BYTES if size is None else size, hint, follow=follow)
-    _compare(path, len(content), hashlib.sha256(content).hexdigest(), expected, hint, size)
-    return content
-
-
-def _compare(
-    path: Path, size: int, digest: str, expected: str | None, hint: str, expected_size: int | None
-) -> None:
-    if expected_size is not None and size != expected_size:
-        raise UserError(f"{path}: must have {expected_size} bytes (got {size}); {hint}")
-    if expected is not None and digest != expected:
-        raise UserError(f"{path}: must have the sha256 {expected[:12]}… (got {digest[:12]}…); {hint}")
-
-
-def _unreadable(path: Path, error: OSError | ValueError, hint: str, form: str = "") -> UserError:
+def unreadable(path: Path, error: OSError | ValueError, hint: str, form: str = "") -> UserError:
+    """Return the error for a file that can't be read, with `hint` as the next step for the user."""
     if isinstance(error, FileNotFoundError) and not form:
         return UserError(f"{path}: is missing; {hint}")
     reason = (error.strerror if isinstance(error, OSError) else None) or one_line(error)

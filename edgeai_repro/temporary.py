@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -41,11 +42,14 @@ def temporary_file(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
 
 
 @contextmanager
-def temporary_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder next to `path`, which only its owner can read. It is removed at the end with all it holds.
+def temporary_folder(path: Path | None = None) -> Iterator[Path]:
+    """Yield a new folder, which only its owner can read. It is removed at the end with all it holds.
 
-    Folders that killed processes left there for the same path are removed first. Raises OSError.
+    It lies next to `path`, by default where the system keeps temporary files. Folders that killed processes left
+    there for the same path are removed first. Raises OSError.
     """
+    if path is None:
+        path = Path(tempfile.gettempdir()) / "edgeai-repro"
     remove_leftovers(path)
     while True:
         temporary = _temporary_path(path)
@@ -64,11 +68,11 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         return
 
 
-def kept_until_exit(path: Path) -> Path:
-    """Return a new folder next to `path`, as `temporary_folder` makes it. It is removed when this process ends."""
+def kept_until_exit() -> Path:
+    """Return a new folder of the system, as `temporary_folder` makes it. It is removed when this process ends."""
     stack = ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(temporary_folder(path))
+    return stack.enter_context(temporary_folder())
 
 
 def differing_file(path: Path, expected: Path) -> str | None:

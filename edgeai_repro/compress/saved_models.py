@@ -23,9 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from edgeai_repro.checksums import read_verified, verify_sha256
 from edgeai_repro.compress.quantization import engine, from_tensors, is_quantized, to_tensors
 from edgeai_repro.errors import UserError, require_known
-from edgeai_repro.files import atomic_folder, is_file, read_json, read_verified, verify_sha256
+from edgeai_repro.files import atomic_folder, is_file, read_json
 from edgeai_repro.networks import convnext
 from edgeai_repro.networks.tensor_files import difference, tensors_of
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, RootModel
 
+from edgeai_repro.checksums import read_verified
 from edgeai_repro.data import batch_files
 from edgeai_repro.data.decoding import rgb_image, uint8_member
 from edgeai_repro.errors import MissingRequirement, UserError
-from edgeai_repro.files import is_file, is_folder, read_json, read_verified
+from edgeai_repro.files import is_file, is_folder, read_json
 from edgeai_repro.validation import parse_as
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10 as TORCHVISION
 from torchvision.datasets.utils import download_and_extract_archive
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.data.cifar import (
     BATCHES_FOLDER,
     CIFAR10,
@@ -31,7 +32,7 @@ from edgeai_repro.data.cifar import (
     packed_folder,
 )
 from edgeai_repro.errors import MissingRequirement, UserError
-from edgeai_repro.files import atomic_folder, sha256
+from edgeai_repro.files import atomic_folder
 from edgeai_repro.temporary import temporary_folder
 
 PARTS: tuple[Part, ...] = ("train", "test")

@@ -13,6 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.data.transforms import MEAN, STD
 from edgeai_repro.edge import export
@@ -20,7 +21,6 @@ from edgeai_repro.edge.manifest import Origin
 from edgeai_repro.edge.model_source import ModelSource
 from edgeai_repro.edge.runtime import open_session
 from edgeai_repro.errors import UserError, one_line
-from edgeai_repro.files import sha256
 from edgeai_repro.measure.onnx_reader import fix_input_shapes, model_inputs, read, to_graph
 from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeai_repro import limits
+from edgeai_repro.checksums import copy_verified, read_verified, sha256, verify_sha256
 from edgeai_repro.edge.manifest import (
     MANIFEST,
     PROBES,
@@ -26,7 +27,7 @@ from edgeai_repro.edge.manifest import (
     ModelEntry,
 )
 from edgeai_repro.errors import MissingRequirement, UserError, require_known
-from edgeai_repro.files import atomic_folder, read_json, read_verified, sha256, verify_sha256
+from edgeai_repro.files import atomic_folder, read_json
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.validation import parse_as
 
@@ -72,12 +73,20 @@ class Bundle:
         for name in self.model(variant).files:
             _check(self.folder / name, self.manifest.files[name])
 
-    def read(self, name: str, most: int = limits.WEIGHT_BYTES) -> bytes:
-        """Return the bytes of a file, `most` of them at most, read once and then compared with the manifest."""
-        entry, path = self.manifest.files[name], self.folder / name
-        if entry.bytes > most:
-            raise UserError(f"{path}: must have at most {most} bytes (got {entry.bytes}); {REBUILD_HINT}")
-        return read_verified(path, entry.sha256, ALTERED, size=entry.bytes, follow=False)
+    def copy(self, variant: BundledModel, folder: Path) -> Path:
+        """Copy the files of a model to a folder, check what was copied, and return its ONNX file there.
+
+        Raises OSError if the folder can't be written.
+        """
+        for name in self.model(variant).files:
+            entry = self._entry(name, limits.WEIGHT_BYTES)
+            copy_verified(self.folder / name, folder / name, entry.sha256, ALTERED, size=entry.bytes)
+        return folder / self.model(variant).file
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file of images, read once and then compared with the manifest."""
+        entry = self._entry(name, limits.IMAGE_BYTES)
+        return read_verified(self.folder / name, entry.sha256, ALTERED, size=entry.bytes, follow=False)
 
     def probes(self) -> NDArray[np.uint8]:
         """Return the images of the expected outputs, uint8 (n, 3, h, w). Raises UserError for any other array."""
@@ -112,7 +121,7 @@ class Bundle:
                 raise MissingRequirement("data", remedy) from None
         labels = self._array(TEST_LABELS)
         path = self.folder / TEST_IMAGES
-        images = cifar.unpack_mosaic(self.read(TEST_IMAGES, limits.IMAGE_BYTES), path)
+        images = cifar.unpack_mosaic(self.read(TEST_IMAGES), path)
         cifar.check_labels(labels, len(images), cifar.CIFAR10, path)
         if (digest := cifar.arrays_sha256(images, labels)) != self.manifest.data_sha256:
             raise UserError(
@@ -120,13 +129,21 @@ class Bundle:
             )
         return images, labels
 
+    def _entry(self, name: str, most: int) -> FileEntry:
+        """Return what the manifest lists of a file. Raises UserError if that is above `most` bytes."""
+        entry = self.manifest.files[name]
+        if entry.bytes > most:
+            path = self.folder / name
+            raise UserError(f"{path}: must have at most {most} bytes (got {entry.bytes}); {REBUILD_HINT}")
+        return entry
+
     def _array(self, name: str, dtype: type[np.generic] = np.uint8) -> NDArray[Any]:
         from edgeai_repro.data.decoding import numpy_array  # not at the top: it imports Pillow
 
         path = self.folder / name
         if name not in self.manifest.files:
             raise UserError(f"{path}: is missing in the manifest; {REBUILD_HINT}")
-        return numpy_array(self.read(name, limits.IMAGE_BYTES), path, REBUILD_HINT, np.dtype(dtype))
+        return numpy_array(self.read(name), path, REBUILD_HINT, np.dtype(dtype))
 
 
 def parse_variant(name: str) -> BundledModel:

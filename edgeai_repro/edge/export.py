@@ -19,10 +19,10 @@ import torch
 from torch import nn
 from torchvision.models.convnext import ConvNeXt
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.edge.bundle import WEIGHTS_SHA256
 from edgeai_repro.edge.onnx_convnext import ChannelsLastConvNeXt
 from edgeai_repro.errors import UserError, one_line
-from edgeai_repro.files import sha256
 
 INPUT, OUTPUT = "image", "logits"
 OPSET = 20  # the first that has Gelu as one node; needs ONNX Runtime 1.17 or later

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,33 +23,25 @@ TOLERANCE = 1e-3
 # This option makes int8 products exact on x86 without VNNI. There ONNX Runtime's default kernels add pairs of
 # products in 16 bits, and sums that don't fit saturate: the error of ConvNeXt-Atto's logits was 2 to 6 times that
 # of exact int8 (ONNX Runtime 1.31, Zen 3). Exact products take up to 5 % longer (ConvNeXt-Small, 1 and 2 threads).
-FROM_MEMORY = "add_external_initializers_from_files_in_memory"  # older versions of ONNX Runtime lack it
+# They need 17 MB more while ConvNeXt-Small, pruned and int8, is loaded.
 EXACT_INT8 = "session.x64quantprecision"
-
-
-@dataclass(frozen=True)
-class ReadModel:
-    """A model that is in memory: its graph, and its files of weights by name."""
-
-    graph: bytes
-    weights: Mapping[str, bytes]
 
 
 class Network:
     """A loaded ONNX file. Called with one image, float32 (1, 3, H, W), it returns logits (1, classes).
 
     `spec` is the input that the file must have; `threads` defaults to one per usable core. Raises UserError if ONNX
-    Runtime isn't installed or can't load the file, or if the file has another input. If the file was `read` before,
-    only its bytes are loaded.
+    Runtime isn't installed or can't load the file, or if the file has another input. With `copy`, this copy of the
+    file is loaded; messages name `path`.
     """
 
     def __init__(
-        self, path: Path, spec: InputSpec, *, threads: int | None = None, read: ReadModel | None = None
+        self, path: Path, spec: InputSpec, *, threads: int | None = None, copy: Path | None = None
     ) -> None:
         self.path = path
         self.threads = threads or usable_cores()
         self._input = spec
-        self._session = open_session(path, self.threads, read=read)
+        self._session = open_session(path, self.threads, copy=copy)
         _check_input(path, self._session, spec)
 
     def __call__(self, image: Floats) -> Floats:
@@ -85,16 +73,23 @@ class Network:
 class Deployed(Network):
     """A model of a bundle. Raises UserError also if its files are no longer those of the manifest.
 
-    Each file is read once: the bytes that were compared with the manifest are those that ONNX Runtime loads.
+    ONNX Runtime loads a copy that only this user can change. The copy was compared with the manifest, and is
+    removed at once. ONNX Runtime maps a file, which takes half the memory of bytes that were read.
     """
 
     def __init__(self, bundle: Bundle, variant: BundledModel, *, threads: int | None = None) -> None:
         self.bundle = bundle
         self.variant: BundledModel = variant
         self.sha256 = bundle.sha256(variant)
-        graph, weights = bundle.model(variant).files
-        read = ReadModel(bundle.read(graph), {weights: bundle.read(weights)})
-        super().__init__(bundle.path(variant), bundle.manifest.input, threads=threads, read=read)
+        path, weights = bundle.path(variant), bundle.model(variant).weights
+        try:
+            with temporary_folder() as folder:
+                copy = bundle.copy(variant, folder)
+                super().__init__(path, bundle.manifest.input, threads=threads, copy=copy)
+        except OSError as error:
+            raise UserError(
+                f"{path}: must be copied to a temporary folder (got {brief(error)}); set TMPDIR to one with space"
+            ) from None
         digest = self._session.get_modelmeta().custom_metadata_map.get(WEIGHTS_SHA256)
         if digest != bundle.manifest.files[weights].sha256:
             raise UserError(f"{self.path}: must contain the sha256 of {weights} (got {digest}); {REBUILD_HINT}")
@@ -138,14 +133,13 @@ def open_session(
     *,
     optimized_to: Path | None = None,
     content: bytes | None = None,
-    read: ReadModel | None = None,
+    copy: Path | None = None,
 ) -> Any:
     """Return an ONNX Runtime session for a file, on the CPU with this number of threads.
 
     With `optimized_to`, the session has no optimizations for this processor, and its graph is written there. With
-    `content`, this model is loaded instead of the file, and runs without any optimizations. With `read`, the file's
-    graph and weights are loaded from memory, and no file is opened. Raises UserError if ONNX Runtime isn't
-    installed or can't load the model.
+    `content`, this model is loaded instead of the file, and runs without any optimizations. With `copy`, this copy
+    of the file is loaded. Raises UserError if ONNX Runtime isn't installed or can't load the model.
     """
     try:
         import onnxruntime
@@ -164,29 +158,17 @@ def open_session(
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if not has_vnni():
         options.add_session_config_entry(EXACT_INT8, "1")
-    # Its fallback would print to the terminal.
-    chosen = {"sess_options": options, "providers": ["CPUExecutionProvider"], "enable_fallback": 0}
-    start = partial(onnxruntime.InferenceSession, **chosen)
     try:
-        if read is None:
-            return start(content or str(path))
-        if not hasattr(options, FROM_MEMORY):
-            return _start_in_private(start, path.name, read)
-        buffers = list(read.weights.values())
-        getattr(options, FROM_MEMORY)(list(read.weights), buffers, list(map(len, buffers)))
-        return start(read.graph)
+        return onnxruntime.InferenceSession(
+            content or str(copy or path),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # which would print to the terminal
+        )
     except Exception as error:  # the only base class that onnxruntime's errors share
         raise UserError(
             f"{path}: must be an ONNX model that can be run (got {brief(error)}); write it again"
         ) from None
-
-
-def _start_in_private(start: Callable[[str], Any], name: str, read: ReadModel) -> Any:
-    """Return a session of a model in memory, by way of a folder that only this user can change."""
-    with temporary_folder(Path(tempfile.gettempdir()) / "edgeai-repro") as folder:
-        for file, content in {name: read.graph, **read.weights}.items():
-            (folder / file).write_bytes(content)
-        return start(str(folder / name))
 
 
 def optimized(path: Path, target: Path) -> Path:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 
 from edgeai_repro.claims.entries import Source
 from edgeai_repro.claims.schema import ClaimCase
@@ -65,5 +63,5 @@ def make_bundle(model: str) -> Bundle:
         )
     from edgeai_repro.edge import build
 
-    folder = kept_until_exit(Path(tempfile.gettempdir()) / "edgeai-repro")
+    folder = kept_until_exit()
     return build.build(build.read_source(model), folder / "bundle", target=build.TARGET, test_split=False)

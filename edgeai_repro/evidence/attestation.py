@@ -14,10 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Frozen
 from edgeai_repro.evidence.store import SUMS, read_sums, verified_files
-from edgeai_repro.files import read_json, sha256
+from edgeai_repro.files import read_json
 from edgeai_repro.parsing import parse_json
 from edgeai_repro.validation import parse_as
 

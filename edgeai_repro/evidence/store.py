@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 from edgeai_repro import limits
+from edgeai_repro.checksums import read_verified, sha256
 from edgeai_repro.errors import LONGEST, UserError
 from edgeai_repro.evidence.training_record import TrainingRecord, load_record
-from edgeai_repro.files import is_folder, read_text, read_verified, sha256, write_text
+from edgeai_repro.files import is_folder, read_text, write_text
 
 EVIDENCE = "evidence"  # the folder's name; it lies next to the folder of claims
 SUMS = "SHA256SUMS"

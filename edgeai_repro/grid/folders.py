@@ -7,9 +7,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from edgeai_repro import limits
+from edgeai_repro.checksums import sha256
 from edgeai_repro.errors import UserError, as_line
 from edgeai_repro.evidence.training_record import RESULT, TrainingRecord, load_record
-from edgeai_repro.files import read_bytes, read_json, sha256, write_text
+from edgeai_repro.files import read_bytes, read_json, write_text
 from edgeai_repro.grid.runs import Run
 from edgeai_repro.locks import is_locked, locked
 from edgeai_repro.training.progress import Progress

@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -55,7 +54,7 @@ class Controller:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._folder = self._stack.enter_context(temporary_folder(Path(tempfile.gettempdir()) / "edgeai-repro"))
+        self._folder = self._stack.enter_context(temporary_folder())
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

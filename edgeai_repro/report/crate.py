@@ -11,9 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.extras import how_to_install
-from edgeai_repro.files import atomic_folder, sha256
+from edgeai_repro.files import atomic_folder
 from edgeai_repro.report import document, front_page, text
 from edgeai_repro.report.document import Document, PaperEntry
 

@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.devices.fingerprint import ALIASES
 from edgeai_repro.devices.roofline import estimate
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.evidence.measurement import Measurement
 from edgeai_repro.evidence.store import update_checksum, verified_files
-from edgeai_repro.files import sha256, write_text
+from edgeai_repro.files import write_text
 from edgeai_repro.judge.rows import DECIDED
 from edgeai_repro.networks.variants import CONVNEXT_VARIANTS
 from edgeai_repro.report import document

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.claims.schema import ImplicationCase, Paper
 from edgeai_repro.claims.shards import Shard
 from edgeai_repro.devices.spec import Device
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.measurement import Environment, Frozen
-from edgeai_repro.files import sha256
 from edgeai_repro.report.document import (
     ClaimEntry,
     ClaimsFile,

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.hub import get_dir
 from torchvision.models import get_model_weights
 
+from edgeai_repro.checksums import read_verified
 from edgeai_repro.compress.filter_pruning import Ranking, kept_counts, prune_filters, resized
 from edgeai_repro.errors import UserError, Whole, brief
 from edgeai_repro.evidence.training_record import RESULT, load_record
-from edgeai_repro.files import is_file, read_verified
+from edgeai_repro.files import is_file
 from edgeai_repro.networks import cifar, convnext
 from edgeai_repro.networks.resnet_cifar import ResNetCifar
 from edgeai_repro.networks.tensor_files import difference, tensors_of

@@ -8,12 +8,13 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import nn
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.compress.unstructured import sweep
 from edgeai_repro.data.cifar import Split
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.training_record import WEIGHTS, Evaluation, Point, TrainingRecord, write_record
-from edgeai_repro.files import atomic_write, sha256
+from edgeai_repro.files import atomic_write
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks import cifar, convnext
 from edgeai_repro.training.initial_weights import start

@@ -18,10 +18,10 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.cli import DRIFT
 from edgeai_repro.evidence.store import SUMS
 from edgeai_repro.evidence.training_record import TrainingRecord
-from edgeai_repro.files import sha256
 from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS
 from tests.benchmarks.claims_speed import measured
 from tests.support.factories import claim_entry, paper_entry

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from edgeai_repro.checksums import verify_sha256
 from edgeai_repro.cli import main as cli
 from edgeai_repro.data import packing
 from edgeai_repro.edge import bundle
 from edgeai_repro.evidence import attestation, store
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
-from edgeai_repro.files import verify_sha256, write_text
+from edgeai_repro.files import write_text
 from edgeai_repro.report import document
 from tests.fuzz.onnx_models import onnx_models
 from tests.support import small_cifar

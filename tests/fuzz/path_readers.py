@@ -10,6 +10,7 @@ from unittest import mock
 from hypothesis import strategies as st
 
 from edgeai_repro.audit.onnx_file import audit_file
+from edgeai_repro.checksums import read_verified
 from edgeai_repro.claims.load import read_claims
 from edgeai_repro.claims.user_code import register_conftests
 from edgeai_repro.compress import saved_models
@@ -18,7 +19,7 @@ from edgeai_repro.edge import bundle
 from edgeai_repro.edge.images import read_image
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence import store
-from edgeai_repro.files import read_json, read_verified, read_yaml
+from edgeai_repro.files import read_json, read_yaml
 from edgeai_repro.networks.references import reference, unknown
 from edgeai_repro.networks.user_code import import_file
 from edgeai_repro.training.checkpoint import load_checkpoint

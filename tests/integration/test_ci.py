@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeai_repro.files import sha256
+from edgeai_repro.checksums import sha256
 from edgeai_repro.report import document
 from tests.support.ci_scripts import script
 

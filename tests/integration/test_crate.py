@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("rocrate", reason="rocrate writes crates, and isn't installed")
 
-from edgeai_repro.files import sha256
+from edgeai_repro.checksums import sha256
 from edgeai_repro.report import crate, document, merging
 from tests.support import shards
 from tests.support.commands import Command

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.devices.fingerprint import architecture, fingerprint
 from edgeai_repro.edge import build, bundle
-from edgeai_repro.files import sha256
 from edgeai_repro.report import document
 from edgeai_repro.report.document import Document
 from tests.support import shards

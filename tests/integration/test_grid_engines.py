@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.evidence.training_record import WEIGHTS
-from edgeai_repro.files import sha256
 from edgeai_repro.grid.engines import Engine, Loop
 from edgeai_repro.grid.ray_engine import RayEngine, start
 from edgeai_repro.grid.runs import Run

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.edge import bundle
 from edgeai_repro.edge.manifest import BundledModel
-from edgeai_repro.files import sha256
 
 CONVNEXT: tuple[BundledModel, ...] = ("fp32", "int8", "pruned", "pruned-int8")  # the variants of `atto_bundle`
 Change = Callable[[dict[str, Any]], object]

@@ -9,11 +9,11 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.compress.unstructured import prune
 from edgeai_repro.data import cifar
 from edgeai_repro.evidence.trained_run import TrainedRun
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
-from edgeai_repro.files import sha256
 from edgeai_repro.networks import convnext
 from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.train import evaluations

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.compress import saved_models
 from edgeai_repro.compress.quantization import quantize
 from edgeai_repro.data.transforms import normalise
@@ -20,7 +21,6 @@ from edgeai_repro.edge.model_source import read_source
 from edgeai_repro.edge.runtime import Deployed
 from edgeai_repro.errors import MissingRequirement, UserError
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS
-from edgeai_repro.files import sha256
 from edgeai_repro.networks import convnext
 from tests.support.helpers import awaken
 from tests.support.records import record

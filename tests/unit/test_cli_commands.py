@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.data import cifar, packing
 from edgeai_repro.evidence.training_record import WEIGHTS
-from edgeai_repro.files import sha256
 from tests.support.commands import Command
 
 pytestmark = pytest.mark.usefixtures("one_thread", "here")

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from edgeai_repro import files
+from edgeai_repro.checksums import sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.statistics import wilson
 from edgeai_repro.evidence.store import SUMS, add_training_record, read_folder
 from edgeai_repro.evidence.training_record import RESULT, TrainingRecord
-from edgeai_repro.files import sha256
 from edgeai_repro.training.trained_models import recorded_runs
 from tests.support.records import FULL, dense, evaluated, keep, pruned, record
 

@@ -1,8 +1,7 @@
-"""Files are read with errors in plain words, and compared with their sha256."""
+"""Files are read with errors in plain words."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -181,47 +180,3 @@ class TestReading:
 
         with pytest.raises(UserError, match=r"half.json: must be valid JSON \(Expecting value: line 1"):
             files.read_json(tmp_path / "half.json")
-
-
-class TestVerifying:
-    """A file is compared with its sha256."""
-
-    @pytest.fixture(params=[files.verify_sha256, files.read_verified])
-    def verify(self, request: pytest.FixtureRequest) -> Callable[..., bytes | None]:
-        """Both functions, which refuse the same files."""
-        return request.param
-
-    @pytest.fixture
-    def path(self, tmp_path: Path) -> Path:
-        """A file of three bytes."""
-        (tmp_path / "weights").write_bytes(b"abc")
-        return tmp_path / "weights"
-
-    def test_unaltered_file_is_accepted(self, path: Path, verify: Callable[..., bytes | None]) -> None:
-        """The right sum and size are accepted; `read_verified` returns the content."""
-        assert verify(path, hashlib.sha256(b"abc").hexdigest(), "restore it", size=3) in (None, b"abc")
-
-    def test_bytes_without_a_recorded_sum_are_only_read(self, path: Path) -> None:
-        """A file that no record lists is read as it is."""
-        assert files.read_verified(path, None, "restore it") == b"abc"
-
-    @pytest.mark.parametrize(
-        ("expected", "size", "complaint"),
-        [
-            (hashlib.sha256(b"abd").hexdigest(), None, r"must have the sha256 \w{12}… \(got ba7816bf8f01…\)"),
-            (hashlib.sha256(b"abc").hexdigest(), 4, r"must have 4 bytes \(got 3\)"),
-        ],
-    )
-    def test_altered_or_truncated_file_is_refused(
-        self, path: Path, verify: Callable[..., bytes | None], expected: str, size: int | None, complaint: str
-    ) -> None:
-        """The error begins with the path and ends with the caller's hint."""
-        with pytest.raises(UserError, match=rf"^{path}: {complaint}; restore it$"):
-            verify(path, expected, "restore it", size=size)
-
-    def test_missing_file_and_folder_are_refused(self, tmp_path: Path, verify: Callable[..., bytes | None]) -> None:
-        """A missing file is reported as missing, a folder as unreadable."""
-        with pytest.raises(UserError, match=r"none: is missing; restore it$"):
-            verify(tmp_path / "none", "0" * 64, "restore it")
-        with pytest.raises(UserError, match=r"must be readable \(got Is a directory\); restore it$"):
-            verify(tmp_path, "0" * 64, "restore it")

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Settings
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, TrainingRecord, load_record
-from edgeai_repro.files import sha256
 from edgeai_repro.networks import convnext
 from edgeai_repro.training import grading
 from edgeai_repro.training.grading import LiveEvaluator

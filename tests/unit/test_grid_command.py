@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
-from edgeai_repro.files import sha256
 from tests.support.commands import Command
 from tests.support.grids import write_grid
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torchvision.models import get_model_weights
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.cli import main as cli
 from edgeai_repro.evidence.training_record import RESULT, WEIGHTS, load_record
-from edgeai_repro.files import sha256
 from edgeai_repro.networks import convnext
 from edgeai_repro.training import trainer
 from tests.support import small_cifar

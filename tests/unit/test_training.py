@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from edgeai_repro.checksums import sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.training_record import Evaluation, load_record
-from edgeai_repro.files import sha256
 from edgeai_repro.measure.accuracy import evaluate
 from edgeai_repro.networks import convnext, variants
 from edgeai_repro.training import recipe, trainer
