@@ -88,9 +88,9 @@ def heading_unit(claim: ClaimEntry) -> str:
     return units.pop() if len(units) == 1 else ""
 
 
-def cell_unit(claim: ClaimEntry, row: Measurement) -> str:
-    """Return the unit of a row for its cells; empty if the heading has it."""
-    return "" if heading_unit(claim) else unit_of_row(row, claim.unit)
+def cell_unit(claim: ClaimEntry, row: Measurement, heading: str) -> str:
+    """Return the unit of a row for its cells; empty if the table's `heading` has one."""
+    return "" if heading else unit_of_row(row, claim.unit)
 
 
 def band(claim: ClaimEntry) -> str:

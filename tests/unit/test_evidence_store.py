@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeai_repro import files
+from edgeai_repro import checksums
 from edgeai_repro.checksums import sha256
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.statistics import wilson
@@ -204,12 +204,12 @@ def test_link_is_no_evidence(tmp_path: Path) -> None:
 def test_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is judged is what was compared with the sum: a file that changes meanwhile changes nothing."""
     folder = keep(tmp_path / "evidence", a=dense(900))
-    compare = files._compare
+    compare = checksums._compare
 
     def change(path: Path, *arguments: Any) -> None:
         compare(path, *arguments)
         path.write_text("changed", encoding="utf-8")
 
-    monkeypatch.setattr(files, "_compare", change)
+    monkeypatch.setattr(checksums, "_compare", change)
 
     assert _without_intervals(read_folder(folder)) == {"a": dense(900)}
