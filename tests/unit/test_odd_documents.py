@@ -13,8 +13,9 @@ pytest.importorskip("jinja2", reason="the report's template engine isn't install
 pytest.importorskip("matplotlib", reason="the report's plotting library isn't installed")
 
 from edgeai_repro.claims.schema import Paper
-from edgeai_repro.evidence.measurement import Curve
-from edgeai_repro.report import document, files, terminal
+from edgeai_repro.evidence.measurement import Curve, Measurement
+from edgeai_repro.judge.formatting import unit_of_row
+from edgeai_repro.report import document, files, html, markdown, terminal, text
 from edgeai_repro.report.band_edges import BandEdges
 from edgeai_repro.report.diff import compare
 from edgeai_repro.report.document import ClaimEntry, DeviceResult, Document, ImplicationEntry
@@ -146,6 +147,27 @@ def test_odd_results_are_shown_in_every_report(name: str, tmp_path: Path) -> Non
     assert compare(RUN, run).model_dump_json()
     assert (tmp_path / "report.md").read_text("utf-8").endswith(".\n")
     assert (tmp_path / "report.html").read_text("utf-8").endswith("</html>\n")
+
+
+@pytest.mark.parametrize("render", [html.render, markdown.render])
+def test_a_row_takes_no_more_work_among_many(
+    render: Callable[[Document], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With four times as many rows, units are looked up at most four times as often."""
+    looked_up: list[Measurement] = []
+
+    def count(row: Measurement, unit: str) -> str:
+        looked_up.append(row)
+        return unit_of_row(row, unit)
+
+    monkeypatch.setattr(text, "unit_of_row", count)
+    totals = []
+    for number in (20, 80):
+        looked_up.clear()
+        render(many_rows(number))
+        totals.append(len(looked_up))
+
+    assert 0 < totals[1] <= 4 * totals[0]
 
 
 @pytest.mark.parametrize("name", TAKEN)
