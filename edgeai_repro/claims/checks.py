@@ -31,6 +31,10 @@ def file_problems(paper: Paper, *, is_whole: bool) -> Iterator[str]:
     taken = {name for claim in paper.claims for name in conditions_of(claim, paper)}
     for name in sorted(paper.defaults.keys() - taken) if is_whole else ():
         yield f"'defaults.{name}' must be a condition of a claim's metric (no metric takes it); remove it"
+    printed = paper.full_scale.dense_top1 if paper.full_scale else {}
+    models = {model for claim in paper.claims for model in claim.models}
+    for name in sorted(printed.keys() - models) if is_whole else ():
+        yield f"'full_scale.dense_top1' must name models of the claims (got {name!r}); {did_you_mean(name, models)}"
 
 
 def implication_problems(spec: ImplicationSpec, paper: Paper) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -20,6 +20,9 @@ class FullScale(Frozen):
     epochs: PositiveInt
     resolution: PositiveInt
     stem_stride: PositiveInt
+    dense_top1: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(
+        {}, description="top-1 of the paper's unpruned networks, in percent; the interval of a run's must reach it"
+    )
 
     def covers(self, recipe: Mapping[str, Any]) -> bool:
         """Return whether a recipe of training is at full scale."""

@@ -12,8 +12,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from edgeai_repro.claims.paper_info import FullScale
+from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement, Setting, Settings
+from edgeai_repro.evidence.statistics import wilson
 from edgeai_repro.evidence.trained_run import IMAGENET, SCRATCH, TrainedRun
 from edgeai_repro.training.metrics import TRAINED, Answer, NotEvaluatedError
 
@@ -35,7 +37,7 @@ class ComparableRuns:
     source: Literal["live", "recorded"]
     evaluate: Evaluator
     _rows: dict[str, list[Measurement]] = field(default_factory=dict, init=False, compare=False, repr=False)
-    _covered: dict[FullScale, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _covered: dict[str, bool] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def techniques(self) -> set[str]:
@@ -85,12 +87,24 @@ class ComparableRuns:
         return self._rows[key]
 
     def is_full_scale(self, claim: Claim, full: FullScale) -> bool:
-        """Return whether a run has a model of the claim and at least the paper's budget."""
+        """Return whether a run has a model of the claim, the paper's budget, and a dense network as good as its."""
         if self.model not in claim.models:
             return False
-        if full not in self._covered:
-            self._covered[full] = any(full.covers({**run.recipe, "init": run.init}) for run in self.runs)
-        return self._covered[full]
+        key = repr(full)
+        if key not in self._covered:
+            covers = any(full.covers({**run.recipe, "init": run.init}) for run in self.runs)
+            self._covered[key] = covers and self._dense_reaches(full)
+        return self._covered[key]
+
+    def _dense_reaches(self, full: FullScale) -> bool:
+        """Return whether the dense networks may be as accurate as the paper's, by their intervals.
+
+        A weaker one was trained less. Retraining then raises the pruned network above it, and pruning seems free.
+        """
+        printed = full.dense_top1.get(self.model, 0.0)
+        evaluations = [evaluation for run in self.runs for evaluation in run.record.evaluations]
+        dense = [evaluation for evaluation in evaluations if evaluation.technique == UNCOMPRESSED]
+        return all(wilson(evaluation.successes, evaluation.n).high >= printed for evaluation in dense)
 
     def _lacks_only_effort(self, claim: Claim, full: FullScale) -> bool:
         """Return whether only epochs of retraining are missing, for a claim that more of them could only support.

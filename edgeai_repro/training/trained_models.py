@@ -147,10 +147,11 @@ def _no_weights(case: ClaimCase) -> Obstacle:
     claim, full = case.claim, case.paper.full_scale
     model = claim.models[0]
     if full and (plans := claim.settings.get("plan")):
+        dense = f", from one of the paper's {full.dense_top1[model]:g} %," if model in full.dense_top1 else ""
         return Obstacle(
             "weights",
-            f"no {model} that was retrained for {full.epochs} epochs after {plans[0]} is here, and none for fewer "
-            f"epochs that supports the claim; train it with `edgeai-repro train {model} --recipe=li2017-train`, "
+            f"no {model} that was retrained for {full.epochs} epochs after {plans[0]}{dense} is here, and none for "
+            f"fewer epochs that supports the claim; run `edgeai-repro train {model} --recipe=li2017-train`, "
             f"then `edgeai-repro train {model} --recipe=li2017-retrain --plan={plans[0]} --init=FILE`",
         )
     targets = " or ".join(map(str, claim.settings.get("target", [])))

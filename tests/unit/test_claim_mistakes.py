@@ -197,6 +197,7 @@ class TestOtherClaims:
 
 
 CEILING = {"id": "i", "rule": "int8-ceiling", "given": {"models": TINY}, "expect": True}
+SCALE = {"init": "imagenet", "epochs": 30, "resolution": 32, "stem_stride": 4}
 
 
 @pytest.mark.parametrize(
@@ -215,6 +216,14 @@ CEILING = {"id": "i", "rule": "int8-ceiling", "given": {"models": TINY}, "expect
         (
             paper_entry(claim_entry(metric="accuracy", needs=["data", "weights"])),
             "claims[a-claim]: 'full_scale' of the file is missing",
+        ),
+        (
+            paper_entry(full_scale={**SCALE, "dense_top1": {"convnext_tyni": 90.0}}),
+            "'full_scale.dense_top1' must name models of the claims (got 'convnext_tyni')",
+        ),
+        (
+            paper_entry(full_scale={**SCALE, "dense_top1": {"convnext_tiny": 932.5}}),
+            "full_scale.dense_top1.convnext_tiny: must be less than or equal to 100 (got 932.5)",
         ),
         (paper_entry(defaults={"stride": "v1"}), "'defaults.stride' must be a condition of a claim's metric"),
         ({"schema_version": 2, "paper": PAPER}, "claims: is missing; add it"),
