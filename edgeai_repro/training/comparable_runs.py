@@ -15,7 +15,6 @@ from edgeai_repro.claims.paper_info import FullScale
 from edgeai_repro.claims.registry import UNCOMPRESSED
 from edgeai_repro.claims.schema import Claim
 from edgeai_repro.evidence.measurement import Measurement, Setting, Settings
-from edgeai_repro.evidence.statistics import wilson
 from edgeai_repro.evidence.trained_run import IMAGENET, SCRATCH, TrainedRun
 from edgeai_repro.training.metrics import TRAINED, Answer, NotEvaluatedError
 
@@ -101,6 +100,8 @@ class ComparableRuns:
 
         A weaker one was trained less. Retraining then raises the pruned network above it, and pruning seems free.
         """
+        from edgeai_repro.evidence.statistics import wilson  # not at the top: it imports scipy
+
         printed = full.dense_top1.get(self.model, 0.0)
         evaluations = [evaluation for run in self.runs for evaluation in run.record.evaluations]
         dense = [evaluation for evaluation in evaluations if evaluation.technique == UNCOMPRESSED]

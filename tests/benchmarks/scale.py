@@ -130,7 +130,12 @@ def training_records(number: int) -> Iterator[TrainingRecord]:
     for epochs in (30, *range(1, 30)):
         for seed in range(3):
             for model in MODELS:
-                recipe = {**FULL_SCALE.model_dump(), "model": model, "epochs": epochs, "seed": seed}
+                recipe = {
+                    **FULL_SCALE.model_dump(exclude_defaults=True),
+                    "model": model,
+                    "epochs": epochs,
+                    "seed": seed,
+                }
                 runs = [dense(IMAGES_RIGHT + seed, **recipe)]
                 for step, target in enumerate(TARGETS):
                     right = IMAGES_RIGHT - 10 * step - MODELS.index(model)

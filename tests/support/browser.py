@@ -60,8 +60,8 @@ def assert_in_sight(browser: Any) -> None:
     """Fail if the place that the address names does not come into the upper half of the screen."""
 
     def is_above(_: object) -> bool:
-        top = browser.execute_script("return document.querySelector(':target').getBoundingClientRect().top")
-        return bool(-2 <= top < 450)
+        top = browser.execute_script("return document.querySelector(':target')?.getBoundingClientRect().top")
+        return top is not None and bool(-2 <= top < 450)
 
-    # A busy browser scrolls a moment after the page has loaded.
+    # A busy browser finds the place, and scrolls, a moment after the page has loaded.
     WebDriverWait(browser, 30).until(is_above, "should be in the upper half of the screen")

@@ -21,7 +21,12 @@ from tests.support.records import FULL_SCALE, trained_case
 DEVICES = load_devices(Path(__file__).parents[2] / "claims")
 PI5 = DEVICES["raspberry-pi-5"]
 CLOUD = next(device for device in DEVICES.values() if device.kind == "cloud")
-RECIPE: dict[str, Any] = {**FULL_SCALE.model_dump(), "seed": 7, "structured": 0.8, "unstructured": None}
+RECIPE: dict[str, Any] = {
+    **FULL_SCALE.model_dump(exclude_defaults=True),
+    "seed": 7,
+    "structured": 0.8,
+    "unstructured": None,
+}
 OVER_FP32 = {"runtime": ["onnxruntime"], "baseline": ["none"], "baseline_runtime": ["onnxruntime"]}
 OVER_EAGER = {**OVER_FP32, "baseline": ["combined"], "baseline_runtime": ["eager"]}
 
