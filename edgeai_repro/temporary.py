@@ -69,7 +69,7 @@ def temporary_folder(path: Path | None = None) -> Iterator[Path]:
 
 
 def kept_until_exit() -> Path:
-    """Return a new folder of the system, as `temporary_folder` makes it. It is removed when this process ends."""
+    """Return a new temporary folder, as `temporary_folder` makes it. It is removed when this process ends."""
     stack = ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(temporary_folder())

@@ -147,11 +147,12 @@ def _no_weights(case: ClaimCase) -> Obstacle:
     claim, full = case.claim, case.paper.full_scale
     model = claim.models[0]
     if full and (plans := claim.settings.get("plan")):
-        dense = f", from one of the paper's {full.dense_top1[model]:g} %," if model in full.dense_top1 else ""
+        printed = full.dense_top1.get(model)
+        dense = "" if printed is None else f" (its dense network must reach the paper's {printed:g} %)"
         return Obstacle(
             "weights",
-            f"no {model} that was retrained for {full.epochs} epochs after {plans[0]}{dense} is here, and none for "
-            f"fewer epochs that supports the claim; run `edgeai-repro train {model} --recipe=li2017-train`, "
+            f"no {model} that was retrained for {full.epochs} epochs after {plans[0]} is here, and none for fewer "
+            f"epochs that supports the claim{dense}; run `edgeai-repro train {model} --recipe=li2017-train`, "
             f"then `edgeai-repro train {model} --recipe=li2017-retrain --plan={plans[0]} --init=FILE`",
         )
     targets = " or ".join(map(str, claim.settings.get("target", [])))

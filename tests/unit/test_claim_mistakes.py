@@ -13,6 +13,7 @@ import edgeai_repro.builtin  # noqa: F401 - registers the metrics and techniques
 from edgeai_repro.claims.load import load_claims, read_claims
 from edgeai_repro.errors import UserError
 from tests.support.factories import AT_32, CHOICE, PAPER, SMALL, TINY, band, claim_entry, paper_entry, paper_yaml
+from tests.support.records import FULL_SCALE
 
 
 def _expect(verdict: str) -> dict[str, str]:
@@ -197,7 +198,6 @@ class TestOtherClaims:
 
 
 CEILING = {"id": "i", "rule": "int8-ceiling", "given": {"models": TINY}, "expect": True}
-SCALE = {"init": "imagenet", "epochs": 30, "resolution": 32, "stem_stride": 4}
 
 
 @pytest.mark.parametrize(
@@ -218,11 +218,11 @@ SCALE = {"init": "imagenet", "epochs": 30, "resolution": 32, "stem_stride": 4}
             "claims[a-claim]: 'full_scale' of the file is missing",
         ),
         (
-            paper_entry(full_scale={**SCALE, "dense_top1": {"convnext_tyni": 90.0}}),
+            paper_entry(full_scale={**FULL_SCALE.model_dump(), "dense_top1": {"convnext_tyni": 90.0}}),
             "'full_scale.dense_top1' must name models of the claims (got 'convnext_tyni')",
         ),
         (
-            paper_entry(full_scale={**SCALE, "dense_top1": {"convnext_tiny": 932.5}}),
+            paper_entry(full_scale={**FULL_SCALE.model_dump(), "dense_top1": {"convnext_tiny": 932.5}}),
             "full_scale.dense_top1.convnext_tiny: must be less than or equal to 100 (got 932.5)",
         ),
         (paper_entry(defaults={"stride": "v1"}), "'defaults.stride' must be a condition of a claim's metric"),

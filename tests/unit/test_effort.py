@@ -60,7 +60,7 @@ def test_inside_the_band_counts() -> None:
     ids=lambda other: next(iter(other)),
 )
 def test_nothing_else_counts(other: dict[str, Any]) -> None:
-    """Outside of the band, a two-sided claim, another network or start, no or a weak dense model."""
+    """Outside of the band, a two-sided claim, another network or start, no cut filters, a weak dense network."""
     assert _found(**{"count": 895, **other}).scale == "reduced"
 
 
