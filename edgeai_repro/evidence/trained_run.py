@@ -19,7 +19,7 @@ NOT_COMPARED = (
 # Values that recipes had before they could be stated.
 IMPLIED = {
     **{"optimizer": "adamw", "momentum": 0.9, "schedule": "cosine", "milestones": "", "decay": 0.1},
-    "widths": None,
+    **{"widths": None, "crop": 32, "crop_until": 0.0},
 }
 
 

@@ -40,7 +40,8 @@ class VggCifar(nn.Module):
                 layers += [nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias), nn.BatchNorm2d(outputs), nn.ReLU(True)]
                 inputs = outputs
         self.features = nn.Sequential(*layers)
-        self.pool = nn.AvgPool2d(SIDE // 2 ** list(channels).count(POOL))
+        # In ceil mode a smaller image, whose last feature map is smaller than the window, is averaged, too.
+        self.pool = nn.AvgPool2d(SIDE // 2 ** list(channels).count(POOL), ceil_mode=True)
         self.classifier = nn.Sequential(
             nn.Linear(inputs, hidden),
             nn.BatchNorm1d(hidden),

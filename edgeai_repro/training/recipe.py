@@ -16,10 +16,11 @@ from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS
 
 DATASET_NAMES = ("cifar10", "cifar100_pool")
 PRECISIONS = ("auto", "bf16", "fp32")
-OPTIMIZERS = ("adamw", "sgd")
+OPTIMIZERS = ("adamw", "sgd", "muon")
 SCHEDULES = ("cosine", "steps", "constant")
 RANKINGS = ("l1", "random", "largest")
 PURPOSES = ("order", "step")  # of the random numbers of a run
+SIDE = 32  # pixels of an image
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class Recipe:
     is the fraction of weights of convolutions and Linear layers that is zero from the start and stays zero: the
     smallest weights of `init`. Without both, the network is trained dense.
 
-    `momentum` belongs to SGD. The schedule "steps" multiplies the learning rate by `decay` at each of
-    `milestones`. `widths` are the widths of a smaller CIFAR network, separated by commas. `filters` are the rates
-    at which filters of a CIFAR network are removed before training, in the form of `parse_rates`; `ranking` selects
-    them by the weights of `init`. From scratch, the smaller network gets new random weights. `plan` is the name of
-    these rates.
+    `momentum` belongs to SGD and Muon. The schedule "steps" multiplies the learning rate by `decay` at each of
+    `milestones`. In the first `crop_until` of the epochs a CIFAR network trains on crops of `crop` × `crop` pixels,
+    which take less time, and afterwards on whole images.
+
+    `widths` are the widths of a smaller CIFAR network, separated by commas. `filters` are the rates at which
+    filters of a CIFAR network are removed before training, in the form of `parse_rates`; `ranking` selects them by
+    the weights of `init`. From scratch, the smaller network gets new random weights. `plan` is the name of these
+    rates.
     """
 
     model: str
@@ -63,6 +67,8 @@ class Recipe:
     schedule: str = "cosine"
     milestones: str = ""
     decay: float = 0.1
+    crop: int = SIDE
+    crop_until: float = 0.0
     widths: str | None = None
     plan: str | None = None
     filters: str | None = None
@@ -86,12 +92,15 @@ class Recipe:
         _must("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)", self.label_smoothing)
         _must("warmup", 0 <= self.warmup < 1, "a share in [0, 1)", self.warmup)
         _must("seed", self.seed >= 0, "at least 0", self.seed)
+        _must("crop", SIDE // 2 <= self.crop <= SIDE, f"between {SIDE // 2} and {SIDE} pixels", self.crop)
+        _must("crop_until", 0 <= self.crop_until <= 1, "a share in [0, 1]", self.crop_until)
         if self.is_convnext:
             self._check_convnext()
         else:
             self._check_cifar_network()
         if self.structured is not None:
             _must("structured", 0 < self.structured < 1, "a share in (0, 1)", self.structured)
+            _must("optimizer", self.optimizer == "adamw", "adamw if 'structured' is set", self.optimizer)
             ordered = 0 <= self.prune_from < self.prune_until <= 1
             _must("prune_from", ordered, f"a share below 'prune_until', {self.prune_until}", self.prune_from)
         if self.unstructured is not None:
@@ -135,6 +144,7 @@ class Recipe:
         multiple = 8 * self.stem_stride
         sides = self.resolution >= multiple and self.resolution % multiple == 0
         _must("resolution", sides, f"a multiple of {multiple}, 8 × the stem's stride", self.resolution)
+        _must("crop", self.crop == SIDE, f"{SIDE} for a ConvNeXt, which takes a resolution", self.crop)
         for name in ("widths", "filters", "plan"):
             _must(name, getattr(self, name) is None, "unset for a ConvNeXt", getattr(self, name))
 
@@ -191,6 +201,11 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
         passed = sum(step >= round(share * steps) for share in recipe.shares)
         return recipe.lr * (recipe.decay**passed if recipe.schedule == "steps" else 1.0)
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def crop_side(recipe: Recipe, epoch: int) -> int:
+    """Return the side in pixels of the training images of an epoch, 0 … epochs - 1."""
+    return recipe.crop if epoch < round(recipe.crop_until * recipe.epochs) else SIDE
 
 
 def derived_seed(seed: int, purpose: str, index: int) -> int:
