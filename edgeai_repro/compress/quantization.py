@@ -88,9 +88,14 @@ def _implementation() -> ModuleType | None:
     return torch_ao
 
 
+def has_static() -> bool:
+    """Return whether this torch has static quantization."""
+    return _implementation() is not None
+
+
 def static() -> ModuleType:
     """Return the module of static quantization. Raises UserError if this torch no longer has `torch.ao`."""
-    if _implementation() is None:
+    if not has_static():
         raise UserError("'static_quantization' must have torch.ao (this torch has none); use torch 2.15 or older")
     from edgeai_repro.compress import static_quantization
 

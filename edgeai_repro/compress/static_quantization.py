@@ -2,8 +2,8 @@
 
 A network of torchvision that has a quantizable twin gives its weights to that twin (`fuse_model`, prepare,
 convert). Any other is quantized in FX graph mode. Weights are symmetric with one scale per output channel;
-activations have one scale per tensor. Their ranges are observed on random images, so accuracy means nothing; bytes,
-counts and times do.
+activations have one scale per tensor. Their ranges are observed on given images. On random ones accuracy means
+nothing; bytes, counts and times do.
 """
 
 from __future__ import annotations
@@ -48,14 +48,18 @@ TWINS: dict[type[nn.Module], Sequence[Callable[..., nn.Module]]] = {
 FLOAT_LAYERS = (nn.modules.conv._ConvNd, nn.Linear, nn.MultiheadAttention)
 
 
-def quantize(model: nn.Module, *, images: int = 8, pixels: int = 224) -> nn.Module:
-    """Return `model` in int8, calibrated on `images` random images of `pixels` × `pixels`, in eval mode.
+def random_batches(images: int, pixels: int) -> list[Tensor]:
+    """Return `images` random images of `pixels` × `pixels`, in batches."""
+    return [random_images(min(BATCH, images - start), pixels, seed=start) for start in range(0, images, BATCH)]
+
+
+def quantize(model: nn.Module, batches: Sequence[Tensor]) -> nn.Module:
+    """Return `model` in int8, in eval mode, calibrated on `batches` of images, each (N, 3, H, W) and normalised.
 
     The engine is torch's current one. Layers that the network does not run in eval mode, such as GoogLeNet's
     auxiliary classifiers, stay as they are; FX graph mode drops them. `model` does not change. Raises UserError for
     a network that FX cannot trace or torch cannot quantize.
     """
-    batches = [random_images(min(BATCH, images - start), pixels, seed=start) for start in range(0, images, BATCH)]
     twin = _twin(model)
     with engine_set(None), quiet_deprecations(), _quiet_observers(), torch.no_grad():
         if twin is not None:

@@ -9,9 +9,11 @@ from safetensors.torch import save
 from torch import nn
 
 from edgeai_repro.checksums import sha256
-from edgeai_repro.compress.quantization import quantize
+from edgeai_repro.compress.quantization import has_static, quantize, static
+from edgeai_repro.compress.settings import CALIBRATION_IMAGES
 from edgeai_repro.compress.unstructured import sweep
 from edgeai_repro.data.cifar import Split
+from edgeai_repro.data.transforms import normalise
 from edgeai_repro.evidence import environment
 from edgeai_repro.evidence.training_record import WEIGHTS, Evaluation, Point, TrainingRecord, write_record
 from edgeai_repro.files import atomic_write
@@ -22,7 +24,7 @@ from edgeai_repro.training.progress import Report
 from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.trainer import Trainer
 
-FILTER_PRUNING = "filter_pruning"
+FILTER_PRUNING, FILTER_PRUNING_INT8 = "filter_pruning", "filter_pruning_int8"
 
 
 def train(
@@ -71,32 +73,37 @@ def train_without_record(
         weights_sha256=sha256(out / WEIGHTS),
         init_sha256=trainer.started.init_sha256,
         data_sha256={name: split.sha256 for name, split in splits.items() if split is not None},
-        evaluations=evaluations(model, recipe, trainer.test_split, sparsities),
+        evaluations=evaluations(model, recipe, trainer.test_split, sparsities, trainer.train_split),
     )
 
 
 def evaluations(
-    model: nn.Module, recipe: Recipe, split: Split | None, sparsities: Sequence[float] = ()
+    model: nn.Module,
+    recipe: Recipe,
+    split: Split | None,
+    sparsities: Sequence[float] = (),
+    train_split: Split | None = None,
 ) -> tuple[Evaluation, ...]:
     """Return the evaluations of a trained network on `split`: unchanged, and dynamically quantized.
 
     A dense network is also evaluated at each of the unstructured `sparsities`, without fine-tuning. A network whose
-    filters were removed is also evaluated before the removal and before the retraining.
+    filters were removed is also evaluated before the removal and before the retraining, and after it in int8,
+    calibrated on the first images of `train_split`, if there is one and this torch has static quantization.
     """
     if split is None:
         return ()
     return tuple(
         Evaluation.of(name, evaluate(form, split, resolution=recipe.resolution).correct, **params)
-        for name, params, form in _forms(model, recipe, split.classes, sparsities)
+        for name, params, form in _forms(model, recipe, split.classes, sparsities, train_split)
     )
 
 
 def _forms(
-    model: nn.Module, recipe: Recipe, classes: int, sparsities: Sequence[float]
+    model: nn.Module, recipe: Recipe, classes: int, sparsities: Sequence[float], train_split: Split | None
 ) -> Iterator[tuple[str, dict[str, float | str], nn.Module]]:
     """Yield the name of a technique, its settings, and the trained network compressed by it."""
     if recipe.filters is not None:
-        yield from _filter_forms(model, recipe, classes)
+        yield from _filter_forms(model, recipe, classes, train_split)
     elif recipe.structured is not None:
         target: dict[str, float | str] = {"target": recipe.structured}
         yield "structured_pruning", target, model
@@ -111,14 +118,16 @@ def _forms(
 
 
 def _filter_forms(
-    model: nn.Module, recipe: Recipe, classes: int
+    model: nn.Module, recipe: Recipe, classes: int, train_split: Split | None
 ) -> Iterator[tuple[str, dict[str, float | str], nn.Module]]:
-    """Yield the network before filter pruning, after it, and retrained; from scratch only the last one exists."""
+    """Yield the network before filter pruning, after it, retrained, and in int8; from scratch only the last two."""
     cut: dict[str, float | str] = {"plan": recipe.plan or str(recipe.filters), "ranking": recipe.ranking}
     initial = start(recipe, classes)
-    if initial.unpruned is None:
-        yield FILTER_PRUNING, {**cut, "retraining": "scratch"}, model
-        return
-    yield "none", {}, initial.unpruned
-    yield FILTER_PRUNING, {**cut, "retraining": "none"}, initial.model
-    yield FILTER_PRUNING, {**cut, "retraining": "finetuned"}, model
+    if initial.unpruned is not None:
+        yield "none", {}, initial.unpruned
+        yield FILTER_PRUNING, {**cut, "retraining": "none"}, initial.model
+    trained = {**cut, "retraining": "scratch" if initial.unpruned is None else "finetuned"}
+    yield FILTER_PRUNING, trained, model
+    if train_split is not None and has_static():
+        images = normalise(train_split.images[:CALIBRATION_IMAGES], recipe.resolution)
+        yield FILTER_PRUNING_INT8, trained, static().quantize(model, [images])

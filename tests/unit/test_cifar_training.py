@@ -89,7 +89,7 @@ def test_a_step_is_that_of_plain_sgd(tmp_path: Path) -> None:
 
 
 def test_filters_are_cut_from_the_weights_and_each_stage_is_recorded(tmp_path: Path, checkpoint: Path) -> None:
-    """The record has the unpruned network, the cut one and the retrained one, on the same images."""
+    """The record has the unpruned network, the cut one, the retrained one and its int8 form, on the same images."""
     recipe = Recipe("resnet20", init=str(checkpoint), filters=RATES, plan="a-plan", **SMALL)
 
     record = train(recipe, tmp_path, tmp_path / "out", command="edgeai-repro train")
@@ -100,10 +100,11 @@ def test_filters_are_cut_from_the_weights_and_each_stage_is_recorded(tmp_path: P
         ("none", {}),
         ("filter_pruning", {**cut, "retraining": "none"}),
         ("filter_pruning", {**cut, "retraining": "finetuned"}),
+        ("filter_pruning_int8", {**cut, "retraining": "finetuned"}),
     ]
     weights = load_file(tmp_path / "out" / "weights.safetensors")
     cifar.build("resnet20", widths=record.hidden_widths, seed=None).load_state_dict(weights)
-    assert record.curve[-1].test_top1 == pytest.approx(record.evaluations[-1].top1)
+    assert record.curve[-1].test_top1 == pytest.approx(record.evaluations[2].top1)
 
 
 def test_from_scratch_the_smaller_network_is_drawn_anew(tmp_path: Path) -> None:
@@ -111,7 +112,10 @@ def test_from_scratch_the_smaller_network_is_drawn_anew(tmp_path: Path) -> None:
     record = train(Recipe("resnet20", filters=RATES, **SMALL), tmp_path, tmp_path / "out", command="")
 
     assert record.hidden_widths[0] == 8
-    assert [e.settings["retraining"] for e in record.evaluations] == ["scratch"]
+    assert [(e.technique, e.settings["retraining"]) for e in record.evaluations] == [
+        ("filter_pruning", "scratch"),
+        ("filter_pruning_int8", "scratch"),
+    ]
 
 
 def test_widths_give_a_network(tmp_path: Path) -> None:

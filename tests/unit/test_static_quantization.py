@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized import Conv2d
 from torchvision.models import get_model
 
-from edgeai_repro.compress.static_quantization import float_layers, quantize
+from edgeai_repro.compress.static_quantization import float_layers, quantize, random_batches
 from edgeai_repro.compress.techniques import apply, notes_on
 from edgeai_repro.errors import UserError
 from edgeai_repro.measure.size import state_dict_bytes, stored_tensors
@@ -43,7 +43,7 @@ def _similarity(first: nn.Module, second: nn.Module, pixels: int = 32) -> float:
 def test_twin_of_torchvision_is_quantized_in_all_layers(resnet: nn.Module) -> None:
     """The outputs point where those in fp32 do; the given network does not change."""
     before = snapshot(resnet)
-    quantized = quantize(resnet, images=2, pixels=32)
+    quantized = quantize(resnet, random_batches(2, 32))
 
     assert type(quantized).__name__ == "QuantizableResNet"
     assert float_layers(quantized) == (0, 21)
@@ -54,7 +54,7 @@ def test_twin_of_torchvision_is_quantized_in_all_layers(resnet: nn.Module) -> No
 
 def test_weights_have_one_scale_per_output_channel(resnet: nn.Module) -> None:
     """They are int8, and as far from the fused fp32 weight as half of that scale."""
-    layer = quantize(resnet, images=1, pixels=32).conv1
+    layer = quantize(resnet, random_batches(1, 32)).conv1
     assert isinstance(layer, Conv2d)
     weight = layer.weight()
     norm = resnet.bn1
@@ -70,7 +70,7 @@ def test_weights_have_one_scale_per_output_channel(resnet: nn.Module) -> None:
 def test_bytes_are_one_for_each_weight_and_four_for_each_bias() -> None:
     """BatchNorm is folded into the weights and leaves a bias for each channel; the rest is scales."""
     network = cifar.build("resnet20")
-    quantized = quantize(network, images=1, pixels=32)
+    quantized = quantize(network, random_batches(1, 32))
 
     weights = sum(parameter.numel() for parameter in network.parameters() if parameter.ndim > 1)
     tensors = list(stored_tensors(quantized))
@@ -81,7 +81,7 @@ def test_bytes_are_one_for_each_weight_and_four_for_each_bias() -> None:
 def test_layers_that_do_not_run_stay_in_fp32() -> None:
     """GoogLeNet's two auxiliary classifiers only run in training; they have six layers with weights."""
     network = _torchvision("googlenet", init_weights=False)
-    quantized = quantize(network, images=1, pixels=64)
+    quantized = quantize(network, random_batches(1, 64))
 
     assert float_layers(quantized) == (6, 64)
     assert notes_on(quantized, "static_quantization") == {"layers_in_fp32": "6 of 64"}
@@ -123,6 +123,18 @@ def test_network_that_cannot_be_traced_is_refused_in_one_line() -> None:
 def test_ranges_come_from_the_random_images() -> None:
     """Other images give other scales of activations, the same images the same."""
     network = cifar.build("resnet20")
-    scales = [quantize(network, images=images, pixels=32).conv1.scale for images in (1, 4, 4)]
+    scales = [quantize(network, random_batches(images, 32)).conv1.scale for images in (1, 4, 4)]
 
     assert scales[0] != scales[1] == scales[2]
+
+
+def test_filters_are_cut_before_the_rest_becomes_int8() -> None:
+    """The int8 weights are those that half of the filters leave."""
+    network = cifar.build("resnet20")
+    pruned = apply(network, "filter_pruning", {"rate": 0.5})
+    quantized = apply(network, "filter_pruning_int8", {"rate": 0.5})
+
+    weights = sum(parameter.numel() for parameter in pruned.parameters() if parameter.ndim > 1)
+    assert weights < sum(parameter.numel() for parameter in network.parameters() if parameter.ndim > 1)
+    assert sum(t.numel() for t in stored_tensors(quantized) if t.dtype == torch.qint8) == weights
+    assert float_layers(quantized) == (0, 20)
