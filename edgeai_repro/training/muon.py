@@ -15,21 +15,21 @@ from torch import Tensor, nn
 # The polynomial of Jordan et al.: it grows small singular values fastest, and leaves all of them near 1.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 3  # Jordan et al. for CIFAR-10
-MATRIX_RMS = 0.2  # of an update at the learning rate 1, as AdamW's (Liu et al. 2025, "Muon is scalable")
+VECTOR_RMS = 0.1  # of a vector's update at the learning rate 1
 EPSILON = 1e-12
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps along orthogonal matrices, and for biases and BatchNorm along vectors with a root mean square of 1.
+    """Steps along orthogonal matrices, on weights of a fixed size: for networks with BatchNorm, which undoes the size.
 
-    A convolution's weight is one matrix, (outputs, inputs × height × width). The momentum is Nesterov's. The weight
-    decay is decoupled, as AdamW's.
+    Weights that grow would take ever smaller steps in proportion. So before each step a weight of `outputs` rows is
+    scaled to the Frobenius norm √outputs, and the learning rate is the share that a step changes. A convolution's
+    weight is one matrix, (outputs, inputs × height × width). Biases and the parameters of BatchNorm step along
+    vectors of a fixed size. The momentum is Nesterov's.
     """
 
-    def __init__(
-        self, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float, weight_decay: float
-    ) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+    def __init__(self, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -41,17 +41,12 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(parameter)
                 average = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
                 ahead = parameter.grad.lerp(average, group["momentum"])
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.sub_(_direction(ahead), alpha=group["lr"])
-
-
-def _direction(momentum: Tensor) -> Tensor:
-    """Return the step of a parameter of any shape at the learning rate 1."""
-    if momentum.ndim < 2:
-        return momentum / momentum.square().mean().sqrt().clamp(min=EPSILON)
-    matrix = momentum.flatten(1)
-    scale: float = MATRIX_RMS * max(matrix.shape) ** 0.5
-    return (scale * orthogonal(matrix)).view(momentum.shape)
+                if parameter.ndim < 2:
+                    size = ahead.square().mean().sqrt().clamp(min=EPSILON)
+                    parameter.sub_(ahead / size, alpha=VECTOR_RMS * group["lr"])
+                    continue
+                parameter.mul_(len(parameter) ** 0.5 / parameter.norm().clamp(min=EPSILON))
+                parameter.sub_(orthogonal(ahead.flatten(1)).view(parameter.shape), alpha=group["lr"])
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

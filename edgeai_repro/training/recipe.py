@@ -91,6 +91,8 @@ class Recipe:
         _must("weight_decay", self.weight_decay >= 0, "at least 0", self.weight_decay)
         _must("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)", self.label_smoothing)
         _must("warmup", 0 <= self.warmup < 1, "a share in [0, 1)", self.warmup)
+        if self.optimizer == "muon":
+            _must("weight_decay", self.weight_decay == 0, "0 for muon's weights of a fixed size", self.weight_decay)
         _must("seed", self.seed >= 0, "at least 0", self.seed)
         _must("crop", SIDE // 2 <= self.crop <= SIDE, f"between {SIDE // 2} and {SIDE} pixels", self.crop)
         _must("crop_until", 0 <= self.crop_until <= 1, "a share in [0, 1]", self.crop_until)

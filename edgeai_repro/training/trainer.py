@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -79,10 +79,11 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
+        if recipe.optimizer == "muon":
+            return Muon(self.model.parameters(), lr=recipe.lr, momentum=recipe.momentum)
         rates: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
-        if recipe.optimizer != "adamw":
-            kind: Any = {"sgd": torch.optim.SGD, "muon": Muon}[recipe.optimizer]
-            return cast(torch.optim.Optimizer, kind(self.model.parameters(), momentum=recipe.momentum, **rates))
+        if recipe.optimizer == "sgd":
+            return torch.optim.SGD(self.model.parameters(), momentum=recipe.momentum, **rates)
         if recipe.structured is None:
             return torch.optim.AdamW(self.model.parameters(), fused=True, **rates)
         from edgeai_repro.compress.structured import StructuredPruner
