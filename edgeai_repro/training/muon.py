@@ -20,12 +20,12 @@ EPSILON = 1e-12
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps along orthogonal matrices, on weights of a fixed size: for networks with BatchNorm, which undoes the size.
+    """Steps along orthogonal matrices, on weights of a fixed size, for networks whose BatchNorm undoes the size.
 
-    Weights that grow would take ever smaller steps in proportion. So before each step a weight of `outputs` rows is
-    scaled to the Frobenius norm √outputs, and the learning rate is the share that a step changes. A convolution's
-    weight is one matrix, (outputs, inputs × height × width). Biases and the parameters of BatchNorm step along
-    vectors of a fixed size. The momentum is Nesterov's.
+    If weights grew, a step would change an ever smaller share of them. So before each step a weight of `outputs`
+    rows is scaled to the Frobenius norm √outputs, and the learning rate is about the share that a step changes. A
+    convolution's weight is one matrix, (outputs, inputs × height × width). Biases and the parameters of BatchNorm
+    step along vectors of a fixed size. The momentum is Nesterov's.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float) -> None:

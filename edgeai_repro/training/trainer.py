@@ -28,7 +28,7 @@ from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
 from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, restoring, save_checkpoint
 from edgeai_repro.training.initial_weights import start
-from edgeai_repro.training.muon import Muon
+from edgeai_repro.training.optimizers import optimizer_of
 from edgeai_repro.training.progress import Progress, Report
 from edgeai_repro.training.recipe import SIDE, Recipe, crop_side, derived_seed, learning_rate, pruning_schedule
 
@@ -79,20 +79,16 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
-        if recipe.optimizer == "muon":
-            return Muon(self.model.parameters(), lr=recipe.lr, momentum=recipe.momentum)
-        rates: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
-        if recipe.optimizer == "sgd":
-            return torch.optim.SGD(self.model.parameters(), momentum=recipe.momentum, **rates)
         if recipe.structured is None:
-            return torch.optim.AdamW(self.model.parameters(), fused=True, **rates)
+            return optimizer_of(recipe, self.model.parameters())
         from edgeai_repro.compress.structured import StructuredPruner
 
         schedule = pruning_schedule(recipe, self.steps)
         self.pruner = StructuredPruner(self.model, resolution=recipe.resolution)
         return self.pruner.optimizer(
             recipe.structured,
-            **rates,
+            lr=recipe.lr,
+            weight_decay=recipe.weight_decay,
             start_step=schedule.start,
             pruning_steps=schedule.steps,
             pruning_periods=schedule.periods,

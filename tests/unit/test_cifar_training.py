@@ -140,7 +140,7 @@ def test_crops_come_first_and_whole_images_later(tmp_path: Path) -> None:
 
 def test_muon_resumes_bit_for_bit(tmp_path: Path) -> None:
     """Its momentum is in the checkpoint: the step after it is the unbroken run's."""
-    recipe = Recipe("resnet20", **{**SMALL, "optimizer": "muon"})
+    recipe = Recipe("resnet20", **{**SMALL, "optimizer": "muon", "weight_decay": 0.0})
     unbroken = Trainer(recipe, tmp_path, tmp_path)
     unbroken.step()
     unbroken.save()
@@ -163,6 +163,7 @@ def test_muon_resumes_bit_for_bit(tmp_path: Path) -> None:
         ({"filters": "2"}, "'filters' must be rates by layer"),
         ({"structured": 0.5}, "'structured' must be unset for a CIFAR network"),
         ({"resolution": 64}, "'resolution' must be 32 for a CIFAR network"),
+        ({"optimizer": "muon"}, "'weight_decay' must be 0 for muon's weights of a fixed size"),
         ({"crop": 12}, "'crop' must be between 16 and 32 pixels"),
         ({"crop_until": 1.5}, "'crop_until' must be a share"),
         ({"model": "convnext_atto", "crop": 24}, "'crop' must be 32 for a ConvNeXt"),
