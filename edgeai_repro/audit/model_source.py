@@ -14,9 +14,7 @@ from edgeai_repro.files import is_folder
 from edgeai_repro.networks.references import reference, unknown
 from edgeai_repro.networks.resolve import build
 from edgeai_repro.networks.specs import Function, Timm, Torchvision
-from edgeai_repro.networks.variants import CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
-
-CIFAR_RESOLUTION = 32  # of the networks that are only for CIFAR's images
+from edgeai_repro.networks.variants import CIFAR_SIDE, CONVNEXT_VARIANTS, IMAGENET_CLASSES, IMAGENET_RESOLUTION
 
 
 @dataclass(frozen=True)
@@ -61,4 +59,4 @@ def resolve_model(text: str, *, classes: int = IMAGENET_CLASSES) -> ResolvedMode
     if isinstance(spec, Torchvision):
         convnext = "'s ConvNeXt" if text in CONVNEXT_VARIANTS else ""
         return ResolvedModel(text, f"torchvision{convnext}, random weights", network.model, IMAGENET_RESOLUTION)
-    return ResolvedModel(text, f"{spec.family}, random weights", network.model, CIFAR_RESOLUTION)
+    return ResolvedModel(text, f"{spec.family}, random weights", network.model, CIFAR_SIDE)

@@ -10,7 +10,7 @@ from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, technique
 from edgeai_repro.compress.settings import CALIBRATION_IMAGES, CODE_BITS, FILTER_SETTINGS, PRUNING_SETTINGS
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Setting, Settings
-from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
+from edgeai_repro.networks.variants import CIFAR_SIDE, IMAGENET_RESOLUTION
 
 Inputs = tuple[Any, ...] | None  # of a network; None for an RGB image
 
@@ -193,7 +193,7 @@ def filter_pruning_int8(model: nn.Module, settings: Sequence[Settings]) -> Itera
     from edgeai_repro.compress.quantization import static
 
     for _ in settings:
-        yield static().quantize(model, static().random_batches(CALIBRATION_IMAGES, 32))
+        yield static().quantize(model, static().random_batches(CALIBRATION_IMAGES, CIFAR_SIDE))
 
 
 def _code_sizes(model: nn.Module) -> Settings:

@@ -57,6 +57,7 @@ OTHER_NETWORKS = {
 CIFAR_NETWORKS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "vgg16_cifar")
 NETWORKS = tuple(dict.fromkeys([*CONVNEXT_VARIANTS, *OTHER_NETWORKS, *CIFAR_NETWORKS]))  # all that a claim can name
 IMAGENET_RESOLUTION, IMAGENET_CLASSES = 224, 1000
+CIFAR_SIDE = 32  # pixels of CIFAR's images
 
 
 def display_name(name: str) -> str:

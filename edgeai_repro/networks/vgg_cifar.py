@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from edgeai_repro.errors import UserError
 from edgeai_repro.networks.initial import with_weights
 from edgeai_repro.networks.specs import POOL, VGG16
+from edgeai_repro.networks.variants import CIFAR_SIDE
 
 CLASSIFIER_WIDTH = 512
-SIDE = 32
 
 
 class VggCifar(nn.Module):
@@ -41,7 +41,7 @@ class VggCifar(nn.Module):
                 inputs = outputs
         self.features = nn.Sequential(*layers)
         # In ceil mode a smaller image, whose last feature map is smaller than the window, is averaged, too.
-        self.pool = nn.AvgPool2d(SIDE // 2 ** list(channels).count(POOL), ceil_mode=True)
+        self.pool = nn.AvgPool2d(CIFAR_SIDE // 2 ** list(channels).count(POOL), ceil_mode=True)
         self.classifier = nn.Sequential(
             nn.Linear(inputs, hidden),
             nn.BatchNorm1d(hidden),

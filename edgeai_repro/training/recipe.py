@@ -12,7 +12,7 @@ import numpy as np
 
 from edgeai_repro.errors import UserError, did_you_mean
 from edgeai_repro.files import is_file
-from edgeai_repro.networks.variants import CIFAR_NETWORKS, CONVNEXT_VARIANTS
+from edgeai_repro.networks.variants import CIFAR_NETWORKS, CIFAR_SIDE, CONVNEXT_VARIANTS
 
 DATASET_NAMES = ("cifar10", "cifar100_pool")
 PRECISIONS = ("auto", "bf16", "fp32")
@@ -20,7 +20,6 @@ OPTIMIZERS = ("adamw", "sgd", "muon")
 SCHEDULES = ("cosine", "steps", "constant")
 RANKINGS = ("l1", "random", "largest")
 PURPOSES = ("order", "step")  # of the random numbers of a run
-SIDE = 32  # pixels of an image
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Recipe:
     schedule: str = "cosine"
     milestones: str = ""
     decay: float = 0.1
-    crop: int = SIDE
+    crop: int = CIFAR_SIDE
     crop_until: float = 0.0
     widths: str | None = None
     plan: str | None = None
@@ -94,7 +93,7 @@ class Recipe:
         if self.optimizer == "muon":
             _must("weight_decay", self.weight_decay == 0, "0 for muon's weights of a fixed size", self.weight_decay)
         _must("seed", self.seed >= 0, "at least 0", self.seed)
-        _must("crop", SIDE // 2 <= self.crop <= SIDE, f"between {SIDE // 2} and {SIDE} pixels", self.crop)
+        _must("crop", CIFAR_SIDE // 2 <= self.crop <= CIFAR_SIDE, "between 16 and 32 pixels", self.crop)
         _must("crop_until", 0 <= self.crop_until <= 1, "a share in [0, 1]", self.crop_until)
         if self.is_convnext:
             self._check_convnext()
@@ -146,12 +145,12 @@ class Recipe:
         multiple = 8 * self.stem_stride
         sides = self.resolution >= multiple and self.resolution % multiple == 0
         _must("resolution", sides, f"a multiple of {multiple}, 8 × the stem's stride", self.resolution)
-        _must("crop", self.crop == SIDE, f"{SIDE} for a ConvNeXt, which takes a resolution", self.crop)
+        _must("crop", self.crop == CIFAR_SIDE, "32 for a ConvNeXt, which takes a resolution", self.crop)
         for name in ("widths", "filters", "plan"):
             _must(name, getattr(self, name) is None, "unset for a ConvNeXt", getattr(self, name))
 
     def _check_cifar_network(self) -> None:
-        _must("resolution", self.resolution == 32, "32 for a CIFAR network", self.resolution)
+        _must("resolution", self.resolution == CIFAR_SIDE, "32 for a CIFAR network", self.resolution)
         for name in ("structured", "unstructured"):
             _must(name, getattr(self, name) is None, "unset for a CIFAR network", getattr(self, name))
         if self.widths is not None:
@@ -207,7 +206,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 
 def crop_side(recipe: Recipe, epoch: int) -> int:
     """Return the side in pixels of the training images of an epoch, 0 … epochs - 1."""
-    return recipe.crop if epoch < round(recipe.crop_until * recipe.epochs) else SIDE
+    return recipe.crop if epoch < round(recipe.crop_until * recipe.epochs) else CIFAR_SIDE
 
 
 def derived_seed(seed: int, purpose: str, index: int) -> int:

@@ -26,11 +26,12 @@ from edgeai_repro.interruption import step_to_its_end
 from edgeai_repro.measure.accuracy import bf16_is_faster, evaluate
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
+from edgeai_repro.networks.variants import CIFAR_SIDE
 from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, restoring, save_checkpoint
 from edgeai_repro.training.initial_weights import start
 from edgeai_repro.training.optimizers import optimizer_of
 from edgeai_repro.training.progress import Progress, Report
-from edgeai_repro.training.recipe import SIDE, Recipe, crop_side, derived_seed, learning_rate, pruning_schedule
+from edgeai_repro.training.recipe import Recipe, crop_side, derived_seed, learning_rate, pruning_schedule
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 240  # "at least every 5 minutes", with room for a slow step
@@ -194,7 +195,7 @@ class Trainer:
             group["lr"] = learning_rate(recipe, self.done, self.steps)
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits: Tensor = self._step_model(normalise(images, recipe.resolution * side // SIDE))
+            logits: Tensor = self._step_model(normalise(images, recipe.resolution * side // CIFAR_SIDE))
         logits = logits.float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         value = loss.item()
