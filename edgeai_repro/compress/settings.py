@@ -5,8 +5,6 @@ from __future__ import annotations
 from edgeai_repro.claims.values import allow_range, explain
 
 PRUNING_SETTINGS = ("target_of", "importance")
-FILTER_SETTINGS = ("plan", "widths", "rate", "ranking", "retraining")
-CALIBRATION_IMAGES = 128  # of a CIFAR network's static quantization
 # The paper's bits of a convolution's code, of a Linear layer's, and of a gap (Han et al. 2016, Table 4).
 CODE_BITS = {"conv_bits": 8, "linear_bits": 5, "index_bits": 4}
 

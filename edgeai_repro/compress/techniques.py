@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from edgeai_repro.claims.registry import TECHNIQUES, UNCOMPRESSED, technique
-from edgeai_repro.compress.settings import CALIBRATION_IMAGES, CODE_BITS, FILTER_SETTINGS, PRUNING_SETTINGS
+from edgeai_repro.compress.settings import CODE_BITS, PRUNING_SETTINGS
 from edgeai_repro.errors import UserError
 from edgeai_repro.evidence.measurement import Setting, Settings
-from edgeai_repro.networks.variants import CIFAR_SIDE, IMAGENET_RESOLUTION
+from edgeai_repro.networks.variants import IMAGENET_RESOLUTION
 
 Inputs = tuple[Any, ...] | None  # of a network; None for an RGB image
 
@@ -134,7 +134,7 @@ def structured_pruning(
     yield from prune_to_each(model, settings, inputs)
 
 
-@technique("filter_pruning", optional=FILTER_SETTINGS)
+@technique("filter_pruning", optional=("plan", "widths", "rate", "ranking", "retraining"))
 def filter_pruning(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
     """Filters of a CIFAR network cut by a plan, to widths or at a rate, ranked by layer; not retrained here."""
     from edgeai_repro.claims.recipe_files import read_plan
@@ -185,15 +185,6 @@ def static_quantization(model: nn.Module, settings: Sequence[Settings]) -> Itera
     for setting in settings:
         pixels = int(setting.get("pixels", IMAGENET_RESOLUTION))
         yield static().quantize(model, static().random_batches(int(setting["random_images"]), pixels))
-
-
-@technique("filter_pruning_int8", base="filter_pruning", optional=FILTER_SETTINGS, notes=_layers_in_fp32)
-def filter_pruning_int8(model: nn.Module, settings: Sequence[Settings]) -> Iterator[nn.Module]:
-    """Filters of a CIFAR network cut, then static quantization: on training images in a record, here on random."""
-    from edgeai_repro.compress.quantization import static
-
-    for _ in settings:
-        yield static().quantize(model, static().random_batches(CALIBRATION_IMAGES, CIFAR_SIDE))
 
 
 def _code_sizes(model: nn.Module) -> Settings:

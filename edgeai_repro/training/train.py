@@ -10,7 +10,6 @@ from torch import nn
 
 from edgeai_repro.checksums import sha256
 from edgeai_repro.compress.quantization import has_static, quantize, static
-from edgeai_repro.compress.settings import CALIBRATION_IMAGES
 from edgeai_repro.compress.unstructured import sweep
 from edgeai_repro.data.cifar import Split
 from edgeai_repro.data.transforms import normalise
@@ -25,6 +24,7 @@ from edgeai_repro.training.recipe import Recipe
 from edgeai_repro.training.trainer import Trainer
 
 FILTER_PRUNING, FILTER_PRUNING_INT8 = "filter_pruning", "filter_pruning_int8"
+CALIBRATION_IMAGES = 128  # of static quantization
 
 
 def train(

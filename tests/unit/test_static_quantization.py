@@ -126,15 +126,3 @@ def test_ranges_come_from_the_random_images() -> None:
     scales = [quantize(network, random_batches(images, 32)).conv1.scale for images in (1, 4, 4)]
 
     assert scales[0] != scales[1] == scales[2]
-
-
-def test_filters_are_cut_before_the_rest_becomes_int8() -> None:
-    """The int8 weights are those that half of the filters leave."""
-    network = cifar.build("resnet20")
-    pruned = apply(network, "filter_pruning", {"rate": 0.5})
-    quantized = apply(network, "filter_pruning_int8", {"rate": 0.5})
-
-    weights = sum(parameter.numel() for parameter in pruned.parameters() if parameter.ndim > 1)
-    assert weights < sum(parameter.numel() for parameter in network.parameters() if parameter.ndim > 1)
-    assert sum(t.numel() for t in stored_tensors(quantized) if t.dtype == torch.qint8) == weights
-    assert float_layers(quantized) == (0, 20)
