@@ -33,8 +33,6 @@ class RecipeEntry(Frozen):
     decay: FiniteFloat
     warmup: Share
     label_smoothing: Share
-    crop: PositiveInt = 32
-    crop_until: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def values(self) -> dict[str, Any]:
         """Return the arguments of `Recipe`."""

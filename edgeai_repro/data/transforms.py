@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SHIFT = 4  # pixels
+PAD = 4
 # The mean and standard deviation of ImageNet's pixels, which torchvision's weights expect. They are used for all
 # data, so that a model needs no normalisation other than this one.
 MEAN = (0.485, 0.456, 0.406)
@@ -26,18 +26,15 @@ def normalise(images: Tensor, resolution: int = 32) -> Tensor:
     return scaled.contiguous(memory_format=torch.channels_last)
 
 
-def augment(images: Tensor, generator: torch.Generator, side: int = 32) -> Tensor:
-    """Return uint8 images (N, 3, side, side), cropped at random, and flipped with probability 1/2.
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return uint8 images (N, 3, H, W) cropped at random, and flipped with probability 1/2.
 
-    A crop lies at most 4 pixels from the middle in each direction. Pixels outside of the image are black.
+    Each is padded by 4 black pixels before it is cropped to its size.
     """
-    count, _, height, _ = images.shape
-    down, right = torch.randint(2 * SHIFT + 1, (2, count), generator=generator)
+    count, _, height, width = images.shape
+    down, right = torch.randint(2 * PAD + 1, (2, count), generator=generator)
     flipped = torch.rand(count, generator=generator) < 0.5
-    margin = (height - side) // 2
-    pad = max(0, SHIFT - margin)
-    first = margin + pad - SHIFT
-    padded = functional.pad(images, (pad, pad, pad, pad))
-    windows = padded.unfold(2, side, 1).unfold(3, side, 1)  # (N, 3, rows, columns, side, side), a view
-    cropped = windows[torch.arange(count), :, first + down, first + right]
+    padded = functional.pad(images, (PAD, PAD, PAD, PAD))
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, 3, 9, 9, H, W), a view
+    cropped = windows[torch.arange(count), :, down, right]
     return torch.where(flipped.view(-1, 1, 1, 1).to(images.device), cropped.flip(-1), cropped)

@@ -16,7 +16,7 @@ NOT_COMPARED = (
     *("structured", "unstructured", "seed", "init", "prune_from", "prune_until", "prune_periods"),
     *("plan", "filters", "ranking"),
 )
-# Values that recipes had before they could be stated.
+# Entries that only some records have, with the value of all others.
 IMPLIED = {
     **{"optimizer": "adamw", "momentum": 0.9, "schedule": "cosine", "milestones": "", "decay": 0.1},
     **{"widths": None, "crop": 32, "crop_until": 0.0},

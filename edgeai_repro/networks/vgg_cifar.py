@@ -40,8 +40,7 @@ class VggCifar(nn.Module):
                 layers += [nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias), nn.BatchNorm2d(outputs), nn.ReLU(True)]
                 inputs = outputs
         self.features = nn.Sequential(*layers)
-        # In ceil mode a smaller image, whose last feature map is smaller than the window, is averaged, too.
-        self.pool = nn.AvgPool2d(CIFAR_SIDE // 2 ** list(channels).count(POOL), ceil_mode=True)
+        self.pool = nn.AvgPool2d(CIFAR_SIDE // 2 ** list(channels).count(POOL))
         self.classifier = nn.Sequential(
             nn.Linear(inputs, hidden),
             nn.BatchNorm1d(hidden),

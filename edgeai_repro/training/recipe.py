@@ -16,7 +16,7 @@ from edgeai_repro.networks.variants import CIFAR_NETWORKS, CIFAR_SIDE, CONVNEXT_
 
 DATASET_NAMES = ("cifar10", "cifar100_pool")
 PRECISIONS = ("auto", "bf16", "fp32")
-OPTIMIZERS = ("adamw", "sgd", "muon")
+OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "steps", "constant")
 RANKINGS = ("l1", "random", "largest")
 PURPOSES = ("order", "step")  # of the random numbers of a run
@@ -33,14 +33,11 @@ class Recipe:
     is the fraction of weights of convolutions and Linear layers that is zero from the start and stays zero: the
     smallest weights of `init`. Without both, the network is trained dense.
 
-    `momentum` belongs to SGD and Muon. The schedule "steps" multiplies the learning rate by `decay` at each of
-    `milestones`. In the first `crop_until` of the epochs a CIFAR network trains on crops of `crop` × `crop` pixels,
-    which take less time, and afterwards on whole images.
-
-    `widths` are the widths of a smaller CIFAR network, separated by commas. `filters` are the rates at which
-    filters of a CIFAR network are removed before training, in the form of `parse_rates`; `ranking` selects them by
-    the weights of `init`. From scratch, the smaller network gets new random weights. `plan` is the name of these
-    rates.
+    `momentum` belongs to SGD. The schedule "steps" multiplies the learning rate by `decay` at each of
+    `milestones`. `widths` are the widths of a smaller CIFAR network, separated by commas. `filters` are the rates
+    at which filters of a CIFAR network are removed before training, in the form of `parse_rates`; `ranking` selects
+    them by the weights of `init`. From scratch, the smaller network gets new random weights. `plan` is the name of
+    these rates.
     """
 
     model: str
@@ -66,8 +63,6 @@ class Recipe:
     schedule: str = "cosine"
     milestones: str = ""
     decay: float = 0.1
-    crop: int = CIFAR_SIDE
-    crop_until: float = 0.0
     widths: str | None = None
     plan: str | None = None
     filters: str | None = None
@@ -90,11 +85,7 @@ class Recipe:
         _must("weight_decay", self.weight_decay >= 0, "at least 0", self.weight_decay)
         _must("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)", self.label_smoothing)
         _must("warmup", 0 <= self.warmup < 1, "a share in [0, 1)", self.warmup)
-        if self.optimizer == "muon":
-            _must("weight_decay", self.weight_decay == 0, "0 for muon's weights of a fixed size", self.weight_decay)
         _must("seed", self.seed >= 0, "at least 0", self.seed)
-        _must("crop", CIFAR_SIDE // 2 <= self.crop <= CIFAR_SIDE, "between 16 and 32 pixels", self.crop)
-        _must("crop_until", 0 <= self.crop_until <= 1, "a share in [0, 1]", self.crop_until)
         if self.is_convnext:
             self._check_convnext()
         else:
@@ -145,7 +136,6 @@ class Recipe:
         multiple = 8 * self.stem_stride
         sides = self.resolution >= multiple and self.resolution % multiple == 0
         _must("resolution", sides, f"a multiple of {multiple}, 8 × the stem's stride", self.resolution)
-        _must("crop", self.crop == CIFAR_SIDE, "32 for a ConvNeXt, which takes a resolution", self.crop)
         for name in ("widths", "filters", "plan"):
             _must(name, getattr(self, name) is None, "unset for a ConvNeXt", getattr(self, name))
 
@@ -202,11 +192,6 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
         passed = sum(step >= round(share * steps) for share in recipe.shares)
         return recipe.lr * (recipe.decay**passed if recipe.schedule == "steps" else 1.0)
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def crop_side(recipe: Recipe, epoch: int) -> int:
-    """Return the side in pixels of the training images of an epoch, 0 … epochs - 1."""
-    return recipe.crop if epoch < round(recipe.crop_until * recipe.epochs) else CIFAR_SIDE
 
 
 def derived_seed(seed: int, purpose: str, index: int) -> int:

@@ -26,12 +26,10 @@ from edgeai_repro.interruption import step_to_its_end
 from edgeai_repro.measure.accuracy import bf16_is_faster, evaluate
 from edgeai_repro.networks.fast_cpu.depthwise import fast_depthwise
 from edgeai_repro.networks.fast_cpu.small_maps import fast_small_maps
-from edgeai_repro.networks.variants import CIFAR_SIDE
 from edgeai_repro.training.checkpoint import Checkpoint, load_checkpoint, restoring, save_checkpoint
 from edgeai_repro.training.initial_weights import start
-from edgeai_repro.training.optimizers import optimizer_of
 from edgeai_repro.training.progress import Progress, Report
-from edgeai_repro.training.recipe import Recipe, crop_side, derived_seed, learning_rate, pruning_schedule
+from edgeai_repro.training.recipe import Recipe, derived_seed, learning_rate, pruning_schedule
 
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 240  # "at least every 5 minutes", with room for a slow step
@@ -80,16 +78,18 @@ class Trainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         recipe = self.recipe
+        rates: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+        if recipe.optimizer == "sgd":
+            return torch.optim.SGD(self.model.parameters(), momentum=recipe.momentum, **rates)
         if recipe.structured is None:
-            return optimizer_of(recipe, self.model.parameters())
+            return torch.optim.AdamW(self.model.parameters(), fused=True, **rates)
         from edgeai_repro.compress.structured import StructuredPruner
 
         schedule = pruning_schedule(recipe, self.steps)
         self.pruner = StructuredPruner(self.model, resolution=recipe.resolution)
         return self.pruner.optimizer(
             recipe.structured,
-            lr=recipe.lr,
-            weight_decay=recipe.weight_decay,
+            **rates,
             start_step=schedule.start,
             pruning_steps=schedule.steps,
             pruning_periods=schedule.periods,
@@ -188,14 +188,13 @@ class Trainer:
         # Stochastic depth draws from torch's global generator.
         torch.manual_seed(derived_seed(recipe.seed, "step", self.done))
         chosen = self._order(epoch)[index * recipe.batch_size : (index + 1) * recipe.batch_size]
-        side = crop_side(recipe, epoch)
-        images = augment(self.train_split.images[chosen].to(self.device), generator, side)
+        images = augment(self.train_split.images[chosen].to(self.device), generator)
         labels = self.train_split.labels[chosen].to(self.device)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, self.done, self.steps)
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            logits: Tensor = self._step_model(normalise(images, recipe.resolution * side // CIFAR_SIDE))
+            logits: Tensor = self._step_model(normalise(images, recipe.resolution))
         logits = logits.float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         value = loss.item()
