@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from edgeai_repro.claims.registry import measured_on
+from edgeai_repro.evidence.store import read_folder
 from edgeai_repro.options import Options
 from edgeai_repro.report import document
 from edgeai_repro.report.document import PaperEntry
@@ -46,3 +48,17 @@ def test_runs_of_smaller_models_or_budgets_decide_nothing(papers: list[PaperEntr
     for name, claim in claims.items():
         assert claim.rows or name.startswith("li2017/"), name
         assert {row.scale for row in claim.rows} <= ({"full"} if name in decided else {"reduced"}), name
+
+
+def test_the_folders_page_has_each_record_and_its_accuracies() -> None:
+    """A row shows those of the record's top-1 accuracies that belong to its columns, rounded."""
+    page = (ROOT / "evidence" / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w.-]+)` \|(.*)$", page, re.MULTILINE))
+    records = read_folder(ROOT / "evidence")
+
+    assert rows.keys() == records.keys()
+    for name, record in records.items():
+        recorded = {f"{evaluation.top1:.2f} %" for evaluation in record.evaluations}
+        shown = set(re.findall(r"[\d.]+ %(?= \|)", rows[name]))
+        assert shown <= recorded, name
+        assert shown or not recorded, name
