@@ -22,7 +22,9 @@ def train(
     plan: Annotated[
         str | None, typer.Option(help="Cut filters by this plan of claims/training/*.yaml, then train.")
     ] = None,
-    ranking: Annotated[str, typer.Option(help="Filters that stay: l1, random or largest.")] = "l1",
+    ranking: Annotated[
+        str, typer.Option(help="Filters to cut: l1 (the smallest norms), random or largest.")
+    ] = "l1",
     widths: Annotated[
         str | None, typer.Option(help="Filters of each convolution, or of each block: 32,64,…")
     ] = None,
