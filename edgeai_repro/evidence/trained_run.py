@@ -16,7 +16,7 @@ NOT_COMPARED = (
     *("structured", "unstructured", "seed", "init", "prune_from", "prune_until", "prune_periods"),
     *("plan", "filters", "ranking"),
 )
-# Entries that only some records have, with the value of all others.
+# Entries of a recipe that some records lack, and the values that their runs had.
 IMPLIED = {
     **{"optimizer": "adamw", "momentum": 0.9, "schedule": "cosine", "milestones": "", "decay": 0.1},
     **{"widths": None, "crop": 32, "crop_until": 0.0},
